@@ -1,0 +1,374 @@
+//! Arguments of every subcommand.
+
+use std::{net::IpAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::query::Weight;
+
+/// Trace functions of running programs: exact call counts, true latency, and the stacks behind them.
+#[derive(Debug, Parser)]
+#[command(
+    name = "monigo",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// Say more on stderr; repeat for more
+    #[arg(short, long, action = clap::ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Trace functions of a program that runs, or will
+    Attach(AttachArgs),
+    /// Start a command and trace it from its first instruction
+    Run(RunArgs),
+    /// List the functions of a program, and why one cannot be probed
+    List(ListArgs),
+    /// Print the summary of a recorded session
+    Report(ReportArgs),
+    /// Write a flame graph of a recorded session
+    Flamegraph(FlamegraphArgs),
+    /// Show a recorded session in the web dashboard
+    Serve(ServeArgs),
+    /// Run SQL over a recorded session
+    Query(QueryArgs),
+    /// Check what this host allows, and what to do about the rest
+    Doctor(DoctorArgs),
+}
+
+/// `monigo attach`.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Path of an executable or library, a PID, or a process name
+    pub target: String,
+    /// Trace only this process
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Option<u32>,
+    /// What to trace and how.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+/// `monigo run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// What to trace and how.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// Options shared by `attach` and `run`.
+#[derive(Debug, Args)]
+pub struct TraceArgs {
+    /// Function to trace: a name, a suffix at `::` `.` or `/`, a glob, or /regex/; repeatable
+    #[arg(long = "fn", value_name = "PATTERN", required = true)]
+    pub functions: Vec<String>,
+    /// Trace every function that the patterns match, even several distinct ones
+    #[arg(long)]
+    pub all: bool,
+    /// Stop after this long, for example 30s, 5m, 1h30m
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Stop after exactly this many calls
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub max_calls: Option<u64>,
+    /// Keep the measurements in this DuckDB file
+    #[arg(long, value_name = "FILE", conflicts_with = "in_memory")]
+    pub db: Option<PathBuf>,
+    /// Keep the measurements in memory only (the default without --db)
+    #[arg(long)]
+    pub in_memory: bool,
+    /// Delete measurements older than this, for example 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "7d")]
+    pub retention: Duration,
+    /// Time between writes to the database
+    #[arg(long, value_name = "TIME", value_parser = parse_flush, default_value = "1s")]
+    pub flush: Duration,
+    /// Record 1 call in N in full (default: adapts to the rate of calls)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub sample_rate: Option<u32>,
+    /// How recorded calls get their stacks
+    #[arg(long, value_enum, default_value_t = StackMode::Auto)]
+    pub stacks: StackMode,
+    /// How the end of a call is seen
+    #[arg(long, value_enum, default_value_t = ExitMode::Auto)]
+    pub exit_probe: ExitMode,
+    /// No terminal interface
+    #[arg(long)]
+    pub no_tui: bool,
+    /// No terminal interface and no dashboard
+    #[arg(long)]
+    pub headless: bool,
+    /// Address of the dashboard.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+    /// What exported flame graphs weigh
+    #[arg(long, value_enum, default_value_t = FlameMode::Wall)]
+    pub flame: FlameMode,
+    /// Write a file at the end; .svg .folded .csv .json by extension; repeatable
+    #[arg(short, long = "output", value_name = "FILE", value_parser = parse_output)]
+    pub output: Vec<PathBuf>,
+    /// Format of the summary on stdout
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// Where the dashboard listens.
+#[derive(Debug, Args)]
+pub struct ListenArgs {
+    /// Address the dashboard listens on; others than loopback need the printed token
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub listen: IpAddr,
+    /// Port of the dashboard; 0 picks a free one
+    #[arg(long, default_value_t = 8080)]
+    pub port: u16,
+}
+
+/// `monigo list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Path of an executable or library, a PID, or a process name
+    pub target: String,
+    /// Only functions that match: a name, a suffix, a glob or /regex/
+    pub pattern: Option<String>,
+    /// Format on stdout
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// Which recording to read.
+#[derive(Debug, Args)]
+pub struct DbArgs {
+    /// DuckDB file; one that a running monigo writes is read through that monigo
+    #[arg(long, value_name = "FILE")]
+    pub db: PathBuf,
+    /// Session in the file (default: the latest)
+    #[arg(long, value_name = "ID")]
+    pub session: Option<i64>,
+}
+
+/// `monigo report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The recording.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// Format on stdout
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// `monigo flamegraph`.
+#[derive(Debug, Args)]
+pub struct FlamegraphArgs {
+    /// The recording.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// Only stacks of this function (default: all traced functions)
+    #[arg(long = "fn", value_name = "NAME")]
+    pub function: Option<String>,
+    /// What widths mean
+    #[arg(long, value_enum, default_value_t = FlameMode::Wall)]
+    pub flame: FlameMode,
+    /// File to write; .svg .folded .csv by extension
+    #[arg(short, long = "output", value_name = "FILE", value_parser = parse_output, default_value = "flamegraph.svg")]
+    pub output: PathBuf,
+}
+
+/// `monigo serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The recording.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// Address of the dashboard.
+    #[command(flatten)]
+    pub listen: ListenArgs,
+}
+
+/// `monigo query`.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// The recording.
+    #[command(flatten)]
+    pub db: DbArgs,
+    /// A SELECT statement; `monigo query --db FILE "SHOW TABLES"` lists the tables
+    pub sql: String,
+    /// Most rows to print
+    #[arg(long, default_value_t = 10_000)]
+    pub limit: u32,
+    /// Format on stdout
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// `monigo doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Format on stdout
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// `--format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// One object, and nothing else
+    Json,
+    /// Comma-separated with a header
+    Csv,
+}
+
+/// `--stacks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum StackMode {
+    /// The best that the target's code allows
+    Auto,
+    /// Follow frame pointers
+    Fp,
+    /// No stacks
+    Off,
+}
+
+/// `--exit-probe`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExitMode {
+    /// Safe for the target
+    Auto,
+    /// Probe every return and leaving jump
+    Ret,
+    /// Replace return addresses: fatal for Go, and for C++ or Rust that unwinds
+    Uretprobe,
+}
+
+/// `--flame`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FlameMode {
+    /// Wall-clock time in the calls
+    Wall,
+    /// Number of calls
+    Calls,
+}
+
+impl From<FlameMode> for Weight {
+    fn from(mode: FlameMode) -> Self {
+        match mode {
+            FlameMode::Wall => Self::Wall,
+            FlameMode::Calls => Self::Calls,
+        }
+    }
+}
+
+/// Extensions that `-o` understands.
+const OUTPUT_EXTENSIONS: [&str; 4] = ["svg", "folded", "csv", "json"];
+
+fn parse_output(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let extension = path
+        .extension()
+        .and_then(|extension| extension.to_str())
+        .unwrap_or("");
+    if OUTPUT_EXTENSIONS.contains(&extension) {
+        Ok(path)
+    } else {
+        Err(format!(
+            "the file name must end in one of .{}",
+            OUTPUT_EXTENSIONS.join(" .")
+        ))
+    }
+}
+
+/// Parses `30s`, `1h30m`, `7d`; a bare number is refused, since its unit is anyone's guess.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let help = "write a number with a unit, for example 500ms, 30s, 5m, 1h30m or 7d";
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return Err(help.to_owned());
+    }
+    while !rest.is_empty() {
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .ok_or(help)?;
+        let number: f64 = rest[..digits].parse().map_err(|_| help)?;
+        rest = &rest[digits..];
+        let letters = rest
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .unwrap_or(rest.len());
+        let seconds = match &rest[..letters] {
+            "ms" => 0.001,
+            "s" | "sec" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            unit => return Err(format!("unknown unit '{unit}'; {help}")),
+        };
+        rest = &rest[letters..];
+        let part = Duration::try_from_secs_f64(number * seconds).map_err(|_| "that is too long")?;
+        total = total.checked_add(part).ok_or("that is too long")?;
+    }
+    if total.is_zero() {
+        return Err("it must be longer than zero".to_owned());
+    }
+    Ok(total)
+}
+
+fn parse_flush(text: &str) -> Result<Duration, String> {
+    let flush = parse_duration(text)?;
+    if flush < Duration::from_millis(100) || flush > Duration::from_secs(60) {
+        return Err("it must be between 100ms and 60s".to_owned());
+    }
+    Ok(flush)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations() {
+        assert_eq!(parse_duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(parse_duration("1.5s"), Ok(Duration::from_millis(1500)));
+        for bad in [
+            "",
+            "30",
+            "s",
+            "-3s",
+            "0s",
+            "1e9d",
+            "5 s",
+            "99999999999999999999d",
+            "3x",
+        ] {
+            assert!(parse_duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn flush_is_bounded() {
+        assert!(parse_flush("50ms").is_err());
+        assert!(parse_flush("2m").is_err());
+        assert_eq!(parse_flush("250ms"), Ok(Duration::from_millis(250)));
+    }
+}

@@ -1,0 +1,19 @@
+//! monigo: attach to functions of running programs and see exact call counts, true latency
+//! percentiles and the stacks that explain them.
+//!
+//! Data flows one way: [`target`] and [`symbols`] say what there is, [`plan`] which instructions
+//! to probe, [`probe`] attaches, [`collect`] drains, [`store`] keeps, [`query`] answers, and the
+//! views ([`cli`], [`tui`], [`api`], [`export`]) show.
+
+pub mod api;
+pub mod cli;
+pub mod collect;
+pub mod export;
+pub mod plan;
+pub mod probe;
+pub mod query;
+pub mod store;
+pub mod symbols;
+pub mod system;
+pub mod target;
+pub mod tui;

@@ -1,0 +1,307 @@
+//! The questions that every view asks, and their answers.
+//!
+//! TUI, dashboard, CLI tables and exports all go through [`Source`]. There are two: one over an
+//! open store, one over the socket of a running monigo that holds the store.
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::store::{ExitProbe, Frame};
+use crate::{plan::CostClass, symbols::Language};
+
+/// A half-open interval of Unix time in ns; `None` is the session's start or end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Window {
+    /// First instant inside.
+    pub from_ns: Option<i64>,
+    /// First instant outside.
+    pub to_ns: Option<i64>,
+}
+
+/// The session as a whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Overview {
+    /// Session id in the store.
+    pub session: i64,
+    /// Target path.
+    pub target: String,
+    /// Language of the target.
+    pub language: Language,
+    /// Pids seen, ascending.
+    pub pids: Vec<u32>,
+    /// Host name.
+    pub host: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// monigo's version when it recorded.
+    pub monigo_version: String,
+    /// Start, Unix time in ns.
+    pub started_ns: i64,
+    /// End, Unix time in ns; `None` while recording (or after a kill).
+    pub ended_ns: Option<i64>,
+    /// Time of the last flush, Unix time in ns.
+    pub last_flush_ns: Option<i64>,
+    /// Flush interval, ns.
+    pub flush_ns: i64,
+    /// Calls recorded in full.
+    pub recorded: u64,
+    /// Losses by cause since the start.
+    pub losses: Vec<LossRow>,
+    /// Sentences for the user: what monigo could not see, and what to do.
+    pub warnings: Vec<String>,
+}
+
+/// Losses of one cause.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossRow {
+    /// Stable cause name.
+    pub cause: String,
+    /// How many since the start.
+    pub count: u64,
+}
+
+/// One function over a window.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FunctionRow {
+    /// Index of the function in the session.
+    pub id: u32,
+    /// Demangled name.
+    pub name: String,
+    /// Image path.
+    pub image: String,
+    /// Source file, when known.
+    pub file: Option<String>,
+    /// Line, when known.
+    pub line: Option<u32>,
+    /// Completed calls.
+    pub calls: u64,
+    /// Calls ended by a panic, an exception or `longjmp`.
+    pub unwound: u64,
+    /// Calls open at the end of the window.
+    pub in_flight: u64,
+    /// Ends of calls that began before monigo attached.
+    pub unmatched: u64,
+    /// Completed calls per second of the window.
+    pub rate: f64,
+    /// Share of this function in the summed duration of all functions, 0 to 1.
+    pub share: f64,
+    /// Latency of the completed calls.
+    pub latency_ns: Latency,
+    /// How it is probed.
+    pub probe: ProbeRow,
+}
+
+/// Latency figures in ns. All zero when no call completed. Percentiles are within 3 % of the
+/// true value; the others are exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latency {
+    /// Shortest (since the session's start, whatever the window).
+    pub min: u64,
+    /// Mean.
+    pub mean: u64,
+    /// Median.
+    pub p50: u64,
+    /// 90th percentile.
+    pub p90: u64,
+    /// 99th percentile.
+    pub p99: u64,
+    /// 99.9th percentile.
+    pub p999: u64,
+    /// Longest (since the session's start when the window is the whole session, else by bucket).
+    pub max: u64,
+    /// Sum.
+    pub total: u64,
+}
+
+/// How a function is probed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeRow {
+    /// Address of the entry probe, hex with `0x`.
+    pub entry: String,
+    /// How ends are seen.
+    pub exit: ExitProbe,
+    /// Number of sites.
+    pub sites: u32,
+    /// Dearest site's class.
+    pub cost_class: CostClass,
+}
+
+/// One non-empty histogram bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bucket {
+    /// Lowest duration inside, ns.
+    pub low_ns: u64,
+    /// Lowest duration above, ns.
+    pub high_ns: u64,
+    /// Calls.
+    pub count: u64,
+}
+
+/// One step of a rate-and-latency series.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SeriesPoint {
+    /// Start of the step, Unix time in ns.
+    pub at_ns: i64,
+    /// Length of the step, ns.
+    pub step_ns: i64,
+    /// Completed calls in it.
+    pub calls: u64,
+    /// Calls unwound in it.
+    pub unwound: u64,
+    /// Median, ns; zero without calls.
+    pub p50: u64,
+    /// 99th percentile, ns; zero without calls.
+    pub p99: u64,
+}
+
+/// Latency distribution over time. Latency rows are merged buckets, a quarter of a power of two high.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heatmap {
+    /// Start of each column, Unix time in ns, ascending.
+    pub times_ns: Vec<i64>,
+    /// Length of a column, ns.
+    pub step_ns: i64,
+    /// Lower bound of each row, ns, ascending; the upper bound is the next row's.
+    pub rows_ns: Vec<u64>,
+    /// Upper bound of the last row, ns.
+    pub top_ns: u64,
+    /// Calls, one list of rows per column.
+    pub counts: Vec<Vec<u64>>,
+}
+
+/// A recorded call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    /// Index of the function.
+    pub function: u32,
+    /// Start, Unix time in ns.
+    pub start_ns: i64,
+    /// Duration, ns.
+    pub duration_ns: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Goroutine id.
+    pub goid: Option<u64>,
+    /// CPU.
+    pub cpu: u32,
+    /// Completed calls it stands for.
+    pub weight: u32,
+    /// Stack id for [`Source::stack`].
+    pub stack: Option<u64>,
+}
+
+/// What a stack's weight means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Weight {
+    /// Wall-clock ns spent in the calls.
+    #[default]
+    Wall,
+    /// Number of calls.
+    Calls,
+}
+
+/// One distinct stack, heaviest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StackRow {
+    /// Stack id.
+    pub id: u64,
+    /// Estimated weight (ns or calls), scaled up from the sample.
+    pub weight: u64,
+    /// Estimated calls.
+    pub calls: u64,
+    /// Mean duration of its recorded calls, ns.
+    pub mean_ns: u64,
+    /// Innermost first.
+    pub frames: Vec<Frame>,
+    /// Whether the walk ended early.
+    pub truncated: bool,
+}
+
+/// A node of a flame graph, root first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlameNode {
+    /// Function name.
+    pub name: String,
+    /// Image, file and line for the tooltip; empty at the root.
+    pub detail: String,
+    /// Weight of this node with its children.
+    pub value: u64,
+    /// Heaviest first.
+    pub children: Vec<FlameNode>,
+}
+
+/// Result of a free SQL query.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Rows; numbers that fit JSON stay numbers, the rest are strings.
+    pub rows: Vec<Vec<serde_json::Value>>,
+}
+
+/// Anything that can answer questions about one session.
+///
+/// Calls block; asynchronous callers use a blocking task.
+pub trait Source: Send + Sync {
+    /// The session as a whole.
+    fn overview(&self) -> Result<Overview, QueryError>;
+    /// Every traced function, by total time, longest first.
+    fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError>;
+    /// Non-empty histogram buckets of a function, ascending.
+    fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError>;
+    /// Rate and latency over time in at most `points` equal steps, of one function or all;
+    /// steps without calls are present with zeros.
+    fn series(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        points: u32,
+    ) -> Result<Vec<SeriesPoint>, QueryError>;
+    /// Latency heatmap in at most `columns` columns.
+    fn heatmap(&self, function: u32, window: Window, columns: u32) -> Result<Heatmap, QueryError>;
+    /// The slowest recorded calls, of one function or all, slowest first.
+    fn slowest(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        limit: u32,
+    ) -> Result<Vec<Call>, QueryError>;
+    /// The heaviest distinct stacks.
+    fn stacks(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        weight: Weight,
+        limit: u32,
+    ) -> Result<Vec<StackRow>, QueryError>;
+    /// One stack, innermost frame first; empty when the id is unknown.
+    fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError>;
+    /// All stacks merged from the outermost frame inwards.
+    fn flame(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        weight: Weight,
+    ) -> Result<FlameNode, QueryError>;
+    /// A read-only SQL query, at most `limit` rows.
+    fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError>;
+}
+
+/// Why a question has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// The user's SQL was refused or is wrong.
+    #[error("{0}")]
+    Sql(String),
+    /// No such function id in this session.
+    #[error("no function with id {0} in this session")]
+    UnknownFunction(u32),
+    /// The store failed.
+    #[error("reading the database failed: {0}")]
+    Store(String),
+    /// The running monigo that holds the database did not answer.
+    #[error("the running monigo did not answer: {0}")]
+    Remote(String),
+}

@@ -1,0 +1,207 @@
+//! Where measurements are kept: the [`Store`] trait, and DuckDB behind it.
+//!
+//! Times are Unix time in ns (`i64`) everywhere outside the kernel programs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{plan::CostClass, symbols::Language};
+
+/// What a new session is about; written once when it begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSession {
+    /// Unix time in ns.
+    pub started_ns: i64,
+    /// monigo's version.
+    pub monigo_version: String,
+    /// Host name.
+    pub host: String,
+    /// Kernel release.
+    pub kernel: String,
+    /// monigo's arguments, for people.
+    pub command_line: String,
+    /// Time between flushes in ns.
+    pub flush_ns: i64,
+    /// The target's path as shown.
+    pub target_path: String,
+    /// GNU build id in hex, if the image has one.
+    pub build_id: Option<String>,
+    /// Language of the target.
+    pub language: Language,
+    /// Function table; a function's index in it is its id within the session.
+    pub functions: Vec<NewFunction>,
+}
+
+/// A traced function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFunction {
+    /// Demangled name.
+    pub name: String,
+    /// Name in the image.
+    pub linkage_name: String,
+    /// Image the function is in.
+    pub image: String,
+    /// Source file of its definition, when known.
+    pub file: Option<String>,
+    /// Line of its definition, when known.
+    pub line: Option<u32>,
+    /// ELF virtual address of the entry probe.
+    pub entry_address: u64,
+    /// `ret` or `uretprobe`.
+    pub exit: ExitProbe,
+    /// Number of probe sites, entry included.
+    pub sites: u32,
+    /// Cost class of the dearest site.
+    pub cost_class: CostClass,
+}
+
+/// How the end of a call is seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExitProbe {
+    /// Probes on the return and leaving-jump instructions.
+    Ret,
+    /// A return probe, which replaces the return address on the target's stack.
+    Uretprobe,
+}
+
+/// Everything measured between two flushes. Appended in one transaction.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// End of the interval, Unix time in ns.
+    pub at_ns: i64,
+    /// Per function; only functions whose counters changed.
+    pub functions: Vec<FunctionDelta>,
+    /// Recorded calls.
+    pub calls: Vec<CallRow>,
+    /// Frames not stored before in this session. Ids count up from 1 within the session.
+    pub frames: Vec<NewFrame>,
+    /// Stacks not stored before in this session. Ids count up from 1 within the session.
+    pub stacks: Vec<NewStack>,
+    /// Processes seen for the first time.
+    pub processes: Vec<ProcessRow>,
+    /// Losses by cause in this interval; only causes that are not zero.
+    pub losses: Vec<LossDelta>,
+}
+
+/// What happened to one function in one flush interval.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionDelta {
+    /// Index of the function in the session.
+    pub function: u32,
+    /// Calls begun.
+    pub entered: u64,
+    /// Calls completed.
+    pub calls: u64,
+    /// Calls unwound.
+    pub unwound: u64,
+    /// Ends of calls whose beginning was not seen.
+    pub unmatched: u64,
+    /// Summed duration of the completed calls, ns.
+    pub total_ns: u64,
+    /// Shortest completed call of the session so far, ns.
+    pub min_ns: u64,
+    /// Longest completed call of the session so far, ns.
+    pub max_ns: u64,
+    /// Bucket index (see `monigo_common::histogram`) and completed calls in it; no zeros.
+    pub buckets: Vec<(u16, u64)>,
+}
+
+/// One call recorded in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallRow {
+    /// Index of the function in the session.
+    pub function: u32,
+    /// Unix time in ns.
+    pub start_ns: i64,
+    /// Duration in ns.
+    pub duration_ns: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Goroutine id.
+    pub goid: Option<u64>,
+    /// CPU.
+    pub cpu: u32,
+    /// Completed calls this one stands for.
+    pub weight: u32,
+    /// Stack id, if a stack was taken.
+    pub stack: Option<u64>,
+}
+
+/// One symbolized frame. An address inside inlined code gives several of these.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NewFrame {
+    /// Id within the session.
+    pub id: u64,
+    /// The frame.
+    pub frame: Frame,
+}
+
+/// A stack as a list of frames.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewStack {
+    /// Id within the session.
+    pub id: u64,
+    /// Frame ids, innermost first.
+    pub frames: Vec<u64>,
+    /// Whether the walk ended before the outermost frame.
+    pub truncated: bool,
+}
+
+/// A symbolized frame, as stored and as shown.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Frame {
+    /// Demangled function name; `[unknown]` with the address when there is none.
+    pub function: String,
+    /// Image path as shown; `[kernel]` for kernel frames.
+    pub image: String,
+    /// ELF virtual address.
+    pub address: u64,
+    /// Source file, when known.
+    pub file: Option<String>,
+    /// Line, when known.
+    pub line: Option<u32>,
+    /// Inlined into the next outer frame.
+    pub inlined: bool,
+    /// Kernel code.
+    pub kernel: bool,
+}
+
+/// A traced process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessRow {
+    /// Process id.
+    pub pid: u32,
+    /// `comm`.
+    pub name: String,
+    /// When monigo first saw it, Unix time in ns.
+    pub seen_ns: i64,
+}
+
+/// Losses of one cause in one interval.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LossDelta {
+    /// Stable cause name (`monigo_common::event::Loss::name`, or a user-side cause).
+    pub cause: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// A place to keep measurements. Implementations commit each batch as one unit.
+pub trait Store: Send {
+    /// Starts a session and returns its id.
+    fn begin_session(&mut self, session: &NewSession) -> Result<i64, StoreError>;
+    /// Appends what was measured since the last call.
+    fn append(&mut self, session: i64, batch: &Batch) -> Result<(), StoreError>;
+    /// Marks the session as ended in order.
+    fn end_session(&mut self, session: i64, ended_ns: i64) -> Result<(), StoreError>;
+}
+
+/// What can go wrong with a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Placeholder until the DuckDB implementation fills this in.
+    #[error("{0}")]
+    Other(String),
+}
