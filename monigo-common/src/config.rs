@@ -22,7 +22,7 @@ pub struct Control {
     pub pad: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 40);
+const _: () = assert!(size_of::<Control>() == 32);
 
 /// Per-function settings; one element per function in an array map.
 #[repr(C)]

@@ -50,8 +50,8 @@ pub struct CallRecordWithStack {
     pub frames: [u64; MAX_FRAMES],
 }
 
-const _: () = assert!(size_of::<CallRecord>() == 56);
-const _: () = assert!(size_of::<CallRecordWithStack>() == 72 + 8 * MAX_FRAMES);
+const _: () = assert!(size_of::<CallRecord>() == 48);
+const _: () = assert!(size_of::<CallRecordWithStack>() == 64 + 8 * MAX_FRAMES);
 
 pod!(CallRecord, CallRecordWithStack);
 
