@@ -18,8 +18,8 @@ pub struct Control {
     pub follow_forks: u32,
     /// Offset of `goid` in Go's `runtime.g`, bytes; 0 when not known.
     pub goid_offset: u32,
-    /// Explicit padding.
-    pub pad: u32,
+    /// Offset of `child_pid` in the `sched_process_fork` event, bytes; it differs among kernels.
+    pub fork_child_offset: u32,
 }
 
 const _: () = assert!(size_of::<Control>() == 32);

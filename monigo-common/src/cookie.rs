@@ -1,12 +1,14 @@
 //! The 64-bit attach cookie that tells a kernel program which probe site fired.
 //!
 //! Layout, least significant bit first: function index (32), flags (16), condition code (8),
-//! target register (8).
+//! unused (8).
 
 /// Calls of this function are keyed by goroutine (`g` in r14), not by thread.
 pub const FLAG_GO: u16 = 1 << 0;
 /// The site is a conditional jump out of the function; it is an exit only if the condition holds.
 pub const FLAG_CONDITIONAL: u16 = 1 << 1;
+/// The site is a jump, so it ends a call only when the stack is back where the call began.
+pub const FLAG_JUMP: u16 = 1 << 2;
 
 /// What a cookie says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,71 @@
+//! monigo's kernel programs. This file only declares; the work is in the modules.
 #![no_std]
 #![no_main]
-//! BPF
+// Inline assembly for this target is not stable; `core` has no atomics for it otherwise.
+#![feature(asm_experimental_arch)]
+#![allow(missing_docs, reason = "the program macros make undocumented items")]
+
+mod atomic;
+mod call;
+mod lifecycle;
+mod maps;
+mod owner;
+mod record;
+mod stack;
+
+use aya_ebpf::{
+    macros::{raw_tracepoint, tracepoint, uprobe, uretprobe},
+    programs::{ProbeContext, RawTracePointContext, RetProbeContext, TracePointContext},
+};
+
+/// A traced function is entered.
+#[uprobe]
+pub fn call_entry(ctx: ProbeContext) -> u32 {
+    call::entry(&ctx);
+    0
+}
+
+/// A traced function is about to execute a return or a jump out of itself.
+#[uprobe]
+pub fn call_exit(ctx: ProbeContext) -> u32 {
+    call::exit(&ctx, 0);
+    0
+}
+
+/// A traced function has returned, seen by a return probe: the return address is already popped.
+#[uretprobe]
+pub fn call_return(ctx: RetProbeContext) -> u32 {
+    call::exit(&ctx, 8);
+    0
+}
+
+/// A thread ends, and with it the calls it has open.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn thread_exit(_ctx: RawTracePointContext) -> i32 {
+    lifecycle::thread_exit();
+    0
+}
+
+/// A process replaces its image, and with it the calls it has open.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn process_exec(ctx: RawTracePointContext) -> i32 {
+    lifecycle::process_exec(&ctx);
+    0
+}
+
+/// A listed process forks.
+#[tracepoint]
+pub fn process_fork(ctx: TracePointContext) -> u32 {
+    lifecycle::process_fork(&ctx);
+    0
+}
+
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
+
+/// The kernel side is dual-licensed; helpers marked GPL-only need this.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,89 @@
+//! Every map. Sizes written here are placeholders where the user side sets them before loading.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, RingBuf},
+};
+use monigo_common::{
+    config::{Control, FunctionControl},
+    counters::{Buckets, Counters},
+    event::Loss,
+    open::{DeepKey, OpenCall, OpenCalls, OwnerKey},
+};
+
+use crate::atomic;
+
+/// Settings; one element.
+#[map]
+pub static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// Settings per function; sized by the user side.
+#[map]
+pub static FUNCTIONS: Array<FunctionControl> = Array::with_max_entries(1, 0);
+
+/// Exact counters per function; sized by the user side.
+#[map]
+pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
+
+/// Latency histograms per function; sized by the user side.
+#[map]
+pub static HISTOGRAMS: PerCpuArray<Buckets> = PerCpuArray::with_max_entries(1, 0);
+
+/// Open calls per thread or goroutine; sized by the user side.
+#[map]
+pub static OPEN: HashMap<OwnerKey, OpenCalls> = HashMap::with_max_entries(16_384, 0);
+
+/// Open calls nested too deeply for `OPEN`.
+#[map]
+pub static DEEP: HashMap<DeepKey, OpenCall> = HashMap::with_max_entries(65_536, 0);
+
+/// Calls recorded in full; sized by the user side.
+#[map]
+pub static RECORDS: RingBuf = RingBuf::with_byte_size(16 << 20, 0);
+
+/// Losses by cause.
+#[map]
+pub static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(Loss::COUNT as u32, 0);
+
+/// Processes to trace when `Control::only_listed` is set.
+#[map]
+pub static PROCESSES: HashMap<u32, u8> = HashMap::with_max_entries(16_384, 0);
+
+/// Calls admitted so far, when `Control::max_calls` is set; one element.
+#[map]
+pub static ADMITTED: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Adds to a counter. Atomic although most counters are per CPU: a probe program can be preempted
+/// by a task that runs one on the same CPU.
+#[inline(always)]
+pub fn add(counter: *mut u64, value: u64) {
+    // SAFETY: counters are aligned fields of map values, which live as long as the program.
+    unsafe { atomic::add_u64(counter, value) };
+}
+
+/// Raises a counter to `value` if it is lower.
+#[inline(always)]
+pub fn raise(counter: *mut u64, value: u64) {
+    // SAFETY: as in `add`.
+    let mut current = unsafe { counter.read_volatile() };
+    // Only a preempting program on this CPU competes, so a few tries are plenty.
+    for _ in 0..4 {
+        if current >= value {
+            return;
+        }
+        // SAFETY: as in `add`.
+        let found = unsafe { atomic::compare_exchange_u64(counter, current, value) };
+        if found == current {
+            return;
+        }
+        current = found;
+    }
+}
+
+/// Counts a loss.
+#[inline(always)]
+pub fn lose(cause: Loss) {
+    if let Some(count) = LOSSES.get_ptr_mut(cause as u32) {
+        add(count, 1);
+    }
+}

@@ -1,0 +1,95 @@
+//! Which calls are recorded in full, and the records.
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP, pt_regs},
+    helpers::{
+        bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_probe_read_user,
+        generated::bpf_get_stack,
+    },
+};
+use monigo_common::{
+    config::Control,
+    event::{CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, Loss, MAX_FRAMES},
+    open::OpenCall,
+};
+
+use crate::{
+    maps::{FUNCTIONS, RECORDS, lose},
+    owner::Owner,
+};
+
+/// The user side polls; waking it for each record would cost the target.
+const SUBMIT_FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
+
+/// Records the call if it is slow or drawn.
+#[inline(always)]
+pub fn maybe<C: EbpfContext>(
+    ctx: &C,
+    control: &Control,
+    function: u32,
+    call: &OpenCall,
+    duration_ns: u64,
+    owner: &Owner,
+) {
+    let slow_ns = FUNCTIONS.get(function).map_or(u64::MAX, |settings| settings.slow_ns);
+    let weight = if duration_ns >= slow_ns {
+        1
+    } else {
+        let every = control.sample_every;
+        // SAFETY: takes no arguments.
+        if every == 0 || (every > 1 && unsafe { bpf_get_prandom_u32() } % every != 0) {
+            return;
+        }
+        every
+    };
+    let record = CallRecord {
+        kind: if control.stacks != 0 { KIND_CALL_WITH_STACK } else { KIND_CALL },
+        function,
+        start_ns: call.start_ns,
+        duration_ns,
+        pid: owner.key.pid,
+        tid: owner.tid,
+        goid: owner.goid,
+        // SAFETY: takes no arguments.
+        cpu: unsafe { bpf_get_smp_processor_id() },
+        weight,
+    };
+    if control.stacks != 0 {
+        with_stack(ctx, record);
+    } else if let Some(mut entry) = RECORDS.reserve::<CallRecord>(0) {
+        entry.write(record);
+        entry.submit(SUBMIT_FLAGS);
+    } else {
+        lose(Loss::RingFull);
+    }
+}
+
+#[inline(always)]
+fn with_stack<C: EbpfContext>(ctx: &C, record: CallRecord) {
+    let Some(mut entry) = RECORDS.reserve::<CallRecordWithStack>(0) else {
+        lose(Loss::RingFull);
+        return;
+    };
+    let out = entry.as_mut_ptr();
+    let regs = ctx.as_ptr().cast_const().cast::<pt_regs>();
+    // SAFETY: `out` is a reserved record of this type; `regs` is the program's context; user
+    // memory is read by helpers that check the address.
+    let bytes = unsafe {
+        (&raw mut (*out).call).write(record);
+        let sp = (*regs).rsp;
+        (&raw mut (*out).return_address).write(bpf_probe_read_user(sp as *const u64).unwrap_or(0));
+        let bytes = bpf_get_stack(
+            ctx.as_ptr(),
+            (&raw mut (*out).frames).cast(),
+            (MAX_FRAMES * 8) as u32,
+            u64::from(BPF_F_USER_STACK),
+        );
+        (&raw mut (*out).stack_bytes).write(bytes);
+        bytes
+    };
+    entry.submit(SUBMIT_FLAGS);
+    if bytes < 0 {
+        lose(Loss::StackFailed);
+    }
+}

@@ -1,0 +1,125 @@
+//! The stack of open calls of one owner, ordered by position.
+
+use monigo_common::open::{DeepKey, INLINE_DEPTH, MAX_UNWIND, OpenCall, OpenCalls, OwnerKey};
+
+use crate::maps::{COUNTERS, DEEP, add};
+
+/// Open calls of one owner, inside its map value.
+pub struct Stack {
+    open: *mut OpenCalls,
+    owner: OwnerKey,
+}
+
+impl Stack {
+    /// Wraps a map value.
+    #[inline(always)]
+    pub fn new(open: *mut OpenCalls, owner: OwnerKey) -> Self {
+        Self { open, owner }
+    }
+
+    #[inline(always)]
+    fn depth(&self) -> u32 {
+        // SAFETY: `open` points to a live map value that only its owner's probes touch.
+        unsafe { (*self.open).depth }
+    }
+
+    #[inline(always)]
+    fn set_depth(&mut self, depth: u32) {
+        // SAFETY: as in `depth`.
+        unsafe { (*self.open).depth = depth };
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32) -> Option<*mut OpenCall> {
+        if index < INLINE_DEPTH as u32 {
+            // SAFETY: the index is inside the array.
+            return Some(unsafe { (&raw mut (*self.open).calls).cast::<OpenCall>().add(index as usize) });
+        }
+        DEEP.get_ptr_mut(DeepKey { owner: self.owner, depth: u64::from(index) })
+    }
+
+    /// The innermost open call.
+    #[inline(always)]
+    pub fn top(&self) -> Option<OpenCall> {
+        let depth = self.depth();
+        if depth == 0 {
+            return None;
+        }
+        // SAFETY: a slot points to a live map value.
+        self.slot(depth - 1).map(|slot| unsafe { *slot })
+    }
+
+    /// Removes the innermost open call.
+    #[inline(always)]
+    pub fn pop(&mut self) {
+        let depth = self.depth();
+        if depth == 0 {
+            return;
+        }
+        let index = depth - 1;
+        if index >= INLINE_DEPTH as u32 {
+            let _ = DEEP.remove(DeepKey { owner: self.owner, depth: u64::from(index) });
+        }
+        self.set_depth(index);
+    }
+
+    /// Adds an innermost call; false when there is no room.
+    #[inline(always)]
+    pub fn push(&mut self, call: OpenCall) -> bool {
+        let depth = self.depth();
+        if depth < INLINE_DEPTH as u32 {
+            // SAFETY: the index is inside the array.
+            unsafe {
+                (&raw mut (*self.open).calls).cast::<OpenCall>().add(depth as usize).write(call);
+            }
+        } else if DEEP
+            .insert(DeepKey { owner: self.owner, depth: u64::from(depth) }, call, 0)
+            .is_err()
+        {
+            return false;
+        }
+        self.set_depth(depth + 1);
+        true
+    }
+
+    /// Sets when the innermost call began.
+    #[inline(always)]
+    pub fn start(&mut self, start_ns: u64) {
+        let depth = self.depth();
+        if depth == 0 {
+            return;
+        }
+        if let Some(slot) = self.slot(depth - 1) {
+            // SAFETY: a slot points to a live map value.
+            unsafe { (*slot).start_ns = start_ns };
+        }
+    }
+
+    /// Closes calls that cannot be running any more once the stack is at `limit`: those below it.
+    #[inline(always)]
+    pub fn unwind_below(&mut self, limit: u64) {
+        for _ in 0..MAX_UNWIND {
+            let depth = self.depth();
+            if depth == 0 {
+                return;
+            }
+            match self.top() {
+                Some(top) if top.position >= limit => return,
+                Some(top) => {
+                    if let Some(counters) = COUNTERS.get_ptr_mut(top.function) {
+                        // SAFETY: `counters` points to a live map value.
+                        add(unsafe { &raw mut (*counters).unwound }, 1);
+                    }
+                }
+                None => {}
+            }
+            self.pop();
+        }
+    }
+
+    /// Closes every open call.
+    #[inline(always)]
+    pub fn unwind_all(&mut self) {
+        self.unwind_below(u64::MAX);
+    }
+}
