@@ -1,8 +1,12 @@
 //! The stack of open calls of one owner, ordered by position.
 
+use core::arch::asm;
+
 use monigo_common::open::{DeepKey, INLINE_DEPTH, MAX_UNWIND, OpenCall, OpenCalls, OwnerKey};
 
 use crate::maps::{COUNTERS, DEEP, add};
+
+const _: () = assert!(INLINE_DEPTH.is_power_of_two());
 
 /// Open calls of one owner, inside its map value.
 pub struct Stack {
@@ -30,10 +34,19 @@ impl Stack {
     }
 
     #[inline(always)]
+    fn inline_slot(&self, index: u32) -> *mut OpenCall {
+        let mut index = u64::from(index);
+        // The compiler would drop a mask that it can prove redundant; the verifier needs to see it.
+        // SAFETY: arithmetic on one register.
+        unsafe { asm!("{index} &= {mask}", index = inout(reg) index, mask = const INLINE_DEPTH - 1) };
+        // SAFETY: the index is inside the array.
+        unsafe { (&raw mut (*self.open).calls).cast::<OpenCall>().add(index as usize) }
+    }
+
+    #[inline(always)]
     fn slot(&self, index: u32) -> Option<*mut OpenCall> {
         if index < INLINE_DEPTH as u32 {
-            // SAFETY: the index is inside the array.
-            return Some(unsafe { (&raw mut (*self.open).calls).cast::<OpenCall>().add(index as usize) });
+            return Some(self.inline_slot(index));
         }
         DEEP.get_ptr_mut(DeepKey { owner: self.owner, depth: u64::from(index) })
     }
@@ -68,10 +81,8 @@ impl Stack {
     pub fn push(&mut self, call: OpenCall) -> bool {
         let depth = self.depth();
         if depth < INLINE_DEPTH as u32 {
-            // SAFETY: the index is inside the array.
-            unsafe {
-                (&raw mut (*self.open).calls).cast::<OpenCall>().add(depth as usize).write(call);
-            }
+            // SAFETY: a slot points into a live map value.
+            unsafe { self.inline_slot(depth).write(call) };
         } else if DEEP
             .insert(DeepKey { owner: self.owner, depth: u64::from(depth) }, call, 0)
             .is_err()

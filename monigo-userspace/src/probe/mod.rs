@@ -1,1 +1,17 @@
-//! probe
+//! The kernel side as seen from user space: loading the programs, attaching them to sites,
+//! settings, counters, and the records they send.
+//!
+//! Everything the kernel holds for monigo hangs on file descriptors of this process, so it is
+//! gone when the process is, however that ends.
+
+mod decode;
+mod error;
+mod kernel;
+mod links;
+
+pub use self::{
+    decode::{Record, RecordError, decode},
+    error::ProbeError,
+    kernel::{Kernel, Sizes, Totals},
+    links::{Attachment, PlannedFunction},
+};

@@ -1,0 +1,86 @@
+//! Why probing failed.
+
+use std::{io, path::PathBuf};
+
+use aya::{EbpfError, maps::MapError, programs::ProgramError};
+
+/// What can go wrong between monigo and the kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum ProbeError {
+    /// The object with the kernel programs could not be loaded.
+    #[error("the kernel refused monigo's maps: {}", chain(.0))]
+    Maps(#[source] Box<EbpfError>),
+    /// A program did not pass the verifier or could not be loaded.
+    #[error("the kernel refused the program {program}: {}; `monigo doctor` shows what is missing", chain(.source))]
+    Load {
+        /// Name of the program.
+        program: &'static str,
+        /// The kernel's answer.
+        source: Box<ProgramError>,
+    },
+    /// A program is missing from the object: a broken build.
+    #[error("the kernel program {0} is missing from this build of monigo")]
+    Missing(&'static str),
+    /// One site could not be probed.
+    #[error("the kernel refused the probe at {offset:#x} of {path} (function {function}): {}", chain(.source))]
+    Attach {
+        /// Function the site belongs to.
+        function: String,
+        /// File the site is in.
+        path: PathBuf,
+        /// Offset in the file.
+        offset: u64,
+        /// The kernel's answer.
+        source: Box<ProgramError>,
+    },
+    /// A process or thread event could not be watched.
+    #[error("the kernel refused to watch {event}: {}", chain(.source))]
+    Watch {
+        /// Name of the tracepoint.
+        event: &'static str,
+        /// The kernel's answer.
+        source: Box<ProgramError>,
+    },
+    /// Tracefs is needed and could not be read or mounted.
+    #[error("reading {path} failed: {source}; mount tracefs with `mount -t tracefs nodev /sys/kernel/tracing`")]
+    Tracefs {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The kernel describes an event in a way this version does not understand.
+    #[error("the kernel's description of {event} has no field {field}")]
+    EventFormat {
+        /// Event name.
+        event: &'static str,
+        /// Field looked for.
+        field: &'static str,
+    },
+    /// A map could not be read or written.
+    #[error("the map {map} could not be used: {source}")]
+    Map {
+        /// Name of the map.
+        map: &'static str,
+        /// The kernel's answer.
+        source: MapError,
+    },
+    /// The process to trace is gone.
+    #[error("process {0} ended before it could be traced")]
+    ProcessGone(u32),
+}
+
+/// An error with its causes on one line; aya's messages leave the causes out.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,308 @@
+//! The loaded programs and their maps.
+
+use std::{fs, path::{Path, PathBuf}};
+
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    programs::{RawTracePoint, TracePoint, UProbe},
+};
+use monigo_common::{
+    config::{Control, FunctionControl},
+    counters::{Buckets, Counters},
+    event::Loss,
+    open::{DeepKey, INLINE_DEPTH, OpenCall, OpenCalls, OwnerKey},
+};
+
+use super::{Attachment, PlannedFunction, ProbeError, RecordError, Record, decode, links};
+use crate::store::ExitProbe;
+
+/// The object that the build script compiles.
+static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo"));
+
+/// How much the maps hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Traced functions.
+    pub functions: u32,
+    /// Threads or goroutines with calls open, or that had one, at a time.
+    pub owners: u32,
+    /// Ring buffer, bytes; a power of two and a multiple of the page size.
+    pub ring_bytes: u32,
+}
+
+/// Counters and histogram of one function, cumulative since attach, summed over CPUs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// The counters. `max_ns` and `inverted_min_ns` hold the extremes.
+    pub counters: Counters,
+    /// Non-empty buckets per CPU, wrapping at 2^32.
+    pub buckets: Vec<Vec<u32>>,
+}
+
+/// monigo's programs in the kernel.
+pub struct Kernel {
+    ebpf: Ebpf,
+    attachment: Option<Attachment>,
+    control: Array<MapData, Control>,
+    functions: Array<MapData, FunctionControl>,
+    counters: PerCpuArray<MapData, Counters>,
+    histograms: PerCpuArray<MapData, Buckets>,
+    open: HashMap<MapData, OwnerKey, OpenCalls>,
+    deep: HashMap<MapData, DeepKey, OpenCall>,
+    losses: PerCpuArray<MapData, u64>,
+    processes: HashMap<MapData, u32, u8>,
+    ring: RingBuf<MapData>,
+}
+
+impl Kernel {
+    /// Creates the maps and loads the programs that `functions` need.
+    pub fn load(sizes: Sizes, functions: &[PlannedFunction]) -> Result<Self, ProbeError> {
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("FUNCTIONS", sizes.functions)
+            .map_max_entries("COUNTERS", sizes.functions)
+            .map_max_entries("HISTOGRAMS", sizes.functions)
+            .map_max_entries("OPEN", sizes.owners)
+            .map_max_entries("RECORDS", sizes.ring_bytes)
+            .load(PROGRAMS)
+            .map_err(|error| ProbeError::Maps(Box::new(error)))?;
+        let mut programs = vec!["call_entry"];
+        if functions.iter().any(|function| function.exit == ExitProbe::Ret) {
+            programs.push("call_exit");
+        }
+        if functions.iter().any(|function| function.exit == ExitProbe::Uretprobe) {
+            programs.push("call_return");
+        }
+        for name in programs {
+            load_uprobe(links::uprobe(&mut ebpf, name)?, name)?;
+        }
+        for (name, event) in
+            [("thread_exit", "sched_process_exit"), ("process_exec", "sched_process_exec")]
+        {
+            watch(&mut ebpf, name, event)?;
+        }
+        let mut kernel = Self {
+            control: map(&mut ebpf, "CONTROL")?,
+            functions: map(&mut ebpf, "FUNCTIONS")?,
+            counters: map(&mut ebpf, "COUNTERS")?,
+            histograms: map(&mut ebpf, "HISTOGRAMS")?,
+            open: map(&mut ebpf, "OPEN")?,
+            deep: map(&mut ebpf, "DEEP")?,
+            losses: map(&mut ebpf, "LOSSES")?,
+            processes: map(&mut ebpf, "PROCESSES")?,
+            ring: map(&mut ebpf, "RECORDS")?,
+            attachment: None,
+            ebpf,
+        };
+        for function in 0..sizes.functions {
+            kernel.set_slow_ns(function, u64::MAX)?;
+        }
+        Ok(kernel)
+    }
+
+    /// Attaches every site of `functions` in the image at `path`; `pid` restricts the probes to
+    /// one process.
+    pub fn attach(
+        &mut self,
+        path: &Path,
+        functions: &[PlannedFunction],
+        pid: Option<u32>,
+    ) -> Result<(), ProbeError> {
+        self.attachment = Some(Attachment::new(&mut self.ebpf, path, functions, pid)?);
+        Ok(())
+    }
+
+    /// Removes every probe; counters and open calls stay readable.
+    pub fn detach(&mut self) {
+        if let Some(attachment) = self.attachment.take() {
+            attachment.detach(&mut self.ebpf);
+        }
+    }
+
+    /// Lists processes to trace, and watches forks so that their children are listed too.
+    /// Returns the offset for [`Control::fork_child_offset`].
+    pub fn follow(&mut self, pids: &[u32]) -> Result<u32, ProbeError> {
+        const EVENT: &str = "sched_process_fork";
+        const PROGRAM: &str = "process_fork";
+        let offset = fork_child_offset()?;
+        for pid in pids {
+            self.processes.insert(pid, 1, 0).map_err(in_map("PROCESSES"))?;
+        }
+        let program: &mut TracePoint = self
+            .ebpf
+            .program_mut(PROGRAM)
+            .and_then(|program| program.try_into().ok())
+            .ok_or(ProbeError::Missing(PROGRAM))?;
+        program
+            .load()
+            .map_err(|source| ProbeError::Load { program: PROGRAM, source: Box::new(source) })?;
+        program
+            .attach("sched", EVENT)
+            .map_err(|source| ProbeError::Watch { event: EVENT, source: Box::new(source) })?;
+        Ok(offset)
+    }
+
+    /// Writes the settings.
+    pub fn set_control(&mut self, control: Control) -> Result<(), ProbeError> {
+        self.control.set(0, control, 0).map_err(in_map("CONTROL"))
+    }
+
+    /// Calls of `function` at least this long are always recorded; `u64::MAX` for none.
+    pub fn set_slow_ns(&mut self, function: u32, slow_ns: u64) -> Result<(), ProbeError> {
+        self.functions
+            .set(function, FunctionControl { slow_ns }, 0)
+            .map_err(in_map("FUNCTIONS"))
+    }
+
+    /// Counters of one function, summed over CPUs.
+    pub fn counters(&self, function: u32) -> Result<Counters, ProbeError> {
+        let per_cpu = self.counters.get(&function, 0).map_err(in_map("COUNTERS"))?;
+        let mut sum = Counters::default();
+        for cpu in per_cpu.iter() {
+            sum.entered += cpu.entered;
+            sum.completed += cpu.completed;
+            sum.unwound += cpu.unwound;
+            sum.unmatched += cpu.unmatched;
+            sum.total_ns = sum.total_ns.wrapping_add(cpu.total_ns);
+            sum.max_ns = sum.max_ns.max(cpu.max_ns);
+            sum.inverted_min_ns = sum.inverted_min_ns.max(cpu.inverted_min_ns);
+        }
+        Ok(sum)
+    }
+
+    /// Calls `visit` with each CPU's histogram of one function.
+    pub fn histograms(
+        &self,
+        function: u32,
+        mut visit: impl FnMut(usize, &Buckets),
+    ) -> Result<(), ProbeError> {
+        let per_cpu = self.histograms.get(&function, 0).map_err(in_map("HISTOGRAMS"))?;
+        for (cpu, buckets) in per_cpu.iter().enumerate() {
+            visit(cpu, buckets);
+        }
+        Ok(())
+    }
+
+    /// Losses since attach, in the order of [`Loss::ALL`].
+    pub fn losses(&self) -> Result<[u64; Loss::COUNT], ProbeError> {
+        let mut sums = [0; Loss::COUNT];
+        for (index, sum) in sums.iter_mut().enumerate() {
+            let per_cpu = self.losses.get(&(index as u32), 0).map_err(in_map("LOSSES"))?;
+            *sum = per_cpu.iter().sum();
+        }
+        Ok(sums)
+    }
+
+    /// Threads and goroutines that have made a traced call, at most `limit`.
+    pub fn owners(&self, limit: usize) -> Vec<OwnerKey> {
+        self.open.keys().take(limit).filter_map(Result::ok).collect()
+    }
+
+    /// Forgets an owner and returns the function of each call it had open.
+    pub fn forget(&mut self, owner: OwnerKey) -> Vec<u32> {
+        let Ok(open) = self.open.get(&owner, 0) else { return Vec::new() };
+        let depth = open.depth as usize;
+        let mut functions: Vec<u32> =
+            open.calls.iter().take(depth.min(INLINE_DEPTH)).map(|call| call.function).collect();
+        for depth in INLINE_DEPTH..depth {
+            let key = DeepKey { owner, depth: depth as u64 };
+            if let Ok(call) = self.deep.get(&key, 0) {
+                functions.push(call.function);
+                let _ = self.deep.remove(&key);
+            }
+        }
+        let _ = self.open.remove(&owner);
+        functions
+    }
+
+    /// Takes at most `limit` records from the ring buffer; returns how many it took.
+    pub fn drain(&mut self, limit: usize, mut visit: impl FnMut(Result<Record, RecordError>)) -> usize {
+        for taken in 0..limit {
+            let Some(item) = self.ring.next() else { return taken };
+            visit(decode(&item));
+        }
+        limit
+    }
+}
+
+fn load_uprobe(program: &mut UProbe, name: &'static str) -> Result<(), ProbeError> {
+    program.load().map_err(|source| ProbeError::Load { program: name, source: Box::new(source) })
+}
+
+fn watch(ebpf: &mut Ebpf, name: &'static str, event: &'static str) -> Result<(), ProbeError> {
+    let program: &mut RawTracePoint = ebpf
+        .program_mut(name)
+        .and_then(|program| program.try_into().ok())
+        .ok_or(ProbeError::Missing(name))?;
+    program.load().map_err(|source| ProbeError::Load { program: name, source: Box::new(source) })?;
+    program
+        .attach(event)
+        .map_err(|source| ProbeError::Watch { event, source: Box::new(source) })?;
+    Ok(())
+}
+
+fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, ProbeError>
+where
+    M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
+{
+    let map = ebpf.take_map(name).ok_or(ProbeError::Missing(name))?;
+    M::try_from(map).map_err(in_map(name))
+}
+
+fn in_map(map: &'static str) -> impl FnOnce(aya::maps::MapError) -> ProbeError {
+    move |source| ProbeError::Map { map, source }
+}
+
+/// Where tracefs is, mounting it when nobody has.
+fn tracefs() -> PathBuf {
+    let usual = PathBuf::from("/sys/kernel/tracing");
+    if usual.join("events").exists() {
+        return usual;
+    }
+    let old = PathBuf::from("/sys/kernel/debug/tracing");
+    if old.join("events").exists() {
+        return old;
+    }
+    // A failure shows when the file is read.
+    let _ = nix::mount::mount(
+        Some("nodev"),
+        &usual,
+        Some("tracefs"),
+        nix::mount::MsFlags::empty(),
+        None::<&str>,
+    );
+    usual
+}
+
+fn fork_child_offset() -> Result<u32, ProbeError> {
+    let path = tracefs().join("events/sched/sched_process_fork/format");
+    let format = fs::read_to_string(&path).map_err(|source| ProbeError::Tracefs { path, source })?;
+    field_offset(&format, "child_pid")
+        .ok_or(ProbeError::EventFormat { event: "sched_process_fork", field: "child_pid" })
+}
+
+/// Offset in bytes of a field in a tracepoint's `format` file.
+fn field_offset(format: &str, field: &str) -> Option<u32> {
+    format.lines().find_map(|line| {
+        let mut parts = line.trim().strip_prefix("field:")?.split(';').map(str::trim);
+        let name = parts.next()?.rsplit([' ', '*']).next()?;
+        if name != field {
+            return None;
+        }
+        parts.find_map(|part| part.strip_prefix("offset:"))?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::field_offset;
+
+    #[test]
+    fn offset_is_found_in_either_layout() {
+        let old = "name: sched_process_fork\n\tfield:char parent_comm[16];\toffset:8;\tsize:16;\tsigned:0;\n\
+                   \tfield:pid_t child_pid;\toffset:44;\tsize:4;\tsigned:1;\n";
+        assert_eq!(field_offset(old, "child_pid"), Some(44));
+        assert_eq!(field_offset(old, "pid"), None);
+        assert_eq!(field_offset("", "child_pid"), None);
+    }
+}
