@@ -1,1 +1,14 @@
-//! collect
+//! From kernel maps to the store: drains records, takes differences of counters, names stacks,
+//! and appends a batch at each flush.
+
+mod clock;
+mod collector;
+mod deltas;
+mod sampling;
+mod stacks;
+
+pub use self::{
+    collector::{CollectError, Collector, Command, End, Limits, Progress},
+    sampling::Sampling,
+    stacks::{Resolve, Site, StackTable},
+};

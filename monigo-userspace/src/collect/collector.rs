@@ -1,0 +1,431 @@
+//! The loop between kernel and store, on a thread of its own.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::{Duration, Instant},
+};
+
+use monigo_common::{config::Control, event::Loss};
+use tokio::sync::watch;
+
+use super::{
+    clock::{Clock, unix_ns},
+    deltas::{Baseline, Reading},
+    sampling::{self, Sampling},
+    stacks::{Resolve, StackTable},
+};
+use crate::{
+    probe::{Kernel, ProbeError, Record},
+    store::{Batch, CallRow, LossDelta, ProcessRow, Store, StoreError},
+};
+
+/// Time between looks at the ring buffer. At 10 ms, 16 MiB hold more than any target can send.
+const POLL: Duration = Duration::from_millis(10);
+/// Time between changes of the sampling rate.
+const ADAPT: Duration = Duration::from_millis(100);
+/// Records taken in one go, so that flushes are not late.
+const DRAIN_LIMIT: usize = 65_536;
+/// Recorded calls kept while the store fails; more are counted as lost.
+const MAX_PENDING_CALLS: usize = 500_000;
+/// Owners looked at per flush to find processes and dead goroutines.
+const OWNERS_LIMIT: usize = 4096;
+/// Flushes that may fail in a row before the session ends.
+const MAX_FAILED_FLUSHES: u32 = 5;
+
+/// What a collector is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Flush and end.
+    Stop,
+}
+
+/// Why collecting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Asked to.
+    Requested,
+    /// The time is over.
+    Duration,
+    /// The calls are counted.
+    Calls,
+    /// The traced process ended.
+    TargetExited,
+}
+
+/// When to end without being asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// After this long.
+    pub duration: Option<Duration>,
+    /// After this many calls.
+    pub max_calls: Option<u64>,
+    /// When this process ends.
+    pub until_exit: Option<u32>,
+}
+
+/// What live views show beside the store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Flushes so far.
+    pub flushes: u64,
+    /// Processes seen, alive or not.
+    pub pids: BTreeSet<u32>,
+    /// Processes alive at the last flush.
+    pub alive: usize,
+    /// 1 call in this many is recorded.
+    pub sample_every: u32,
+    /// Calls that began, per second, in the last interval.
+    pub calls_per_second: f64,
+    /// Why it ended, once it did.
+    pub ended: Option<End>,
+    /// The last store failure, while it lasts.
+    pub store_error: Option<String>,
+}
+
+/// Why collecting failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// The kernel side.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The store did not take what was measured.
+    #[error("{0}; everything until the last successful flush is in the database")]
+    Store(#[from] StoreError),
+}
+
+/// Drains the kernel side into a store.
+pub struct Collector {
+    kernel: Kernel,
+    store: Box<dyn Store>,
+    session: i64,
+    resolver: Box<dyn Resolve>,
+    sampling: Sampling,
+    control: Control,
+    limits: Limits,
+    flush: Duration,
+    clock: Clock,
+    baselines: Vec<Baseline>,
+    swept: Vec<u64>,
+    stacks: StackTable,
+    calls: Vec<CallRow>,
+    processes: BTreeMap<u32, ProcessRow>,
+    alive: BTreeSet<u32>,
+    new_processes: Vec<ProcessRow>,
+    losses: BTreeMap<&'static str, u64>,
+    stored_losses: BTreeMap<&'static str, u64>,
+    last_flush: Instant,
+    failed_flushes: u32,
+    progress: watch::Sender<Progress>,
+}
+
+/// Losses on the user side.
+const MALFORMED: &str = "record_malformed";
+const STACK_TABLE_FULL: &str = "stack_table_full";
+const STORE_FAILED: &str = "store_failed";
+
+impl Collector {
+    /// Prepares to collect from `kernel`, whose programs are attached with `control` in force.
+    #[expect(clippy::too_many_arguments, reason = "the parts meet here and nowhere else")]
+    pub fn new(
+        kernel: Kernel,
+        functions: usize,
+        store: Box<dyn Store>,
+        session: i64,
+        resolver: Box<dyn Resolve>,
+        sampling: Sampling,
+        control: Control,
+        limits: Limits,
+        flush: Duration,
+        progress: watch::Sender<Progress>,
+    ) -> Self {
+        Self {
+            kernel,
+            store,
+            session,
+            resolver,
+            sampling,
+            control,
+            limits,
+            flush,
+            clock: Clock::new(),
+            baselines: vec![Baseline::default(); functions],
+            swept: vec![0; functions],
+            stacks: StackTable::default(),
+            calls: Vec::new(),
+            processes: BTreeMap::new(),
+            alive: BTreeSet::new(),
+            new_processes: Vec::new(),
+            losses: BTreeMap::new(),
+            stored_losses: BTreeMap::new(),
+            last_flush: Instant::now(),
+            failed_flushes: 0,
+            progress,
+        }
+    }
+
+    /// Notes processes known to run the target.
+    pub fn know(&mut self, pids: &[u32]) {
+        for &pid in pids {
+            self.see(pid);
+        }
+    }
+
+    /// Collects until told or due to end; then detaches, stores the rest and closes the session.
+    pub fn run(mut self, commands: &Receiver<Command>) -> Result<End, CollectError> {
+        let started = Instant::now();
+        let mut adapted = Instant::now();
+        let mut drawn = 0;
+        let end = loop {
+            match commands.recv_timeout(POLL) {
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            drawn += self.drain();
+            let elapsed = adapted.elapsed();
+            if elapsed >= ADAPT {
+                self.adapt(drawn, elapsed)?;
+                adapted = Instant::now();
+                drawn = 0;
+            }
+            if self.last_flush.elapsed() >= self.flush {
+                self.flush_or_keep()?;
+            }
+            if let Some(end) = self.due(started)? {
+                break end;
+            }
+        };
+        self.finish(end)?;
+        Ok(end)
+    }
+
+    fn due(&self, started: Instant) -> Result<Option<End>, ProbeError> {
+        if self.limits.duration.is_some_and(|duration| started.elapsed() >= duration) {
+            return Ok(Some(End::Duration));
+        }
+        if let Some(limit) = self.limits.max_calls {
+            let mut ended = 0;
+            for function in 0..self.baselines.len() {
+                let counters = self.kernel.counters(function as u32)?;
+                ended += counters.completed + counters.unwound;
+            }
+            if ended >= limit {
+                return Ok(Some(End::Calls));
+            }
+        }
+        Ok(self.limits.until_exit.filter(|&pid| !is_alive(pid)).map(|_| End::TargetExited))
+    }
+
+    fn finish(&mut self, end: End) -> Result<(), CollectError> {
+        self.kernel.detach();
+        while self.drain() > 0 {}
+        self.flush()?;
+        self.store.end_session(self.session, unix_ns())?;
+        self.progress.send_modify(|progress| progress.ended = Some(end));
+        Ok(())
+    }
+
+    /// Takes what is in the ring buffer; returns how many records were drawn at the sampling rate.
+    fn drain(&mut self) -> u64 {
+        let mut records: Vec<Record> = Vec::new();
+        let mut malformed = 0;
+        self.kernel.drain(DRAIN_LIMIT, |record| match record {
+            Ok(record) => records.push(record),
+            Err(error) => {
+                tracing::debug!("{error}");
+                malformed += 1;
+            }
+        });
+        self.lose(MALFORMED, malformed);
+        let drawn = records.iter().filter(|record| record.call.weight == self.control.sample_every).count();
+        for record in records {
+            self.take(record);
+        }
+        drawn as u64
+    }
+
+    fn take(&mut self, record: Record) {
+        if self.calls.len() >= MAX_PENDING_CALLS {
+            self.lose(STORE_FAILED, 1);
+            return;
+        }
+        let call = record.call;
+        self.see(call.pid);
+        let stack = record.stack.and_then(|addresses| {
+            let id = self.stacks.intern(&mut *self.resolver, call.pid, &addresses);
+            if id.is_none() {
+                self.lose(STACK_TABLE_FULL, 1);
+            }
+            id
+        });
+        self.calls.push(CallRow {
+            function: call.function,
+            start_ns: self.clock.unix_of(call.start_ns),
+            duration_ns: call.duration_ns,
+            pid: call.pid,
+            tid: call.tid,
+            goid: (call.goid != 0).then_some(call.goid),
+            cpu: call.cpu,
+            weight: call.weight,
+            stack,
+        });
+    }
+
+    fn see(&mut self, pid: u32) {
+        if self.processes.contains_key(&pid) {
+            return;
+        }
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let row = ProcessRow { pid, name: name.trim_end().to_owned(), seen_ns: self.clock.now() };
+        self.processes.insert(pid, row.clone());
+        self.new_processes.push(row);
+    }
+
+    fn lose(&mut self, cause: &'static str, count: u64) {
+        if count > 0 {
+            *self.losses.entry(cause).or_default() += count;
+        }
+    }
+
+    fn adapt(&mut self, drawn: u64, elapsed: Duration) -> Result<(), ProbeError> {
+        let every = self.sampling.next(self.control.sample_every, drawn, elapsed);
+        if every != self.control.sample_every {
+            self.control.sample_every = every;
+            self.kernel.set_control(self.control)?;
+        }
+        Ok(())
+    }
+
+    /// Flushes; a failing store is tried again at the next flush, with nothing dropped.
+    fn flush_or_keep(&mut self) -> Result<(), CollectError> {
+        match self.flush() {
+            Err(CollectError::Store(error)) => {
+                self.failed_flushes += 1;
+                tracing::warn!("{error}");
+                self.progress.send_modify(|progress| progress.store_error = Some(error.to_string()));
+                if self.failed_flushes >= MAX_FAILED_FLUSHES {
+                    return Err(error.into());
+                }
+                self.last_flush = Instant::now();
+                Ok(())
+            }
+            other => {
+                self.failed_flushes = 0;
+                other
+            }
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), CollectError> {
+        let elapsed = self.last_flush.elapsed();
+        self.sweep();
+        let readings = self.read()?;
+        let (frames, stacks) = self.stacks.pending();
+        let batch = Batch {
+            at_ns: self.clock.now(),
+            functions: (0..)
+                .zip(&self.baselines)
+                .zip(&readings)
+                .filter_map(|((function, baseline), reading)| baseline.delta(function, reading))
+                .collect(),
+            calls: std::mem::take(&mut self.calls),
+            frames: frames.to_vec(),
+            stacks: stacks.to_vec(),
+            processes: self.new_processes.clone(),
+            losses: self.loss_deltas()?,
+        };
+        if let Err(error) = self.store.append(self.session, &batch) {
+            self.calls = batch.calls;
+            return Err(error.into());
+        }
+        for (baseline, reading) in self.baselines.iter_mut().zip(readings) {
+            baseline.advance(reading);
+        }
+        self.stacks.stored();
+        self.new_processes.clear();
+        self.stored_losses = self.losses.clone();
+        self.last_flush = Instant::now();
+        for delta in &batch.functions {
+            let slow_ns = sampling::slow_threshold_ns(&delta.buckets, elapsed);
+            self.kernel.set_slow_ns(delta.function, slow_ns)?;
+        }
+        self.report(&batch, elapsed);
+        Ok(())
+    }
+
+    fn read(&self) -> Result<Vec<Reading>, ProbeError> {
+        let mut readings = Vec::with_capacity(self.baselines.len());
+        for (index, baseline) in self.baselines.iter().enumerate() {
+            let function = index as u32;
+            let mut reading = Reading {
+                counters: self.kernel.counters(function)?,
+                swept: self.swept[index],
+                buckets: Vec::new(),
+            };
+            if baseline.histogram_is_behind(&reading.counters) {
+                self.kernel.histograms(function, |cpu, buckets| reading.keep(cpu, buckets))?;
+            }
+            readings.push(reading);
+        }
+        Ok(readings)
+    }
+
+    fn loss_deltas(&mut self) -> Result<Vec<LossDelta>, ProbeError> {
+        for (cause, count) in Loss::ALL.into_iter().zip(self.kernel.losses()?) {
+            self.losses.insert(cause.name(), count);
+        }
+        Ok(self
+            .losses
+            .iter()
+            .map(|(&cause, &count)| {
+                let before = self.stored_losses.get(cause).copied().unwrap_or(0);
+                LossDelta { cause: cause.to_owned(), count: count - before }
+            })
+            .filter(|delta| delta.count > 0)
+            .collect())
+    }
+
+    /// Finds processes that made calls without being recorded, and closes what the goroutines of
+    /// dead processes had open: the kernel side only sees threads end.
+    fn sweep(&mut self) {
+        for owner in self.kernel.owners(OWNERS_LIMIT) {
+            self.see(owner.pid);
+            if is_alive(owner.pid) {
+                continue;
+            }
+            for function in self.kernel.forget(owner) {
+                if let Some(swept) = self.swept.get_mut(function as usize) {
+                    *swept += 1;
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, batch: &Batch, elapsed: Duration) {
+        let began: u64 = batch.functions.iter().map(|delta| delta.entered).sum();
+        let alive: BTreeSet<u32> =
+            self.processes.keys().copied().filter(|&pid| is_alive(pid)).collect();
+        for &pid in self.alive.difference(&alive) {
+            // Its id can come back with other code at the same addresses.
+            self.stacks.forget(pid);
+            self.resolver.forget(pid);
+        }
+        self.alive.clone_from(&alive);
+        self.progress.send_modify(|progress| {
+            progress.flushes += 1;
+            progress.pids = self.processes.keys().copied().collect();
+            progress.alive = alive.len();
+            progress.sample_every = self.control.sample_every;
+            progress.calls_per_second = began as f64 / elapsed.as_secs_f64().max(0.001);
+            progress.store_error = None;
+        });
+    }
+}
+
+/// Whether a process exists and is not a zombie.
+fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    // The state follows the name, which is in parentheses and may hold any character.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
