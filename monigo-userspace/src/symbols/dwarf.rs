@@ -1,0 +1,252 @@
+//! What only DWARF tells: functions that were inlined, and Go's `runtime.g`.
+//!
+//! Split DWARF (`.dwo`) is not followed.
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
+
+use gimli::{
+    AttributeValue, DebuggingInformationEntry, Dwarf, DwarfSections, EndianSlice, LittleEndian,
+    Unit, UnitOffset,
+};
+use object::{Object as _, ObjectSection as _};
+
+use super::{Function, FunctionKind, Image};
+
+type Reader<'data> = EndianSlice<'data, LittleEndian>;
+type Die<'data> = DebuggingInformationEntry<Reader<'data>>;
+
+/// Functions that were inlined, by linkage name (or plain name where there is no other).
+#[derive(Debug, Default)]
+pub struct InlinedFunctions {
+    callers: HashMap<String, usize>,
+}
+
+impl InlinedFunctions {
+    pub(super) fn new(callers: impl IntoIterator<Item = (String, usize)>) -> Self {
+        Self {
+            callers: callers.into_iter().collect(),
+        }
+    }
+
+    /// Number of distinct functions that the one of this linkage name was inlined into.
+    pub fn callers(&self, linkage_name: &str) -> usize {
+        self.callers.get(linkage_name).copied().unwrap_or(0)
+    }
+
+    /// Those without code of their own in `image`, by name.
+    pub(super) fn only_inlined(&self, image: &Image) -> Vec<Function> {
+        let present: HashSet<&str> = image
+            .functions()
+            .iter()
+            .flat_map(|function| function.linkage_names())
+            .collect();
+        let mut functions: Vec<Function> = self
+            .callers
+            .iter()
+            .filter(|(name, _)| !present.contains(name.as_str()))
+            .map(|(name, callers)| {
+                let callers = *callers;
+                Function::new(name, None, FunctionKind::Inlined { callers })
+            })
+            .collect();
+        functions.sort_by(|a, b| a.linkage_name.cmp(&b.linkage_name));
+        functions
+    }
+}
+
+fn with_dwarf<T>(image: &Image, read: impl FnOnce(&Dwarf<Reader<'_>>) -> Option<T>) -> Option<T> {
+    let file = image.elf()?;
+    file.section_by_name(".debug_info")
+        .or_else(|| file.section_by_name(".zdebug_info"))?;
+    let load = |id: gimli::SectionId| -> Result<Cow<'_, [u8]>, object::Error> {
+        // Line tables and locations are not needed here and are the largest.
+        let wanted = !matches!(
+            id,
+            gimli::SectionId::DebugLine | gimli::SectionId::DebugLoc | gimli::SectionId::DebugLocLists
+        );
+        match file.section_by_name(id.name()).filter(|_| wanted) {
+            Some(section) => section.uncompressed_data(),
+            None => Ok(Cow::Borrowed(&[])),
+        }
+    };
+    let sections = DwarfSections::load(load).ok()?;
+    let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
+    read(&dwarf)
+}
+
+/// Every function that was inlined anywhere, with the number of distinct callers.
+pub(super) fn inlined(image: &Image) -> InlinedFunctions {
+    with_dwarf(image, |dwarf| {
+        let mut collector = Collector::default();
+        let mut units = dwarf.units();
+        while let Ok(Some(header)) = units.next() {
+            // One damaged unit costs its own functions only.
+            if let Ok(unit) = dwarf.unit(header) {
+                let _ = collector.unit(dwarf, &unit);
+            }
+        }
+        Some(collector.finish())
+    })
+    .unwrap_or_default()
+}
+
+/// Offsets are those of `.debug_info`.
+#[derive(Default)]
+struct Collector {
+    /// Subprogram to the functions that it was inlined into.
+    callers: HashMap<usize, HashSet<usize>>,
+    names: HashMap<usize, String>,
+    /// Subprogram to its declaration, which may hold its name.
+    declarations: HashMap<usize, usize>,
+}
+
+impl Collector {
+    fn unit(&mut self, dwarf: &Dwarf<Reader<'_>>, unit: &Unit<Reader<'_>>) -> gimli::Result<()> {
+        // Depth and offset of the subprograms around the current entry.
+        let mut around: Vec<(isize, usize)> = Vec::new();
+        let mut entries = unit.entries();
+        while let Some(entry) = entries.next_dfs()? {
+            let depth = entry.depth();
+            while around.last().is_some_and(|(outer, _)| *outer >= depth) {
+                around.pop();
+            }
+            let Some(offset) = global(unit, entry.offset()) else {
+                continue;
+            };
+            match entry.tag() {
+                gimli::DW_TAG_subprogram => {
+                    self.subprogram(dwarf, unit, entry, offset);
+                    around.push((depth, offset));
+                }
+                gimli::DW_TAG_inlined_subroutine => {
+                    let origin = reference(unit, entry, gimli::DW_AT_abstract_origin);
+                    if let (Some(origin), Some((_, caller))) = (origin, around.last()) {
+                        self.callers.entry(origin).or_default().insert(*caller);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn subprogram(
+        &mut self,
+        dwarf: &Dwarf<Reader<'_>>,
+        unit: &Unit<Reader<'_>>,
+        entry: &Die<'_>,
+        offset: usize,
+    ) {
+        if let Some(declaration) = reference(unit, entry, gimli::DW_AT_specification) {
+            self.declarations.insert(offset, declaration);
+        }
+        let name = [gimli::DW_AT_linkage_name, gimli::DW_AT_MIPS_linkage_name, gimli::DW_AT_name]
+            .into_iter()
+            .find_map(|name| text(dwarf, unit, entry.attr_value(name)?));
+        if let Some(name) = name {
+            self.names.insert(offset, name);
+        }
+    }
+
+    fn name(&self, offset: usize) -> Option<&String> {
+        let declaration = || self.names.get(self.declarations.get(&offset)?);
+        let own = self.names.get(&offset);
+        // The declaration of a member function is where its linkage name is.
+        match own {
+            Some(name) if name.starts_with("_Z") || name.starts_with("_R") => own,
+            _ => declaration().or(own),
+        }
+    }
+
+    fn finish(self) -> InlinedFunctions {
+        let mut callers: HashMap<&String, HashSet<usize>> = HashMap::new();
+        for (function, into) in &self.callers {
+            if let Some(name) = self.name(*function) {
+                callers.entry(name).or_default().extend(into);
+            }
+        }
+        InlinedFunctions::new(
+            callers
+                .into_iter()
+                .map(|(name, into)| (name.clone(), into.len())),
+        )
+    }
+}
+
+fn global(unit: &Unit<Reader<'_>>, offset: UnitOffset) -> Option<usize> {
+    offset
+        .to_debug_info_offset(&unit.header)
+        .map(|offset| offset.0)
+}
+
+fn reference(unit: &Unit<Reader<'_>>, entry: &Die<'_>, name: gimli::DwAt) -> Option<usize> {
+    match entry.attr_value(name)? {
+        AttributeValue::UnitRef(offset) => global(unit, offset),
+        AttributeValue::DebugInfoRef(offset) => Some(offset.0),
+        _ => None,
+    }
+}
+
+fn text(
+    dwarf: &Dwarf<Reader<'_>>,
+    unit: &Unit<Reader<'_>>,
+    value: AttributeValue<Reader<'_>>,
+) -> Option<String> {
+    let text = dwarf.attr_string(unit, value).ok()?;
+    Some(text.to_string_lossy().into_owned())
+}
+
+/// Offset of `goid` in `runtime.g`, bytes, from the DWARF that Go writes unless told not to.
+pub(super) fn goid_offset(image: &Image) -> Option<u32> {
+    with_dwarf(image, |dwarf| {
+        let mut units = dwarf.units();
+        while let Ok(Some(header)) = units.next() {
+            let Ok(unit) = dwarf.unit(header) else {
+                continue;
+            };
+            let is_runtime = unit
+                .name
+                .is_some_and(|name| name.slice() == b"runtime");
+            if is_runtime && let Ok(Some(offset)) = member_offset(dwarf, &unit, "runtime.g", "goid")
+            {
+                return Some(offset);
+            }
+        }
+        None
+    })
+}
+
+fn member_offset(
+    dwarf: &Dwarf<Reader<'_>>,
+    unit: &Unit<Reader<'_>>,
+    structure: &str,
+    member: &str,
+) -> gimli::Result<Option<u32>> {
+    let mut entries = unit.entries();
+    // Depth of the structure while its members follow.
+    let mut inside: Option<isize> = None;
+    while let Some(entry) = entries.next_dfs()? {
+        let name = || text(dwarf, unit, entry.attr_value(gimli::DW_AT_name)?);
+        if inside.is_some_and(|depth| entry.depth() <= depth) {
+            return Ok(None);
+        }
+        match entry.tag() {
+            gimli::DW_TAG_structure_type if inside.is_none() => {
+                if name().as_deref() == Some(structure) {
+                    inside = Some(entry.depth());
+                }
+            }
+            gimli::DW_TAG_member if inside.is_some() && name().as_deref() == Some(member) => {
+                let value = entry.attr_value(gimli::DW_AT_data_member_location);
+                return Ok(value
+                    .and_then(|value| value.udata_value())
+                    .and_then(|offset| u32::try_from(offset).ok()));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}

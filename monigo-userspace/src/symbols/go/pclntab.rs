@@ -1,0 +1,533 @@
+//! Go's function table ("pclntab"): names, exact ranges, lines and inline trees.
+//!
+//! The layout follows `runtime/symtab.go` and `cmd/link/internal/ld/pcln.go` of Go 1.16 to 1.27.
+//! The table is part of a file nobody vouches for, so every access is checked and every loop is
+//! bounded; a damaged table yields fewer answers, never a panic.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use super::{
+    super::{
+        Image,
+        bytes::{text_at, u32_at, u64_at, varint},
+    },
+    GoFrame,
+};
+
+/// Layouts, named after the first release that had them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) enum Layout {
+    Go116,
+    Go118,
+    Go120,
+}
+
+impl Layout {
+    pub(super) fn of_magic(magic: u32) -> Option<Self> {
+        match magic {
+            0xffff_fffa => Some(Self::Go116),
+            0xffff_fff0 => Some(Self::Go118),
+            0xffff_fff1 => Some(Self::Go120),
+            _ => None,
+        }
+    }
+
+    /// Bytes before `npcdata` in a function record.
+    fn npcdata_at(self) -> usize {
+        match self {
+            Self::Go116 => 32,
+            Self::Go118 | Self::Go120 => 28,
+        }
+    }
+
+    /// Bytes of a function record before its `pcdata` array.
+    fn record_size(self) -> usize {
+        match self {
+            Self::Go116 | Self::Go120 => 44,
+            Self::Go118 => 40,
+        }
+    }
+}
+
+const PCDATA_INLINE_TREE: usize = 2;
+const FUNCDATA_INLINE_TREE: usize = 3;
+/// Functions inlined into each other deeper than this are not believed.
+const MOST_INLINED: usize = 256;
+/// Steps of one pc table that are followed.
+const MOST_STEPS: usize = 1 << 20;
+
+/// The parsed header; the table itself stays in the image.
+#[derive(Clone, Debug)]
+pub(in super::super) struct GoTable {
+    pub(super) layout: Layout,
+    /// ELF virtual address of the header.
+    pub(super) vaddr: u64,
+    pub(super) quantum: u8,
+    pub(super) functions: usize,
+    pub(super) name_table: usize,
+    pub(super) unit_table: usize,
+    pub(super) file_table: usize,
+    pub(super) pc_table: usize,
+    pub(super) function_table: usize,
+    /// Address that code offsets count from.
+    pub(super) text_start: u64,
+    /// Address that function data offsets count from, if it could be found.
+    pub(super) function_data: Option<u64>,
+}
+
+/// A function in the table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Entry {
+    /// From the entry to the last instruction; padding is cut off.
+    pub range: Range<u64>,
+    /// Into the name table.
+    pub name_offset: u32,
+    /// Where the record is, from the start of the table.
+    record: usize,
+}
+
+impl GoTable {
+    /// Parses the header at `vaddr`. `text_start` and `function_data` are filled in by `locate`.
+    pub(super) fn parse(image: &Image, vaddr: u64) -> Option<Self> {
+        let data = image.bytes_from(vaddr)?;
+        let layout = Layout::of_magic(u32_at(data, 0)?)?;
+        let [pad0, pad1, quantum, pointer] = *data.get(4..8)? else {
+            return None;
+        };
+        if pad0 != 0 || pad1 != 0 || !matches!(quantum, 1 | 2 | 4) || pointer != 8 {
+            return None;
+        }
+        let word = |at: usize| usize::try_from(u64_at(data, 8 + 8 * at)?).ok();
+        // 1.18 put `textStart` in front of the offsets.
+        let first = if layout == Layout::Go116 { 2 } else { 3 };
+        let table = Self {
+            layout,
+            vaddr,
+            quantum,
+            functions: word(0)?,
+            name_table: word(first)?,
+            unit_table: word(first + 1)?,
+            file_table: word(first + 2)?,
+            pc_table: word(first + 3)?,
+            function_table: word(first + 4)?,
+            text_start: 0,
+            function_data: None,
+        };
+        let offsets = [
+            table.name_table,
+            table.unit_table,
+            table.file_table,
+            table.pc_table,
+            table.function_table,
+        ];
+        let ordered = offsets.is_sorted() && offsets.iter().all(|at| *at < data.len());
+        let fits = table.functions > 0
+            && table
+                .functions
+                .checked_mul(table.slot_size())?
+                .checked_add(table.function_table)?
+                <= data.len();
+        (ordered && fits).then_some(table)
+    }
+
+    fn data<'i>(&self, image: &'i Image) -> Option<&'i [u8]> {
+        image.bytes_from(self.vaddr)
+    }
+
+    /// Bytes of an entry in the function table.
+    fn slot_size(&self) -> usize {
+        if self.layout == Layout::Go116 { 16 } else { 8 }
+    }
+
+    /// Address and record offset in slot `at`; the slot after the last function has the end
+    /// address of its code.
+    fn slot(&self, data: &[u8], at: usize) -> Option<(u64, Option<usize>)> {
+        let base = self
+            .function_table
+            .checked_add(at.checked_mul(self.slot_size())?)?;
+        if self.layout == Layout::Go116 {
+            let record = u64_at(data, base + 8).and_then(|offset| usize::try_from(offset).ok());
+            Some((u64_at(data, base)?, record))
+        } else {
+            let address = self
+                .text_start
+                .checked_add(u64::from(u32_at(data, base)?))?;
+            Some((address, u32_at(data, base + 4).map(|offset| offset as usize)))
+        }
+    }
+
+    /// Addresses of functions, at most `most` of them spread over the table.
+    pub(super) fn sample_addresses(&self, image: &Image, most: usize) -> Vec<u64> {
+        let Some(data) = self.data(image) else {
+            return Vec::new();
+        };
+        let step = (self.functions / most.max(1)).max(1);
+        (0..self.functions)
+            .step_by(step)
+            .filter_map(|at| self.slot(data, at))
+            .map(|(address, _)| address)
+            .collect()
+    }
+
+    /// Every function, by address.
+    pub(in super::super) fn entries(&self, image: &Image) -> Vec<Entry> {
+        let Some(data) = self.data(image) else {
+            return Vec::new();
+        };
+        (0..self.functions)
+            .filter_map(|at| self.entry(image, data, at))
+            .collect()
+    }
+
+    fn entry(&self, image: &Image, data: &[u8], at: usize) -> Option<Entry> {
+        let (start, record) = self.slot(data, at)?;
+        let (next, _) = self.slot(data, at + 1)?;
+        if next <= start {
+            return None;
+        }
+        let record = self.function_table.checked_add(record?)?;
+        let name_at = if self.layout == Layout::Go116 { 8 } else { 4 };
+        let name_offset = u32_at(data, record.checked_add(name_at)?)?;
+        let end = image
+            .code(start..next)
+            .map_or(next, |code| start + trimmed_length(code) as u64);
+        Some(Entry {
+            range: start..end,
+            name_offset,
+            record,
+        })
+    }
+
+    fn entry_at(&self, image: &Image, vaddr: u64) -> Option<Entry> {
+        let data = self.data(image)?;
+        let (mut low, mut high) = (0, self.functions);
+        // Invariant: slot `low` begins at or before `vaddr`, slot `high` after it.
+        if self.slot(data, 0)?.0 > vaddr || self.slot(data, high)?.0 <= vaddr {
+            return None;
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if self.slot(data, middle)?.0 <= vaddr {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        self.entry(image, data, low)
+    }
+
+    /// A name by its offset in the name table.
+    pub(in super::super) fn name<'i>(&self, image: &'i Image, offset: u32) -> Option<&'i str> {
+        if offset == 0 && self.layout == Layout::Go120 {
+            return None;
+        }
+        let at = self.name_table.checked_add(offset as usize)?;
+        (at < self.unit_table)
+            .then(|| text_at(self.data(image)?, at))
+            .flatten()
+    }
+
+    fn record_word(&self, data: &[u8], entry: &Entry, at: usize) -> Option<u32> {
+        u32_at(data, entry.record.checked_add(at)?)
+    }
+
+    /// Value that a pc table gives for `vaddr`.
+    fn pc_value(&self, data: &[u8], entry: &Entry, table: u32, vaddr: u64) -> Option<i32> {
+        let mut found = None;
+        self.walk_pc_table(data, entry, table, |end, value| {
+            found = Some(value);
+            vaddr >= end
+        })?;
+        found
+    }
+
+    /// Calls `visit` with the end address and the value of each step, until it returns false.
+    fn walk_pc_table(
+        &self,
+        data: &[u8],
+        entry: &Entry,
+        table: u32,
+        mut visit: impl FnMut(u64, i32) -> bool,
+    ) -> Option<()> {
+        if table == 0 {
+            return None;
+        }
+        let mut at = self.pc_table.checked_add(table as usize)?;
+        let mut pc = entry.range.start;
+        let mut value = -1_i32;
+        for step in 0..MOST_STEPS {
+            let raw = varint(data, &mut at)? as u32;
+            if raw == 0 && step > 0 {
+                return Some(());
+            }
+            let delta = (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed();
+            value = value.wrapping_add(delta);
+            let advance = varint(data, &mut at)?.checked_mul(u64::from(self.quantum))?;
+            pc = pc.checked_add(advance)?;
+            if !visit(pc, value) {
+                return Some(());
+            }
+        }
+        None
+    }
+
+    fn file_and_line(
+        &self,
+        image: &Image,
+        entry: &Entry,
+        vaddr: u64,
+    ) -> (Option<String>, Option<u32>) {
+        let Some(data) = self.data(image) else {
+            return (None, None);
+        };
+        let npcdata = self.layout.npcdata_at();
+        let value = |at: usize| {
+            let table = self.record_word(data, entry, at)?;
+            self.pc_value(data, entry, table, vaddr)
+        };
+        let file = value(npcdata - 8).and_then(|number| self.file(data, entry, number));
+        let line = value(npcdata - 4).and_then(|line| u32::try_from(line).ok());
+        (file.map(str::to_owned), line.filter(|line| *line > 0))
+    }
+
+    /// Source file of the instruction at `vaddr`.
+    pub(super) fn file_at(&self, image: &Image, vaddr: u64) -> Option<String> {
+        let entry = self.entry_at(image, vaddr)?;
+        self.file_and_line(image, &entry, vaddr).0
+    }
+
+    /// File number `number` of the compilation unit of `entry`.
+    fn file<'d>(&self, data: &'d [u8], entry: &Entry, number: i32) -> Option<&'d str> {
+        let unit = self.record_word(data, entry, self.layout.npcdata_at() + 4)?;
+        let slot = (unit as usize).checked_add(usize::try_from(number).ok()?)?;
+        let offset = u32_at(
+            data,
+            self.unit_table.checked_add(slot.checked_mul(4)?)?,
+        )?;
+        if offset == u32::MAX {
+            return None;
+        }
+        let at = self.file_table.checked_add(offset as usize)?;
+        (at < self.pc_table).then(|| text_at(data, at)).flatten()
+    }
+
+    /// Offset of pc table `number` in `entry`, if it has one.
+    fn pcdata(&self, data: &[u8], entry: &Entry, number: usize) -> Option<u32> {
+        let count = self.record_word(data, entry, self.layout.npcdata_at())?;
+        ((number as u64) < u64::from(count))
+            .then(|| self.record_word(data, entry, self.layout.record_size() + 4 * number))
+            .flatten()
+    }
+
+    /// The inline tree's bytes, to the end of their segment.
+    fn inline_tree<'i>(&self, image: &'i Image, entry: &Entry) -> Option<&'i [u8]> {
+        let data = self.data(image)?;
+        let count = self.record_word(data, entry, self.layout.npcdata_at())? as usize;
+        let counted = entry.record.checked_add(self.layout.record_size() - 1)?;
+        if usize::from(*data.get(counted)?) <= FUNCDATA_INLINE_TREE {
+            return None;
+        }
+        let array = entry
+            .record
+            .checked_add(self.layout.record_size())?
+            .checked_add(count.checked_mul(4)?)?;
+        let address = if self.layout == Layout::Go116 {
+            // Pointers, aligned.
+            let at = array.checked_next_multiple_of(8)? + 8 * FUNCDATA_INLINE_TREE;
+            image.relocated_word(self.vaddr.checked_add(at as u64)?)?
+        } else {
+            let offset = u32_at(data, array.checked_add(4 * FUNCDATA_INLINE_TREE)?)?;
+            if offset == u32::MAX {
+                return None;
+            }
+            self.function_data?.checked_add(u64::from(offset))?
+        };
+        (address != 0).then(|| image.bytes_from(address)).flatten()
+    }
+
+    fn inlined_call(&self, tree: &[u8], index: usize) -> Option<InlinedCall> {
+        if self.layout == Layout::Go120 {
+            let at = index.checked_mul(16)?;
+            Some(InlinedCall {
+                name_offset: u32_at(tree, at + 4)?,
+                parent_pc: u32_at(tree, at + 8)?.cast_signed(),
+                call_site: None,
+                parent: None,
+            })
+        } else {
+            let at = index.checked_mul(20)?;
+            let parent = u32_at(tree, at)? as u16;
+            Some(InlinedCall {
+                name_offset: u32_at(tree, at + 12)?,
+                parent_pc: u32_at(tree, at + 16)?.cast_signed(),
+                call_site: Some((
+                    u32_at(tree, at + 4)?.cast_signed(),
+                    u32_at(tree, at + 8)?.cast_signed(),
+                )),
+                parent: Some(i32::from(parent.cast_signed())),
+            })
+        }
+    }
+
+    /// Frames at `vaddr`, innermost first.
+    pub(super) fn frames(&self, image: &Image, vaddr: u64) -> Option<Vec<GoFrame>> {
+        let data = self.data(image)?;
+        let entry = self.entry_at(image, vaddr)?;
+        let mut frames = Vec::new();
+        let mut position = vaddr;
+        let (mut file, mut line) = self.file_and_line(image, &entry, position);
+        if let Some(tree) = self.inline_tree(image, &entry)
+            && let Some(table) = self.pcdata(data, &entry, PCDATA_INLINE_TREE)
+        {
+            let mut index = self.pc_value(data, &entry, table, position).unwrap_or(-1);
+            while index >= 0 && frames.len() < MOST_INLINED {
+                let Some(call) = self.inlined_call(tree, index as usize) else {
+                    break;
+                };
+                let Some(name) = self.name(image, call.name_offset) else {
+                    break;
+                };
+                frames.push(GoFrame {
+                    function: name.to_owned(),
+                    file: file.take(),
+                    line: line.take(),
+                    inlined: true,
+                });
+                if let (Some((number, at)), Some(parent)) = (call.call_site, call.parent) {
+                    file = self.file(data, &entry, number).map(str::to_owned);
+                    line = u32::try_from(at).ok();
+                    index = parent;
+                    continue;
+                }
+                let Ok(offset) = u64::try_from(call.parent_pc) else {
+                    break;
+                };
+                position = entry.range.start.checked_add(offset)?;
+                (file, line) = self.file_and_line(image, &entry, position);
+                index = self.pc_value(data, &entry, table, position).unwrap_or(-1);
+            }
+        }
+        let name = self.name(image, entry.name_offset)?;
+        frames.push(GoFrame {
+            function: name.to_owned(),
+            file,
+            line,
+            inlined: false,
+        });
+        Some(frames)
+    }
+
+    /// Names of all functions inlined into `entry`.
+    pub(super) fn inlined_names(&self, image: &Image, entry: &Entry) -> Vec<String> {
+        let collect = || -> Option<Vec<String>> {
+            let data = self.data(image)?;
+            let table = self.pcdata(data, entry, PCDATA_INLINE_TREE)?;
+            let tree = self.inline_tree(image, entry)?;
+            let mut largest = -1_i32;
+            self.walk_pc_table(data, entry, table, |_, value| {
+                largest = largest.max(value);
+                true
+            })?;
+            // A node whose code was optimised away has no pc, but its index is below its
+            // children's, so all up to the largest exist.
+            let count = usize::try_from(largest.checked_add(1)?).ok()?;
+            let names: BTreeSet<&str> = (0..count.min(1 << 16))
+                .filter_map(|index| self.inlined_call(tree, index))
+                .filter_map(|call| self.name(image, call.name_offset))
+                .collect();
+            Some(names.into_iter().map(str::to_owned).collect())
+        };
+        collect().unwrap_or_default()
+    }
+
+    /// Whether `function_data` makes sense: the inline trees of a sample of functions decode to
+    /// names that start where names start, and to call sites inside their functions.
+    pub(super) fn function_data_fits(&self, image: &Image) -> bool {
+        const ENOUGH: usize = 32;
+        const LOOKED_AT: usize = 4096;
+        let Some(data) = self.data(image) else {
+            return false;
+        };
+        let mut good = 0;
+        for at in 0..self.functions.min(LOOKED_AT) {
+            let Some(entry) = self.entry(image, data, at) else {
+                continue;
+            };
+            let Some(tree) = self.inline_tree(image, &entry) else {
+                continue;
+            };
+            let Some(call) = self.inlined_call(tree, 0) else {
+                return false;
+            };
+            let start = self.name_table.saturating_add(call.name_offset as usize);
+            let name_starts = call.name_offset == 0 || data.get(start - 1) == Some(&0);
+            let named = self
+                .name(image, call.name_offset)
+                .is_some_and(|name| !name.is_empty());
+            let inside = u64::try_from(call.parent_pc)
+                .is_ok_and(|offset| offset < entry.range.end - entry.range.start);
+            if !(name_starts && named && inside) {
+                return false;
+            }
+            good += 1;
+            if good == ENOUGH {
+                return true;
+            }
+        }
+        good > 0
+    }
+}
+
+struct InlinedCall {
+    name_offset: u32,
+    /// Offset of an instruction at the call site, from the function's entry.
+    parent_pc: i32,
+    /// File number and line of the call site, before 1.20.
+    call_site: Option<(i32, i32)>,
+    /// Index of the caller in the tree, before 1.20.
+    parent: Option<i32>,
+}
+
+/// Length of a function's code without the int3 bytes that pad it.
+fn trimmed_length(code: &[u8]) -> usize {
+    const INT3: u8 = 0xcc;
+    let end = code.len()
+        - code
+            .iter()
+            .rev()
+            .take_while(|byte| **byte == INT3)
+            .count();
+    if end == code.len() || end == 0 {
+        return end;
+    }
+    // The last instruction may itself end with 0xcc: a short jump back by 52 bytes, which is what
+    // the loop after `morestack` often is. Only decoding tells.
+    let short_jump = matches!(code[end - 1], 0xeb | 0x70..=0x7f | 0xe0..=0xe3);
+    if !short_jump {
+        return end;
+    }
+    let mut decoder = iced_x86::Decoder::new(64, code, iced_x86::DecoderOptions::NONE);
+    while decoder.can_decode() && decoder.position() < end {
+        if decoder.decode().is_invalid() {
+            return end;
+        }
+    }
+    decoder.position().max(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_trimmed() {
+        // ret, padding
+        assert_eq!(trimmed_length(&[0xc3, 0xcc, 0xcc]), 1);
+        // nop, jmp -52, padding: the first 0xcc belongs to the jump.
+        assert_eq!(trimmed_length(&[0x90, 0xeb, 0xcc, 0xcc, 0xcc]), 3);
+        // mov al, 0xeb; padding
+        assert_eq!(trimmed_length(&[0xb0, 0xeb, 0xcc]), 2);
+        assert_eq!(trimmed_length(&[0xcc, 0xcc]), 0);
+        assert_eq!(trimmed_length(&[]), 0);
+    }
+}

@@ -1,0 +1,504 @@
+//! An executable image: opened once, then only read.
+
+use std::{
+    collections::HashMap,
+    fs::{self, File},
+    ops::Range,
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use memmap2::Mmap;
+use object::{LittleEndian, elf as abi, read::elf::ElfFile64};
+
+use super::{
+    Function, GoInfo, ImageError, Language,
+    dwarf::{self, InlinedFunctions},
+    elf::{self, FunctionIndex, Plt},
+    error::describe,
+    go::{self, GoTable},
+};
+
+/// Architecture that this monigo traces, as people call it.
+pub(super) const HOST: &str = if cfg!(target_arch = "aarch64") {
+    "arm64"
+} else {
+    "x86-64"
+};
+
+const HOST_MACHINE: abi::Machine = if cfg!(target_arch = "aarch64") {
+    abi::EM_AARCH64
+} else {
+    abi::EM_X86_64
+};
+
+/// Which file an image is, whatever path leads to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ImageId {
+    /// Device number, as `stat` gives it.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+}
+
+impl ImageId {
+    /// Identity of what `path` leads to, links followed.
+    pub fn of(path: &Path) -> std::io::Result<Self> {
+        fs::metadata(path).map(|metadata| Self::from(&metadata))
+    }
+}
+
+impl From<&fs::Metadata> for ImageId {
+    fn from(metadata: &fs::Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
+
+/// How an image is loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageKind {
+    /// Runs at the addresses it is linked for.
+    Executable,
+    /// Runs anywhere.
+    PieExecutable,
+    /// Loaded into other programs.
+    SharedLibrary,
+}
+
+/// A `PT_LOAD` segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// ELF virtual addresses that have bytes in the file.
+    pub vaddr: Range<u64>,
+    /// Where they begin in the file.
+    pub file_offset: u64,
+    /// Whether code can run there.
+    pub executable: bool,
+}
+
+/// A section header, reduced to what is asked of it.
+#[derive(Clone, Debug)]
+pub(super) struct Section {
+    pub name: String,
+    pub vaddr: u64,
+    pub file_offset: u64,
+    pub size: u64,
+    /// Has no bytes in the file.
+    pub empty: bool,
+}
+
+/// An ELF executable or shared library. Cheap to open: symbols, PLT and DWARF are read when first
+/// asked for, once.
+pub struct Image {
+    path: PathBuf,
+    open_path: PathBuf,
+    id: ImageId,
+    data: Mmap,
+    build_id: Option<String>,
+    kind: ImageKind,
+    needed: Vec<String>,
+    segments: Vec<Segment>,
+    sections: Vec<Section>,
+    has_symtab: bool,
+    go: Option<(GoInfo, Option<GoTable>)>,
+    language: OnceLock<Language>,
+    index: OnceLock<FunctionIndex>,
+    plt: OnceLock<Plt>,
+    inlined: OnceLock<InlinedFunctions>,
+    relocations: OnceLock<HashMap<u64, u64>>,
+}
+
+impl std::fmt::Debug for Image {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Image")
+            .field("path", &self.path)
+            .field("build_id", &self.build_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Image {
+    /// Opens an executable or shared library.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ImageError> {
+        let path = path.as_ref();
+        Self::open_as(path, path)
+    }
+
+    /// Opens `open_path`, which may go through `/proc`, and shows it to the user as `show_path`.
+    pub fn open_as(open_path: &Path, show_path: &Path) -> Result<Self, ImageError> {
+        let io_error = |source| ImageError::io(show_path, source);
+        let metadata = fs::metadata(open_path).map_err(io_error)?;
+        let path = || show_path.to_path_buf();
+        if metadata.is_dir() {
+            return Err(ImageError::Directory { path: path() });
+        }
+        let kind = metadata.file_type();
+        // Opening a pipe would wait for its other end.
+        if kind.is_fifo() || kind.is_socket() || kind.is_char_device() || kind.is_block_device() {
+            return Err(ImageError::NotRegular { path: path() });
+        }
+        let file = File::open(open_path).map_err(io_error)?;
+        let metadata = file.metadata().map_err(io_error)?;
+        if metadata.len() == 0 {
+            return Err(ImageError::Empty { path: path() });
+        }
+        // SAFETY: the mapping is private and read-only. The kernel refuses writes to a program
+        // that runs; tools that replace one write a new file. Whoever truncates a mapped file in
+        // place can still end monigo with SIGBUS, which only happens with write access to it.
+        let data = unsafe { Mmap::map(&file) }.map_err(io_error)?;
+        Self::parse(data, open_path, show_path, ImageId::from(&metadata))
+    }
+
+    fn parse(
+        data: Mmap,
+        open_path: &Path,
+        show_path: &Path,
+        id: ImageId,
+    ) -> Result<Self, ImageError> {
+        check_header(&data, show_path)?;
+        let malformed = |error: object::read::Error| ImageError::Malformed {
+            path: show_path.to_path_buf(),
+            reason: error.to_string(),
+        };
+        let file = ElfFile64::<LittleEndian>::parse(&*data).map_err(malformed)?;
+        let header = elf::Header::read(&file);
+        drop(file);
+        if header.segments.is_empty() {
+            return Err(ImageError::Malformed {
+                path: show_path.to_path_buf(),
+                reason: "it has no loadable segment".to_owned(),
+            });
+        }
+        let mut image = Self {
+            path: show_path.to_path_buf(),
+            open_path: open_path.to_path_buf(),
+            id,
+            data,
+            build_id: header.build_id,
+            kind: header.kind,
+            needed: header.needed,
+            segments: header.segments,
+            sections: header.sections,
+            has_symtab: header.has_symtab,
+            go: None,
+            language: OnceLock::new(),
+            index: OnceLock::new(),
+            plt: OnceLock::new(),
+            inlined: OnceLock::new(),
+            relocations: OnceLock::new(),
+        };
+        image.go = go::read(&image);
+        Ok(image)
+    }
+
+    /// The path as shown to the user.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The path that was opened; may go through `/proc`.
+    pub fn open_path(&self) -> &Path {
+        &self.open_path
+    }
+
+    /// Which file it is.
+    pub fn id(&self) -> ImageId {
+        self.id
+    }
+
+    /// GNU build id in lower-case hex.
+    pub fn build_id(&self) -> Option<&str> {
+        self.build_id.as_deref()
+    }
+
+    /// How it is loaded.
+    pub fn kind(&self) -> ImageKind {
+        self.kind
+    }
+
+    /// Whether it is an executable that runs at any address.
+    pub fn is_pie(&self) -> bool {
+        self.kind == ImageKind::PieExecutable
+    }
+
+    /// `DT_NEEDED`: names of the libraries it is linked to.
+    pub fn needed(&self) -> &[String] {
+        &self.needed
+    }
+
+    /// Whether it carries a full symbol table, in itself or in a separate debug file.
+    pub fn has_symtab(&self) -> bool {
+        self.has_symtab || self.index().from_debug_file
+    }
+
+    /// The loadable segments, by address.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// What the Go tool chain left, for Go programs.
+    pub fn go(&self) -> Option<&GoInfo> {
+        self.go.as_ref().map(|(info, _)| info)
+    }
+
+    pub(super) fn go_table(&self) -> Option<&GoTable> {
+        self.go.as_ref().and_then(|(_, table)| table.as_ref())
+    }
+
+    /// Language family that most of its code is of.
+    pub fn language(&self) -> Language {
+        *self.language.get_or_init(|| elf::language(self))
+    }
+
+    /// Every function, in order of entry address; those without one (imported) come last.
+    pub fn functions(&self) -> &[Function] {
+        &self.index().functions
+    }
+
+    pub(super) fn index(&self) -> &FunctionIndex {
+        self.index.get_or_init(|| elf::index(self))
+    }
+
+    /// The function with code at `vaddr`.
+    pub fn function_at(&self, vaddr: u64) -> Option<&Function> {
+        self.index().function_at(vaddr)
+    }
+
+    /// Bytes of a vaddr range that lies within one executable segment.
+    pub fn code(&self, range: Range<u64>) -> Option<&[u8]> {
+        let segment = self.segment_of(range.start)?;
+        if !segment.executable || range.end < range.start {
+            return None;
+        }
+        self.segment_bytes(segment, range)
+    }
+
+    /// Bytes of a vaddr range that lies within one segment, executable or not.
+    pub fn bytes(&self, range: Range<u64>) -> Option<&[u8]> {
+        let segment = self.segment_of(range.start)?;
+        self.segment_bytes(segment, range)
+    }
+
+    /// Bytes from `vaddr` to the end of its segment.
+    pub(super) fn bytes_from(&self, vaddr: u64) -> Option<&[u8]> {
+        let segment = self.segment_of(vaddr)?;
+        self.segment_bytes(segment, vaddr..segment.vaddr.end)
+    }
+
+    fn segment_bytes(&self, segment: &Segment, range: Range<u64>) -> Option<&[u8]> {
+        if range.end > segment.vaddr.end || range.end < range.start {
+            return None;
+        }
+        let start = segment
+            .file_offset
+            .checked_add(range.start - segment.vaddr.start)?;
+        let start = usize::try_from(start).ok()?;
+        let length = usize::try_from(range.end - range.start).ok()?;
+        self.data.get(start..start.checked_add(length)?)
+    }
+
+    fn segment_of(&self, vaddr: u64) -> Option<&Segment> {
+        self.segments
+            .iter()
+            .find(|segment| segment.vaddr.contains(&vaddr))
+    }
+
+    /// Where in the file the byte at `vaddr` is.
+    pub fn file_offset(&self, vaddr: u64) -> Option<u64> {
+        let segment = self.segment_of(vaddr)?;
+        segment
+            .file_offset
+            .checked_add(vaddr - segment.vaddr.start)
+    }
+
+    /// Address of the byte at `offset` in the file; where segments overlap, the executable one's.
+    pub fn vaddr_of_offset(&self, offset: u64) -> Option<u64> {
+        let vaddr = |segment: &Segment| {
+            let within = offset.checked_sub(segment.file_offset)?;
+            let vaddr = segment.vaddr.start.checked_add(within)?;
+            segment.vaddr.contains(&vaddr).then_some(vaddr)
+        };
+        let (code, rest): (Vec<_>, Vec<_>) = self
+            .segments
+            .iter()
+            .partition(|segment| segment.executable);
+        code.into_iter().chain(rest).find_map(vaddr)
+    }
+
+    /// Whether `vaddr` is in an executable segment.
+    pub fn is_code(&self, vaddr: u64) -> bool {
+        self.segment_of(vaddr)
+            .is_some_and(|segment| segment.executable)
+    }
+
+    /// Address ranges of the procedure linkage table: stubs that jump to other images.
+    pub fn plt_ranges(&self) -> &[Range<u64>] {
+        &self.plt().ranges
+    }
+
+    /// Name of the function that the PLT stub at `vaddr` jumps to.
+    pub fn plt_name(&self, vaddr: u64) -> Option<&str> {
+        self.plt().name(vaddr)
+    }
+
+    fn plt(&self) -> &Plt {
+        self.plt.get_or_init(|| elf::plt(self))
+    }
+
+    /// Functions that were inlined, from DWARF or the Go tables. Reading DWARF takes time in
+    /// proportion to its size, so nothing but a question about inlining should ask.
+    pub fn inlined(&self) -> &InlinedFunctions {
+        self.inlined.get_or_init(|| match self.go_table() {
+            Some(table) => go::inlined(self, table),
+            None => dwarf::inlined(self),
+        })
+    }
+
+    /// Number of distinct functions that the function with this name was inlined into, besides
+    /// its own code. Those calls are invisible to a probe on it.
+    pub fn inlined_into(&self, function: &Function) -> usize {
+        function
+            .linkage_names()
+            .chain(std::iter::once(function.name()))
+            .map(|name| self.inlined().callers(name))
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Functions without any code of their own, because every call was inlined.
+    pub fn only_inlined(&self) -> Vec<Function> {
+        self.inlined().only_inlined(self)
+    }
+
+    pub(super) fn section(&self, name: &str) -> Option<&Section> {
+        self.sections.iter().find(|section| section.name == name)
+    }
+
+    pub(super) fn sections(&self) -> &[Section] {
+        &self.sections
+    }
+
+    pub(super) fn section_bytes(&self, section: &Section) -> Option<&[u8]> {
+        if section.empty {
+            return None;
+        }
+        let start = usize::try_from(section.file_offset).ok()?;
+        let length = usize::try_from(section.size).ok()?;
+        self.data.get(start..start.checked_add(length)?)
+    }
+
+    pub(super) fn elf(&self) -> Option<ElfFile64<'_, LittleEndian>> {
+        ElfFile64::parse(&*self.data).ok()
+    }
+
+    /// The word that the dynamic linker leaves at `vaddr` when the image is loaded at zero.
+    pub(super) fn relocated_word(&self, vaddr: u64) -> Option<u64> {
+        if let Some(value) = self.relocations().get(&vaddr) {
+            return Some(*value);
+        }
+        let bytes = self.bytes(vaddr..vaddr.checked_add(8)?)?;
+        super::bytes::u64_at(bytes, 0)
+    }
+
+    /// Relative relocations: address to value.
+    pub(super) fn relocations(&self) -> &HashMap<u64, u64> {
+        self.relocations
+            .get_or_init(|| elf::relative_relocations(self))
+    }
+}
+
+/// Refuses what is no 64-bit ELF program of this architecture, saying what it is.
+fn check_header(data: &[u8], show_path: &Path) -> Result<(), ImageError> {
+    let path = || show_path.to_path_buf();
+    if let Some(line) = data.strip_prefix(b"#!") {
+        let line = line.split(|byte| *byte == b'\n').next().unwrap_or(line);
+        let line = String::from_utf8_lossy(&line[..line.len().min(256)]);
+        let mut words = line.split_whitespace();
+        let mut interpreter = words.next().unwrap_or("its interpreter");
+        if interpreter.ends_with("/env") {
+            interpreter = words
+                .find(|word| !word.starts_with('-') && !word.contains('='))
+                .unwrap_or(interpreter);
+        }
+        return Err(ImageError::Script {
+            path: path(),
+            interpreter: interpreter.to_owned(),
+        });
+    }
+    if !data.starts_with(b"\x7fELF") {
+        return Err(ImageError::NotElf {
+            path: path(),
+            what: describe(data),
+        });
+    }
+    let short = || ImageError::Malformed {
+        path: path(),
+        reason: "its header is cut short".to_owned(),
+    };
+    let (class, order) = (*data.get(4).ok_or_else(short)?, *data.get(5).ok_or_else(short)?);
+    let half = |at: usize| -> Option<u16> {
+        let bytes: [u8; 2] = data.get(at..at + 2)?.try_into().ok()?;
+        Some(if order == 2 {
+            u16::from_be_bytes(bytes)
+        } else {
+            u16::from_le_bytes(bytes)
+        })
+    };
+    let file_type = half(16).ok_or_else(short)?;
+    let machine = abi::Machine(half(18).ok_or_else(short)?);
+    match class {
+        1 => {
+            return Err(ImageError::Bits32 {
+                path: path(),
+                found: machine_name(machine),
+                host: HOST,
+            });
+        }
+        2 => {}
+        other => {
+            return Err(ImageError::Malformed {
+                path: path(),
+                reason: format!("its header says class {other}"),
+            });
+        }
+    }
+    if machine != HOST_MACHINE || order == 2 {
+        return Err(ImageError::Architecture {
+            path: path(),
+            found: machine_name(machine),
+            host: HOST,
+        });
+    }
+    match abi::FileType(file_type) {
+        abi::ET_EXEC | abi::ET_DYN => Ok(()),
+        abi::ET_REL => Err(ImageError::Relocatable { path: path() }),
+        abi::ET_CORE => Err(ImageError::Core { path: path() }),
+        other => Err(ImageError::Malformed {
+            path: path(),
+            reason: format!("its header says file type {}", other.0),
+        }),
+    }
+}
+
+fn machine_name(machine: abi::Machine) -> String {
+    let name = match machine {
+        abi::EM_386 => "x86",
+        abi::EM_X86_64 => "x86-64",
+        abi::EM_ARM => "arm",
+        abi::EM_AARCH64 => "arm64",
+        abi::EM_RISCV => "riscv",
+        abi::EM_PPC => "powerpc",
+        abi::EM_PPC64 => "powerpc64",
+        abi::EM_S390 => "s390x",
+        abi::EM_MIPS => "mips",
+        abi::EM_LOONGARCH => "loongarch",
+        abi::EM_SPARCV9 => "sparc64",
+        abi::EM_BPF => "bpf",
+        other => return format!("machine {}", other.0),
+    };
+    name.to_owned()
+}
