@@ -5,17 +5,23 @@
 //! instruction through which a call can end. What cannot be proven safe is a [`Refusal`], since a
 //! breakpoint in the wrong place corrupts the traced program.
 
+mod fragments;
 mod refusal;
 #[cfg(test)]
 mod tests;
 mod x86_64;
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
-pub use self::refusal::Refusal;
+pub use self::{fragments::Fragments, refusal::Refusal};
 
 /// Longest function that is planned, in bytes over all its ranges.
 pub const MAX_CODE_BYTES: usize = 1 << 20;
+
+/// Most pieces that unwind tables may add to a function.
+const MAX_FRAGMENTS: usize = 16;
 
 /// One contiguous piece of a function's code.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +39,10 @@ pub struct Context<'a> {
     pub go: bool,
     /// Maps an ELF virtual address of code to its offset in the file.
     pub file_offset: &'a dyn Fn(u64) -> Option<u64>,
-    /// Reads `length` bytes of initialised data at an ELF virtual address, as they are in the
+    /// The piece of code around an ELF virtual address according to the image's unwind tables
+    /// (see [`Fragments`]); asked only when a function jumps to code that no symbol gives it.
+    pub fragment: &'a dyn Fn(u64) -> Option<Range<u64>>,
+    /// Reads `length` bytes of code or initialised data at an ELF virtual address, as they are in the
     /// file (not relocated). Used to look into jump tables.
     pub read: &'a dyn Fn(u64, usize) -> Option<&'a [u8]>,
 }
@@ -48,7 +57,7 @@ trait Architecture {
 ///
 /// `code[0]` starts with the function's entry; the others are its cold parts, in any order. The
 /// bytes must be those of the file, without breakpoints of other tracers.
-pub fn plan(code: &[FunctionCode<'_>], context: &Context<'_>) -> Result<FunctionPlan, Refusal> {
+pub fn plan<'a>(code: &[FunctionCode<'a>], context: &Context<'a>) -> Result<FunctionPlan, Refusal> {
     let size: usize = code.iter().map(|part| part.bytes.len()).sum();
     if code.first().is_none_or(|part| part.bytes.is_empty()) {
         return Err(Refusal::Empty);
@@ -56,7 +65,30 @@ pub fn plan(code: &[FunctionCode<'_>], context: &Context<'_>) -> Result<Function
     if size > MAX_CODE_BYTES {
         return Err(Refusal::TooLarge { bytes: size });
     }
-    x86_64::X86_64::plan(code, context)
+    let mut parts = code.to_vec();
+    loop {
+        let result = x86_64::X86_64::plan(&parts, context);
+        let Err(Refusal::LeavesWithFrame { target, .. }) = result else {
+            return result;
+        };
+        // Only a piece of the same function is entered with its stack frame in place.
+        match fragment(target, context) {
+            Some(piece) if parts.len() < code.len() + MAX_FRAGMENTS => parts.push(piece),
+            _ => return result,
+        }
+    }
+}
+
+fn fragment<'a>(address: u64, context: &Context<'a>) -> Option<FunctionCode<'a>> {
+    let range = (context.fragment)(address)?;
+    let length = usize::try_from(range.end - range.start).ok()?;
+    if length > MAX_CODE_BYTES {
+        return None;
+    }
+    Some(FunctionCode {
+        address: range.start,
+        bytes: (context.read)(range.start, length)?,
+    })
 }
 
 /// What the kernel does when a probe at an instruction fires, cheapest first.

@@ -36,6 +36,10 @@ pub(super) fn classify(
     if body.bytes(instruction).first() == Some(&0x3e) {
         return Indirect::Inside;
     }
+    // Taking the frame down right before the jump is the end of the function.
+    if moved == Some(0) && definition_of(body, index, Register::RSP).is_some() {
+        return Indirect::TailCall;
+    }
     let found = match instruction.op0_kind() {
         OpKind::Memory => through_memory(body, index, instruction, context),
         OpKind::Register => through_register(body, index, instruction.op0_register(), context),
@@ -114,7 +118,7 @@ fn through_register(
             }
         }
         Mnemonic::Mov if definition.op1_kind() == OpKind::Memory => {
-            if definition.memory_index() == Register::None {
+            if definition.memory_index() == Register::None || definition.memory_index_scale() != 8 {
                 Indirect::TailCall
             } else {
                 element_of(body, at, &definition, context)
