@@ -124,7 +124,6 @@ fn through_register(
                 element_of(body, at, &definition, context)
             }
         }
-        Mnemonic::Mov => Indirect::TailCall,
         // Address arithmetic: hand-written code.
         Mnemonic::Lea | Mnemonic::Sub | Mnemonic::Movsxd => Indirect::Unclear,
         _ => Indirect::TailCall,
