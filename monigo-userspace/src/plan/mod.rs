@@ -1,6 +1,95 @@
 //! Which instructions of a function to probe. Pure functions over bytes.
+//!
+//! [`plan`] takes the code of one function and answers with a [`FunctionPlan`]: one entry site
+//! that every call passes exactly once, at the lowest price the kernel has for it, and every
+//! instruction through which a call can end. What cannot be proven safe is a [`Refusal`], since a
+//! breakpoint in the wrong place corrupts the traced program.
+
+mod fragments;
+mod refusal;
+#[cfg(test)]
+mod tests;
+mod x86_64;
+
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
+
+pub use self::{fragments::Fragments, refusal::Refusal};
+
+/// Longest function that is planned, in bytes over all its ranges.
+pub const MAX_CODE_BYTES: usize = 1 << 20;
+
+/// Most pieces that unwind tables may add to a function.
+const MAX_FRAGMENTS: usize = 16;
+
+/// One contiguous piece of a function's code.
+#[derive(Clone, Copy, Debug)]
+pub struct FunctionCode<'a> {
+    /// ELF virtual address of the first byte.
+    pub address: u64,
+    /// The code.
+    pub bytes: &'a [u8],
+}
+
+/// What a plan needs to know of the image around the function.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Built by the Go tool chain (1.17 or later: register ABI, `g` in r14).
+    pub go: bool,
+    /// Maps an ELF virtual address of code to its offset in the file.
+    pub file_offset: &'a dyn Fn(u64) -> Option<u64>,
+    /// The piece of code around an ELF virtual address according to the image's unwind tables
+    /// (see [`Fragments`]); asked only when a function jumps to code that no symbol gives it.
+    pub fragment: &'a dyn Fn(u64) -> Option<Range<u64>>,
+    /// Reads `length` bytes of code or initialised data at an ELF virtual address, as they are in the
+    /// file (not relocated). Used to look into jump tables.
+    pub read: &'a dyn Fn(u64, usize) -> Option<&'a [u8]>,
+}
+
+/// An instruction set that functions can be planned for.
+trait Architecture {
+    /// See [`plan`].
+    fn plan(code: &[FunctionCode<'_>], context: &Context<'_>) -> Result<FunctionPlan, Refusal>;
+}
+
+/// Plans the sites of one x86-64 function.
+///
+/// `code[0]` starts with the function's entry; the others are its cold parts, in any order. The
+/// bytes must be those of the file, without breakpoints of other tracers.
+pub fn plan<'a>(code: &[FunctionCode<'a>], context: &Context<'a>) -> Result<FunctionPlan, Refusal> {
+    let size: usize = code.iter().map(|part| part.bytes.len()).sum();
+    if code.first().is_none_or(|part| part.bytes.is_empty()) {
+        return Err(Refusal::Empty);
+    }
+    if size > MAX_CODE_BYTES {
+        return Err(Refusal::TooLarge { bytes: size });
+    }
+    let mut parts = code.to_vec();
+    loop {
+        let result = x86_64::X86_64::plan(&parts, context);
+        let Err(Refusal::LeavesWithFrame { target, .. }) = result else {
+            return result;
+        };
+        // Only a piece of the same function is entered with its stack frame in place.
+        match fragment(target, context) {
+            Some(piece) if parts.len() < code.len() + MAX_FRAGMENTS => parts.push(piece),
+            _ => return result,
+        }
+    }
+}
+
+fn fragment<'a>(address: u64, context: &Context<'a>) -> Option<FunctionCode<'a>> {
+    let range = (context.fragment)(address)?;
+    let length = usize::try_from(range.end - range.start).ok()?;
+    if length > MAX_CODE_BYTES {
+        return None;
+    }
+    Some(FunctionCode {
+        address: range.start,
+        bytes: (context.read)(range.start, length)?,
+    })
+}
 
 /// What the kernel does when a probe at an instruction fires, cheapest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
