@@ -6,6 +6,7 @@
 //! breakpoint in the wrong place corrupts the traced program.
 
 mod fragments;
+mod image;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -15,7 +16,11 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{fragments::Fragments, refusal::Refusal};
+pub use self::{
+    fragments::Fragments,
+    image::{ImagePlanner, Unplannable},
+    refusal::Refusal,
+};
 
 /// Longest function that is planned, in bytes over all its ranges.
 pub const MAX_CODE_BYTES: usize = 1 << 20;

@@ -374,6 +374,12 @@ impl Image {
         self.inlined().only_inlined(self)
     }
 
+    /// Unwind tables and their ELF virtual address.
+    pub fn eh_frame(&self) -> Option<(&[u8], u64)> {
+        let section = self.section(".eh_frame")?;
+        Some((self.section_bytes(section)?, section.vaddr))
+    }
+
     pub(super) fn section(&self, name: &str) -> Option<&Section> {
         self.sections.iter().find(|section| section.name == name)
     }

@@ -1,0 +1,61 @@
+//! Planning functions of an open image.
+
+use super::{Context, Fragments, FunctionCode, FunctionPlan, Refusal, plan};
+use crate::symbols::{Function, FunctionKind, Image};
+
+/// Why a function cannot be probed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unplannable {
+    /// There is no code to probe.
+    #[error("{0}")]
+    NoCode(String),
+    /// The code is there, but no safe sites could be proven.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+}
+
+/// Plans functions of one image; reads its unwind tables once.
+pub struct ImagePlanner<'i> {
+    image: &'i Image,
+    fragments: Fragments,
+}
+
+impl<'i> ImagePlanner<'i> {
+    /// Prepares to plan functions of `image`.
+    pub fn new(image: &'i Image) -> Self {
+        let fragments = image
+            .eh_frame()
+            .map(|(bytes, address)| Fragments::from_eh_frame(bytes, address))
+            .unwrap_or_default();
+        Self { image, fragments }
+    }
+
+    /// The sites of `function`.
+    pub fn plan(&self, function: &Function) -> Result<FunctionPlan, Unplannable> {
+        if let Some(reason) = function.kind.refusal() {
+            return Err(Unplannable::NoCode(reason));
+        }
+        debug_assert_eq!(function.kind, FunctionKind::Code);
+        let code: Option<Vec<FunctionCode<'_>>> = function
+            .ranges
+            .iter()
+            .map(|range| {
+                let bytes = self.image.code(range.clone())?;
+                Some(FunctionCode { address: range.start, bytes })
+            })
+            .collect();
+        let code = code.ok_or_else(|| {
+            Unplannable::NoCode("its bytes are not in an executable segment of the file".to_owned())
+        })?;
+        let context = Context {
+            go: self.image.go().is_some(),
+            file_offset: &|address| self.image.file_offset(address),
+            fragment: &|address| self.fragments.containing(address),
+            read: &|address, length| {
+                let end = address.checked_add(u64::try_from(length).ok()?)?;
+                self.image.bytes(address..end)
+            },
+        };
+        Ok(plan(&code, &context)?)
+    }
+}
