@@ -3,8 +3,24 @@
 //! TUI, dashboard, CLI tables and exports all go through [`Source`]. There are two: one over an
 //! open store, one over the socket of a running monigo that holds the store.
 
+mod duck;
+mod flame;
+mod histogram;
+mod open;
+pub mod remote;
+mod sql;
+mod stacks;
+mod timeline;
+mod totals;
+mod warnings;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::{
+    duck::DuckSource,
+    histogram::Histogram,
+    open::{OpenError, open_source},
+};
 pub use crate::store::{ExitProbe, Frame};
 use crate::{plan::CostClass, symbols::Language};
 
@@ -290,7 +306,7 @@ pub trait Source: Send + Sync {
 }
 
 /// Why a question has no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum QueryError {
     /// The user's SQL was refused or is wrong.
     #[error("{0}")]
@@ -304,4 +320,18 @@ pub enum QueryError {
     /// The running monigo that holds the database did not answer.
     #[error("the running monigo did not answer: {0}")]
     Remote(String),
+}
+
+impl From<duckdb::Error> for QueryError {
+    fn from(error: duckdb::Error) -> Self {
+        Self::Store(crate::store::message_of(&error))
+    }
+}
+
+/// Takes a lock. What the locks here guard is valid at every instant, so a panic of another
+/// thread does not spoil it.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -1,9 +1,20 @@
-//! Where measurements are kept: the [`Store`] trait, and DuckDB behind it.
+//! Where measurements are kept: the [`Store`] trait, and `DuckDB` behind it ([`Database`]).
+//!
+//! [`migrate`] documents the schema.
 //!
 //! Times are Unix time in ns (`i64`) everywhere outside the kernel programs.
 
+mod append;
+mod database;
+mod error;
+pub mod migrate;
+mod prune;
+mod reader;
+
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::error::message_of;
+pub use self::{database::Database, error::StoreError, prune::Pruned, reader::Reader};
 use crate::{plan::CostClass, symbols::Language};
 
 /// What a new session is about; written once when it begins.
@@ -196,12 +207,4 @@ pub trait Store: Send {
     fn append(&mut self, session: i64, batch: &Batch) -> Result<(), StoreError>;
     /// Marks the session as ended in order.
     fn end_session(&mut self, session: i64, ended_ns: i64) -> Result<(), StoreError>;
-}
-
-/// What can go wrong with a store.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Placeholder until the DuckDB implementation fills this in.
-    #[error("{0}")]
-    Other(String),
 }

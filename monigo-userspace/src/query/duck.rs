@@ -1,0 +1,443 @@
+//! [`Source`] over an open database.
+
+use std::sync::Mutex;
+
+use duckdb::{Connection, params};
+
+use super::{
+    Bucket, Call, FlameNode, Frame, FunctionRow, Heatmap, Histogram, Latency, LossRow, OpenError,
+    Overview, ProbeRow, QueryError, SeriesPoint, Source, StackRow, Table, Weight, Window, flame,
+    lock, sql, stacks,
+    stacks::{Stacks, Weights},
+    timeline,
+    totals::{self, FunctionTotals, Span, Totals},
+    warnings,
+};
+use crate::store::Reader;
+
+/// Answers questions about one session of an open database. Cheap to ask every second: sums over
+/// the whole session are kept, and only what is new is read.
+#[derive(Debug)]
+pub struct DuckSource {
+    reader: Reader,
+    session: i64,
+    functions: Vec<Meta>,
+    names: Vec<String>,
+    totals: Mutex<Totals>,
+    stacks: Mutex<Stacks>,
+}
+
+/// What does not change about a function.
+#[derive(Clone, Debug)]
+struct Meta {
+    name: String,
+    image: String,
+    file: Option<String>,
+    line: Option<u32>,
+    probe: ProbeRow,
+}
+
+/// The session's row.
+struct SessionRow {
+    overview: Overview,
+    pruned_before_ns: Option<i64>,
+}
+
+impl DuckSource {
+    /// Opens a session, or the latest, of the database that `reader` reads.
+    pub fn open(reader: Reader, session: Option<i64>) -> Result<Self, OpenError> {
+        let available = reader.with(session_ids)?;
+        let id = match session {
+            Some(id) if available.contains(&id) => id,
+            Some(id) if !available.is_empty() => {
+                return Err(OpenError::UnknownSession { id, available });
+            }
+            _ => *available.last().ok_or(OpenError::NoSession)?,
+        };
+        let functions = reader.with(|connection| read_functions(connection, id))?;
+        let names = functions.iter().map(|meta| meta.name.clone()).collect();
+        Ok(Self {
+            reader,
+            session: id,
+            totals: Mutex::new(Totals::new(functions.len())),
+            functions,
+            names,
+            stacks: Mutex::default(),
+        })
+    }
+
+    /// The session this answers about.
+    pub fn session(&self) -> i64 {
+        self.session
+    }
+
+    fn check(&self, function: Option<u32>) -> Result<(), QueryError> {
+        match function {
+            Some(id) if id as usize >= self.functions.len() => Err(QueryError::UnknownFunction(id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The window in terms of flushes.
+    fn span(&self, window: Window) -> Span {
+        Span {
+            session: self.session,
+            after_ns: window.from_ns.unwrap_or(i64::MIN),
+            upto_ns: window.to_ns.unwrap_or(i64::MAX),
+        }
+    }
+
+    fn session_row(&self) -> Result<SessionRow, QueryError> {
+        self.reader
+            .with(|connection| read_session(connection, self.session))
+    }
+
+    /// Sums of the whole session, brought up to date.
+    fn with_totals<T>(&self, answer: impl FnOnce(&Totals) -> T) -> Result<T, QueryError> {
+        let mut totals = lock(&self.totals);
+        totals.refresh(&self.reader, self.session)?;
+        Ok(answer(&totals))
+    }
+
+    /// Stacks, brought up to date, and the weights of the window.
+    fn with_stacks<T>(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        answer: impl FnOnce(&Stacks, &Weights) -> T,
+    ) -> Result<T, QueryError> {
+        self.check(function)?;
+        if window == Window::default() {
+            let upto_ns = self.with_totals(|totals| totals.upto_ns)?;
+            let mut stacks = lock(&self.stacks);
+            stacks.refresh(&self.reader, self.session, upto_ns)?;
+            return Ok(answer(&stacks, &stacks.weights));
+        }
+        let span = self.span(window);
+        let weights = self
+            .reader
+            .with(|connection| stacks::weigh(connection, span, function))?;
+        let mut stacks = lock(&self.stacks);
+        stacks.refresh(&self.reader, self.session, None)?;
+        Ok(answer(&stacks, &weights))
+    }
+
+    /// Seconds of the window that lie within the session.
+    fn seconds(row: &SessionRow, window: Window) -> f64 {
+        let overview = &row.overview;
+        let begin = overview
+            .started_ns
+            .max(row.pruned_before_ns.unwrap_or(i64::MIN));
+        let end = overview
+            .ended_ns
+            .or(overview.last_flush_ns)
+            .unwrap_or(overview.started_ns);
+        let from = window.from_ns.map_or(begin, |from| from.max(begin));
+        let to = window.to_ns.map_or(end, |to| to.min(end));
+        (to.saturating_sub(from)).max(0) as f64 / 1e9
+    }
+
+    /// Totals of each function over the window, its latency, and what is open at its end.
+    fn window_totals(
+        &self,
+        window: Window,
+    ) -> Result<Vec<(FunctionTotals, Latency, u64)>, QueryError> {
+        let session: Vec<FunctionTotals> = self.with_totals(|totals| totals.functions.clone())?;
+        if window == Window::default() {
+            let row = |totals: FunctionTotals| {
+                let (latency, open) = (totals.latency(), totals.in_flight());
+                (totals, latency, open)
+            };
+            return Ok(session.into_iter().map(row).collect());
+        }
+        let span = self.span(window);
+        let mut inside = vec![FunctionTotals::default(); session.len()];
+        // What is open at the end depends on everything before it.
+        let mut until = session.clone();
+        self.reader.with(|connection| {
+            totals::add_counters(connection, span, &mut inside)?;
+            totals::add_buckets(connection, span, None, &mut inside)?;
+            if window.to_ns.is_some() {
+                until = vec![FunctionTotals::default(); session.len()];
+                let after_ns = i64::MIN;
+                totals::add_counters(connection, Span { after_ns, ..span }, &mut until)?;
+            }
+            Ok::<_, QueryError>(())
+        })?;
+        let rows = inside.into_iter().zip(&session).zip(&until);
+        Ok(rows
+            .map(|((totals, session), until)| {
+                let latency = totals.latency_within(session);
+                (totals, latency, until.in_flight())
+            })
+            .collect())
+    }
+}
+
+impl Source for DuckSource {
+    fn overview(&self) -> Result<Overview, QueryError> {
+        let SessionRow {
+            mut overview,
+            pruned_before_ns,
+        } = self.session_row()?;
+        let unmatched = self.with_totals(|totals| {
+            overview.recorded = totals.recorded;
+            totals.functions.iter().map(|f| f.unmatched).sum()
+        })?;
+        let mut sentences: Vec<String> = overview.losses.iter().map(warnings::loss).collect();
+        sentences.extend(warnings::unmatched(unmatched));
+        if overview.ended_ns.is_none() && !self.reader.recording() {
+            sentences.push(warnings::KILLED.to_owned());
+        }
+        sentences.extend(pruned_before_ns.map(|before_ns| {
+            let time = jiff::Timestamp::from_nanosecond(before_ns.into());
+            warnings::pruned(&time.map_or_else(|_| before_ns.to_string(), |t| t.to_string()))
+        }));
+        overview.warnings = sentences;
+        Ok(overview)
+    }
+
+    fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError> {
+        let sums = self.window_totals(window)?;
+        let seconds = Self::seconds(&self.session_row()?, window);
+        let all: u64 = sums.iter().map(|(totals, _, _)| totals.total_ns).sum();
+        let row = |(id, (meta, (totals, latency_ns, in_flight)))| {
+            let (meta, totals): (&Meta, FunctionTotals) = (meta, totals);
+            FunctionRow {
+                id,
+                name: meta.name.clone(),
+                image: meta.image.clone(),
+                file: meta.file.clone(),
+                line: meta.line,
+                calls: totals.calls,
+                unwound: totals.unwound,
+                in_flight,
+                unmatched: totals.unmatched,
+                rate: ratio(totals.calls as f64, seconds),
+                share: ratio(totals.total_ns as f64, all as f64),
+                latency_ns,
+                probe: meta.probe.clone(),
+            }
+        };
+        let mut rows: Vec<_> = (0..)
+            .zip(self.functions.iter().zip(sums))
+            .map(row)
+            .collect();
+        rows.sort_by(|a: &FunctionRow, b| {
+            (b.latency_ns.total, b.calls)
+                .cmp(&(a.latency_ns.total, a.calls))
+                .then_with(|| a.name.cmp(&b.name))
+        });
+        Ok(rows)
+    }
+
+    fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError> {
+        self.check(Some(function))?;
+        let index = function as usize;
+        if window == Window::default() {
+            return self.with_totals(|totals| totals.functions[index].histogram.buckets());
+        }
+        let span = self.span(window);
+        let mut sums = vec![FunctionTotals::default(); self.functions.len()];
+        self.reader
+            .with(|connection| totals::add_buckets(connection, span, Some(function), &mut sums))?;
+        Ok(Histogram::buckets(&sums[index].histogram))
+    }
+
+    fn series(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        points: u32,
+    ) -> Result<Vec<SeriesPoint>, QueryError> {
+        self.check(function)?;
+        let span = self.span(window);
+        self.reader
+            .with(|connection| timeline::series(connection, span, function, points))
+    }
+
+    fn heatmap(&self, function: u32, window: Window, columns: u32) -> Result<Heatmap, QueryError> {
+        self.check(Some(function))?;
+        let span = self.span(window);
+        self.reader
+            .with(|connection| timeline::heatmap(connection, span, function, columns))
+    }
+
+    fn slowest(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        limit: u32,
+    ) -> Result<Vec<Call>, QueryError> {
+        self.check(function)?;
+        let span = self.span(window);
+        self.reader
+            .with(|connection| read_slowest(connection, span, function, limit))
+    }
+
+    fn stacks(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        weight: Weight,
+        limit: u32,
+    ) -> Result<Vec<StackRow>, QueryError> {
+        self.with_stacks(function, window, |stacks, weights| {
+            stacks.heaviest(weights, function, weight, limit)
+        })
+    }
+
+    fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError> {
+        let mut stacks = lock(&self.stacks);
+        if !stacks.stacks.contains_key(&id) {
+            stacks.refresh(&self.reader, self.session, None)?;
+        }
+        Ok(stacks.frames_of(id))
+    }
+
+    fn flame(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        weight: Weight,
+    ) -> Result<FlameNode, QueryError> {
+        self.with_stacks(function, window, |stacks, weights| {
+            flame::merge(stacks, weights, &self.names, function, weight)
+        })
+    }
+
+    fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError> {
+        sql::run(&self.reader, query, limit)
+    }
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+/// Values of an enum are stored as its serde names.
+fn parse<T: serde::de::DeserializeOwned>(name: String) -> Result<T, QueryError> {
+    serde_json::from_value(serde_json::Value::String(name))
+        .map_err(|error| QueryError::Store(error.to_string()))
+}
+
+fn session_ids(connection: &Connection) -> Result<Vec<i64>, QueryError> {
+    let mut statement =
+        connection.prepare("SELECT session_id FROM sessions ORDER BY session_id")?;
+    let ids = statement.query_map([], |row| row.get(0))?;
+    Ok(ids.collect::<Result<_, _>>()?)
+}
+
+fn read_functions(connection: &Connection, session: i64) -> Result<Vec<Meta>, QueryError> {
+    let mut statement = connection.prepare(
+        "SELECT name, image, file, line, entry_address, exit_probe, sites, cost_class
+         FROM functions WHERE session_id = ? ORDER BY function_id",
+    )?;
+    let mut rows = statement.query([session])?;
+    let mut functions = Vec::new();
+    while let Some(row) = rows.next()? {
+        functions.push(Meta {
+            name: row.get(0)?,
+            image: row.get(1)?,
+            file: row.get(2)?,
+            line: row.get(3)?,
+            probe: ProbeRow {
+                entry: format!("{:#x}", row.get::<_, u64>(4)?),
+                exit: parse(row.get(5)?)?,
+                sites: row.get(6)?,
+                cost_class: parse(row.get(7)?)?,
+            },
+        });
+    }
+    Ok(functions)
+}
+
+fn read_session(connection: &Connection, session: i64) -> Result<SessionRow, QueryError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT target_path, language, host, kernel, monigo_version, started_ns, ended_ns,
+                (SELECT max(at_ns) FROM flushes WHERE session_id = s.session_id), flush_ns,
+                pruned_before_ns
+         FROM sessions s WHERE session_id = ?",
+    )?;
+    let mut rows = statement.query([session])?;
+    let row = rows
+        .next()?
+        .ok_or_else(|| QueryError::Store(format!("session {session} was deleted")))?;
+    let overview = Overview {
+        session,
+        target: row.get(0)?,
+        language: parse(row.get(1)?)?,
+        pids: read_pids(connection, session)?,
+        host: row.get(2)?,
+        kernel: row.get(3)?,
+        monigo_version: row.get(4)?,
+        started_ns: row.get(5)?,
+        ended_ns: row.get(6)?,
+        last_flush_ns: row.get(7)?,
+        flush_ns: row.get(8)?,
+        recorded: 0,
+        losses: read_losses(connection, session)?,
+        warnings: Vec::new(),
+    };
+    Ok(SessionRow {
+        overview,
+        pruned_before_ns: row.get(9)?,
+    })
+}
+
+fn read_pids(connection: &Connection, session: i64) -> Result<Vec<u32>, QueryError> {
+    let mut statement = connection
+        .prepare_cached("SELECT DISTINCT pid FROM processes WHERE session_id = ? ORDER BY pid")?;
+    let pids = statement.query_map([session], |row| row.get(0))?;
+    Ok(pids.collect::<Result<_, _>>()?)
+}
+
+fn read_losses(connection: &Connection, session: i64) -> Result<Vec<LossRow>, QueryError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT cause, sum(count)::BIGINT FROM losses WHERE session_id = ? GROUP BY cause ORDER BY cause",
+    )?;
+    let losses = statement.query_map([session], |row| {
+        Ok(LossRow {
+            cause: row.get(0)?,
+            count: row.get(1)?,
+        })
+    })?;
+    Ok(losses.collect::<Result<_, _>>()?)
+}
+
+fn read_slowest(
+    connection: &Connection,
+    span: Span,
+    function: Option<u32>,
+    limit: u32,
+) -> Result<Vec<Call>, QueryError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT function_id, start_ns, duration_ns, pid, tid, goid, cpu, weight, stack_id
+         FROM calls
+         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? AND function_id = coalesce(?, function_id)
+         ORDER BY duration_ns DESC, start_ns LIMIT ?",
+    )?;
+    let calls = statement.query_map(
+        params![
+            span.session,
+            span.after_ns,
+            span.upto_ns,
+            function.map(|id| id as i32),
+            limit
+        ],
+        |row| {
+            Ok(Call {
+                function: row.get(0)?,
+                start_ns: row.get(1)?,
+                duration_ns: row.get(2)?,
+                pid: row.get(3)?,
+                tid: row.get(4)?,
+                goid: row.get(5)?,
+                cpu: row.get(6)?,
+                weight: row.get(7)?,
+                stack: row.get(8)?,
+            })
+        },
+    )?;
+    Ok(calls.collect::<Result<_, _>>()?)
+}

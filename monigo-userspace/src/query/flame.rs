@@ -1,0 +1,109 @@
+//! Merging stacks into a flame graph.
+
+use std::collections::HashMap;
+
+use super::{
+    FlameNode, Frame, Weight,
+    stacks::{Stacks, Weights},
+};
+
+/// Name of the node that holds calls recorded without a stack.
+const NO_STACK: &str = "[no stack]";
+/// Name of the node under which stacks hang whose outermost frame is not known.
+const TRUNCATED: &str = "[truncated]";
+
+/// A node while it is being built.
+#[derive(Default)]
+struct Node<'a> {
+    value: u64,
+    file: Option<&'a str>,
+    line: Option<u32>,
+    children: HashMap<(&'a str, &'a str), Self>,
+}
+
+impl<'a> Node<'a> {
+    fn child(&mut self, frame: &'a Frame) -> &mut Self {
+        let new = !self
+            .children
+            .contains_key(&(frame.function.as_str(), frame.image.as_str()));
+        let node = self
+            .children
+            .entry((&frame.function, &frame.image))
+            .or_default();
+        if new {
+            node.file = frame.file.as_deref();
+            node.line = frame.line;
+        } else if node.line != frame.line {
+            // Calls from several lines are one node; naming one of the lines would mislead.
+            node.line = None;
+        }
+        node
+    }
+
+    fn named(&mut self, name: &'a str, weight: u64) -> &mut Self {
+        let node = self.children.entry((name, "")).or_default();
+        node.value += weight;
+        node
+    }
+
+    fn finish(self, name: &str, image: &str) -> FlameNode {
+        let mut children: Vec<_> = self
+            .children
+            .into_iter()
+            .map(|((name, image), node)| node.finish(name, image))
+            .collect();
+        children.sort_by(|a, b| (b.value, &a.name, &a.detail).cmp(&(a.value, &b.name, &b.detail)));
+        FlameNode {
+            name: name.to_owned(),
+            detail: detail(image, self.file, self.line),
+            value: self.value,
+            children,
+        }
+    }
+}
+
+fn detail(image: &str, file: Option<&str>, line: Option<u32>) -> String {
+    match (file, line) {
+        (Some(file), Some(line)) => format!("{image} {file}:{line}"),
+        (Some(file), None) => format!("{image} {file}"),
+        (None, _) => image.to_owned(),
+    }
+}
+
+/// Merges the stacks of `weights`, of one function or all, from the outermost frame inwards.
+/// `names` are the names of the functions by id.
+pub(super) fn merge(
+    stacks: &Stacks,
+    weights: &Weights,
+    names: &[String],
+    function: Option<u32>,
+    weight: Weight,
+) -> FlameNode {
+    let mut root = Node::default();
+    for (&(id, stack), weighed) in weights {
+        if function.is_some_and(|function| function != id) {
+            continue;
+        }
+        let value = weighed.weight(weight);
+        root.value += value;
+        let known = stack.and_then(|stack| stacks.stacks.get(&stack));
+        let Some(stack) = known.filter(|stack| !stack.frames.is_empty()) else {
+            let node = root.named(NO_STACK, value);
+            if let Some(name) = names.get(id as usize) {
+                node.named(name, value);
+            }
+            continue;
+        };
+        let mut node = &mut root;
+        if stack.truncated {
+            node = node.named(TRUNCATED, value);
+        }
+        for frame in stack.frames.iter().rev() {
+            if let Some(frame) = stacks.frames.get(frame) {
+                node = node.child(frame);
+                node.value += value;
+            }
+        }
+    }
+    root.finish("all", "")
+}

@@ -1,0 +1,193 @@
+//! The side that asks.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    os::unix::net::UnixStream,
+    path::Path,
+    sync::Mutex,
+    time::Duration,
+};
+
+use super::{
+    Answer, Hello, MAX_LINE, PROTOCOL, Question, flat::unflatten, short_path, socket_path,
+};
+use crate::{
+    query::{
+        Bucket, Call, FlameNode, Frame, FunctionRow, Heatmap, OpenError, Overview, QueryError,
+        SeriesPoint, Source, StackRow, Table, Weight, Window, lock,
+    },
+    store::StoreError,
+};
+
+/// Longest wait for an answer: longer than a query may run.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A session that a running monigo records or holds.
+#[derive(Debug)]
+pub struct RemoteSource {
+    stream: Mutex<BufReader<UnixStream>>,
+}
+
+impl RemoteSource {
+    /// Asks the monigo that records into `database` about a session, or about the one it records.
+    /// `locked` says who holds the database, for the error when nobody answers.
+    pub fn open(
+        database: &Path,
+        session: Option<i64>,
+        locked: StoreError,
+    ) -> Result<Self, OpenError> {
+        let socket = socket_path(database);
+        let connected = short_path(&socket)
+            .and_then(|(address, _keep)| UnixStream::connect(address))
+            .and_then(|stream| stream.set_read_timeout(Some(PATIENCE)).map(|()| stream));
+        let stream = connected.map_err(|error| OpenError::HeldElsewhere {
+            locked,
+            socket: socket.display().to_string(),
+            reason: error.to_string(),
+        })?;
+        let source = Self {
+            stream: Mutex::new(BufReader::new(stream)),
+        };
+        let hello = Hello {
+            protocol: PROTOCOL,
+            session,
+        };
+        match source.exchange(&hello)? {
+            Answer::Welcome(_) => Ok(source),
+            Answer::UnknownSession(available) => Err(OpenError::UnknownSession {
+                id: session.unwrap_or_default(),
+                available,
+            }),
+            other => Err(unexpected(other).into()),
+        }
+    }
+
+    fn exchange(&self, line: &impl serde::Serialize) -> Result<Answer, QueryError> {
+        let failed = |error: std::io::Error| QueryError::Remote(error.to_string());
+        let mut text =
+            serde_json::to_string(line).map_err(|error| QueryError::Remote(error.to_string()))?;
+        text.push('\n');
+        let mut stream = lock(&self.stream);
+        stream
+            .get_mut()
+            .write_all(text.as_bytes())
+            .map_err(failed)?;
+        let mut answer = String::new();
+        let read = stream.by_ref().take(MAX_LINE).read_line(&mut answer);
+        if read.map_err(failed)? == 0 {
+            return Err(QueryError::Remote(
+                "it ended, or refuses this user".to_owned(),
+            ));
+        }
+        serde_json::from_str(&answer).map_err(|error| QueryError::Remote(error.to_string()))
+    }
+}
+
+/// The error in an answer, or that it is not an answer to the question.
+fn unexpected(answer: Answer) -> QueryError {
+    match answer {
+        Answer::Failed(error) => error,
+        _ => QueryError::Remote("its answer does not fit the question".to_owned()),
+    }
+}
+
+/// Asks, and takes the one kind of answer that fits.
+macro_rules! ask {
+    ($self:ident, $question:expr, $answer:ident) => {
+        match $self.exchange(&$question)? {
+            Answer::$answer(value) => Ok(value),
+            other => Err(unexpected(other)),
+        }
+    };
+}
+
+impl Source for RemoteSource {
+    fn overview(&self) -> Result<Overview, QueryError> {
+        ask!(self, Question::Overview, Overview).map(|overview: Box<_>| *overview)
+    }
+
+    fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError> {
+        ask!(self, Question::Functions { window }, Functions)
+    }
+
+    fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError> {
+        ask!(self, Question::Histogram { function, window }, Histogram)
+    }
+
+    fn series(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        points: u32,
+    ) -> Result<Vec<SeriesPoint>, QueryError> {
+        let question = Question::Series {
+            function,
+            window,
+            points,
+        };
+        ask!(self, question, Series)
+    }
+
+    fn heatmap(&self, function: u32, window: Window, columns: u32) -> Result<Heatmap, QueryError> {
+        let question = Question::Heatmap {
+            function,
+            window,
+            columns,
+        };
+        ask!(self, question, Heatmap)
+    }
+
+    fn slowest(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        limit: u32,
+    ) -> Result<Vec<Call>, QueryError> {
+        let question = Question::Slowest {
+            function,
+            window,
+            limit,
+        };
+        ask!(self, question, Slowest)
+    }
+
+    fn stacks(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        weight: Weight,
+        limit: u32,
+    ) -> Result<Vec<StackRow>, QueryError> {
+        let question = Question::Stacks {
+            function,
+            window,
+            weight,
+            limit,
+        };
+        ask!(self, question, Stacks)
+    }
+
+    fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError> {
+        ask!(self, Question::Stack { id }, Stack)
+    }
+
+    fn flame(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        weight: Weight,
+    ) -> Result<FlameNode, QueryError> {
+        let question = Question::Flame {
+            function,
+            window,
+            weight,
+        };
+        let flat = ask!(self, question, Flame)?;
+        unflatten(flat).ok_or_else(|| QueryError::Remote("it sent a broken tree".to_owned()))
+    }
+
+    fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError> {
+        let query = query.to_owned();
+        ask!(self, Question::Sql { query, limit }, Sql)
+    }
+}

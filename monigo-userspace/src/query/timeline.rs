@@ -1,0 +1,223 @@
+//! Questions over time: rate and latency series, and the heatmap.
+//!
+//! Steps are groups of whole flush intervals, never parts of one, so that every count is exact
+//! and no step is empty or doubled only because its edges do not fall on a flush. Groups are
+//! aligned to flush ids: as the window slides, finished steps keep their content.
+
+use std::collections::BTreeMap;
+
+use duckdb::{Connection, params};
+use monigo_common::histogram::bounds;
+
+use super::{Heatmap, Histogram, QueryError, SeriesPoint, totals::Span};
+
+/// A group of consecutive flush intervals.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    from_ns: i64,
+    to_ns: i64,
+}
+
+/// The steps of a window, by group number, and how many flushes a group has.
+struct Steps {
+    flushes_each: i64,
+    steps: BTreeMap<i64, Step>,
+}
+
+fn steps(connection: &Connection, span: Span, most: u32) -> Result<Steps, QueryError> {
+    let window = params![span.session, span.after_ns, span.upto_ns];
+    let flushes: i64 = connection.query_row(
+        "SELECT count(*) FROM flushes WHERE session_id = ? AND at_ns > ? AND at_ns <= ?",
+        window,
+        |row| row.get(0),
+    )?;
+    let most = i64::from(most.max(1));
+    let flushes_each = match flushes {
+        n if n <= most => 1,
+        // Alignment can split one group in two, at both ends of the window.
+        n if most > 1 => (n as u64).div_ceil(most as u64 - 1) as i64,
+        _ => i64::MAX,
+    };
+    let mut statement = connection.prepare_cached(
+        "SELECT flush_id // ?, min(from_ns), max(at_ns) FROM flushes
+         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? GROUP BY 1",
+    )?;
+    let steps = statement
+        .query_map(
+            params![flushes_each, span.session, span.after_ns, span.upto_ns],
+            |row| {
+                let (from_ns, to_ns) = (row.get(1)?, row.get(2)?);
+                Ok((row.get(0)?, Step { from_ns, to_ns }))
+            },
+        )?
+        .collect::<Result<_, _>>()?;
+    Ok(Steps {
+        flushes_each,
+        steps,
+    })
+}
+
+/// Buckets by group.
+fn histograms(
+    connection: &Connection,
+    span: Span,
+    function: Option<u32>,
+    flushes_each: i64,
+) -> Result<BTreeMap<i64, Vec<(u16, u64)>>, QueryError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT flush_id // ?, bucket, sum(count)::BIGINT FROM histogram_deltas
+         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? AND function_id = coalesce(?, function_id)
+         GROUP BY 1, 2",
+    )?;
+    let mut rows = statement.query(params![
+        flushes_each,
+        span.session,
+        span.after_ns,
+        span.upto_ns,
+        function.map(|id| id as i32)
+    ])?;
+    let mut groups: BTreeMap<i64, Vec<(u16, u64)>> = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let counted = (row.get(1)?, row.get(2)?);
+        groups.entry(row.get(0)?).or_default().push(counted);
+    }
+    Ok(groups)
+}
+
+/// Rate and latency over time.
+pub(super) fn series(
+    connection: &Connection,
+    span: Span,
+    function: Option<u32>,
+    points: u32,
+) -> Result<Vec<SeriesPoint>, QueryError> {
+    let Steps {
+        flushes_each,
+        steps,
+    } = steps(connection, span, points)?;
+    let mut statement = connection.prepare_cached(
+        "SELECT flush_id // ?, sum(calls)::BIGINT, sum(unwound)::BIGINT FROM function_deltas
+         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? AND function_id = coalesce(?, function_id)
+         GROUP BY 1",
+    )?;
+    let counts: BTreeMap<i64, (u64, u64)> = statement
+        .query_map(
+            params![
+                flushes_each,
+                span.session,
+                span.after_ns,
+                span.upto_ns,
+                function.map(|id| id as i32)
+            ],
+            |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))),
+        )?
+        .collect::<Result<_, _>>()?;
+    let histograms = histograms(connection, span, function, flushes_each)?;
+    let point = |(group, step): (i64, Step)| {
+        let (calls, unwound) = counts.get(&group).copied().unwrap_or_default();
+        let mut histogram = Histogram::default();
+        for &(bucket, count) in histograms.get(&group).into_iter().flatten() {
+            histogram.add(bucket, count);
+        }
+        SeriesPoint {
+            at_ns: step.from_ns,
+            step_ns: step.to_ns - step.from_ns,
+            calls,
+            unwound,
+            p50: histogram.percentile(0.5),
+            p99: histogram.percentile(0.99),
+        }
+    };
+    Ok(steps.into_iter().map(point).collect())
+}
+
+/// Latency over time, in rows of a quarter of a power of two.
+pub(super) fn heatmap(
+    connection: &Connection,
+    span: Span,
+    function: u32,
+    columns: u32,
+) -> Result<Heatmap, QueryError> {
+    let Steps {
+        flushes_each,
+        steps,
+    } = steps(connection, span, columns)?;
+    let histograms = histograms(connection, span, Some(function), flushes_each)?;
+    let rows_seen = || {
+        histograms
+            .values()
+            .flatten()
+            .map(|&(bucket, _)| row_of(bounds(usize::from(bucket)).0))
+    };
+    let (Some(lowest), Some(highest)) = (rows_seen().min(), rows_seen().max()) else {
+        return Ok(Heatmap {
+            times_ns: steps.values().map(|step| step.from_ns).collect(),
+            step_ns: mean_step(&steps),
+            ..Heatmap::default()
+        });
+    };
+    let column = |group: &i64| {
+        let mut column = vec![0; highest - lowest + 1];
+        for &(bucket, count) in histograms.get(group).into_iter().flatten() {
+            column[row_of(bounds(usize::from(bucket)).0) - lowest] += count;
+        }
+        column
+    };
+    Ok(Heatmap {
+        times_ns: steps.values().map(|step| step.from_ns).collect(),
+        step_ns: mean_step(&steps),
+        rows_ns: (lowest..=highest).map(row_low).collect(),
+        top_ns: row_low(highest + 1),
+        counts: steps.keys().map(column).collect(),
+    })
+}
+
+fn mean_step(steps: &BTreeMap<i64, Step>) -> i64 {
+    match (steps.first_key_value(), steps.last_key_value()) {
+        (Some((_, first)), Some((_, last))) => {
+            (last.to_ns - first.from_ns) / i64::try_from(steps.len()).unwrap_or(i64::MAX)
+        }
+        _ => 0,
+    }
+}
+
+/// Heatmap row of a duration: below 4 ns one row each, then four to a power of two.
+fn row_of(ns: u64) -> usize {
+    if ns < 4 {
+        return ns as usize;
+    }
+    let octave = u64::from(ns.ilog2());
+    (4 + (octave - 2) * 4 + ((ns >> (octave - 2)) & 3)) as usize
+}
+
+/// Lowest duration in a heatmap row, ns.
+fn row_low(row: usize) -> u64 {
+    if row < 4 {
+        return row as u64;
+    }
+    let (octave, quarter) = ((row - 4) / 4, (row - 4) % 4);
+    (4 + quarter as u64) << octave
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_tile_the_durations() {
+        for row in 0..160 {
+            let (low, next) = (row_low(row), row_low(row + 1));
+            assert!(low < next, "row {row}");
+            assert_eq!(row_of(low), row);
+            assert_eq!(row_of(next - 1), row);
+        }
+    }
+
+    #[test]
+    fn no_bucket_spans_two_rows() {
+        for bucket in 0..monigo_common::histogram::BUCKETS {
+            let (low, high) = bounds(bucket);
+            assert_eq!(row_of(low), row_of(high - 1), "bucket {bucket}");
+        }
+    }
+}

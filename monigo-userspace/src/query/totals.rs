@@ -1,0 +1,177 @@
+//! Sums since the start of the session, kept up to date by reading only what is new.
+//!
+//! A view asks every second; a session may be days long. Only rows of flushes after the last
+//! look are read and added to what is known.
+
+use duckdb::{Connection, params};
+
+use super::{Histogram, Latency, QueryError};
+use crate::store::Reader;
+
+/// What one function did in some span of time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct FunctionTotals {
+    pub entered: u64,
+    pub calls: u64,
+    pub unwound: u64,
+    pub unmatched: u64,
+    pub total_ns: u64,
+    /// Extremes of the session so far; `None` before the first completed call.
+    pub min_ns: Option<u64>,
+    pub max_ns: Option<u64>,
+    pub histogram: Histogram,
+}
+
+impl FunctionTotals {
+    /// Calls begun and not ended.
+    pub fn in_flight(&self) -> u64 {
+        self.entered
+            .saturating_sub(self.calls)
+            .saturating_sub(self.unwound)
+    }
+
+    /// Latency over the session.
+    pub fn latency(&self) -> Latency {
+        let (min, max) = (self.min_ns.unwrap_or(0), self.max_ns.unwrap_or(0));
+        self.histogram.latency(self.calls, self.total_ns, min, max)
+    }
+
+    /// Latency of these totals when they are of a part of the session that `session` is the whole
+    /// of: the shortest is the session's, the longest is known by bucket.
+    pub fn latency_within(&self, session: &Self) -> Latency {
+        let min = session.min_ns.unwrap_or(0);
+        let max = self
+            .histogram
+            .top()
+            .clamp(min, session.max_ns.unwrap_or(u64::MAX).max(min));
+        self.histogram.latency(self.calls, self.total_ns, min, max)
+    }
+}
+
+/// Everything summed up to a flush.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Totals {
+    epoch: u64,
+    /// End of the last flush included; `None` before the first.
+    pub upto_ns: Option<i64>,
+    /// Calls recorded in full.
+    pub recorded: u64,
+    /// By function id.
+    pub functions: Vec<FunctionTotals>,
+}
+
+/// Flushes to sum over: ends in `(after_ns, upto_ns]`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub session: i64,
+    pub after_ns: i64,
+    pub upto_ns: i64,
+}
+
+impl Totals {
+    pub fn new(functions: usize) -> Self {
+        Self {
+            functions: vec![FunctionTotals::default(); functions],
+            ..Self::default()
+        }
+    }
+
+    /// Adds what was flushed since the last time.
+    pub fn refresh(&mut self, reader: &Reader, session: i64) -> Result<(), QueryError> {
+        loop {
+            let epoch = reader.epoch();
+            if epoch != self.epoch {
+                *self = Self::new(self.functions.len());
+                self.epoch = epoch;
+            }
+            // On an error half of the sums may have been added: start over next time.
+            let so_far = std::mem::replace(self, Self::new(self.functions.len()));
+            *self = reader.with(|connection| so_far.advanced(connection, session))?;
+            // Rows deleted in between may have been summed up or not.
+            if reader.epoch() == epoch {
+                return Ok(());
+            }
+        }
+    }
+
+    fn advanced(mut self, connection: &Connection, session: i64) -> Result<Self, QueryError> {
+        let newest: Option<i64> = connection.query_row(
+            "SELECT max(at_ns) FROM flushes WHERE session_id = ?",
+            [session],
+            |row| row.get(0),
+        )?;
+        let Some(newest) = newest.filter(|at| self.upto_ns.is_none_or(|upto| *at > upto)) else {
+            return Ok(self);
+        };
+        let span = Span {
+            session,
+            after_ns: self.upto_ns.unwrap_or(i64::MIN),
+            upto_ns: newest,
+        };
+        add_counters(connection, span, &mut self.functions)?;
+        add_buckets(connection, span, None, &mut self.functions)?;
+        self.recorded += connection.query_row(
+            "SELECT count(*) FROM calls WHERE session_id = ? AND at_ns > ? AND at_ns <= ?",
+            params![session, span.after_ns, span.upto_ns],
+            |row| row.get::<_, u64>(0),
+        )?;
+        self.upto_ns = Some(newest);
+        Ok(self)
+    }
+}
+
+/// Adds the counters in `span` to `functions`, which is indexed by function id.
+pub(super) fn add_counters(
+    connection: &Connection,
+    span: Span,
+    functions: &mut [FunctionTotals],
+) -> Result<(), QueryError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT function_id, sum(entered)::BIGINT, sum(calls)::BIGINT, sum(unwound)::BIGINT,
+                sum(unmatched)::BIGINT, sum(total_ns)::BIGINT, min(min_ns), max(max_ns)
+         FROM function_deltas WHERE session_id = ? AND at_ns > ? AND at_ns <= ?
+         GROUP BY function_id",
+    )?;
+    let mut rows = statement.query(params![span.session, span.after_ns, span.upto_ns])?;
+    while let Some(row) = rows.next()? {
+        let Some(sum) = functions.get_mut(row.get::<_, usize>(0)?) else {
+            continue;
+        };
+        sum.entered += row.get::<_, u64>(1)?;
+        sum.calls += row.get::<_, u64>(2)?;
+        sum.unwound += row.get::<_, u64>(3)?;
+        sum.unmatched += row.get::<_, u64>(4)?;
+        sum.total_ns += row.get::<_, u64>(5)?;
+        let (min, max): (Option<u64>, Option<u64>) = (row.get(6)?, row.get(7)?);
+        sum.min_ns = [sum.min_ns, min].into_iter().flatten().min();
+        sum.max_ns = sum.max_ns.max(max);
+    }
+    Ok(())
+}
+
+/// Adds the histogram buckets in `span` to `functions`, of all functions or one.
+pub(super) fn add_buckets(
+    connection: &Connection,
+    span: Span,
+    function: Option<u32>,
+    functions: &mut [FunctionTotals],
+) -> Result<(), QueryError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT function_id, bucket, sum(count)::BIGINT
+         FROM histogram_deltas
+         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? AND function_id = coalesce(?, function_id)
+         GROUP BY function_id, bucket",
+    )?;
+    let mut rows = statement.query(params![
+        span.session,
+        span.after_ns,
+        span.upto_ns,
+        function.map(|id| id as i32)
+    ])?;
+    while let Some(row) = rows.next()? {
+        if let Some(sum) = functions.get_mut(row.get::<_, usize>(0)?) {
+            sum.histogram.add(row.get(1)?, row.get(2)?);
+        }
+    }
+    Ok(())
+}

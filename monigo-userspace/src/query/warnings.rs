@@ -1,0 +1,77 @@
+//! What monigo could not see, as sentences for the user.
+
+use super::LossRow;
+use crate::export::format::count;
+
+/// Whether calls lost to this cause were meant to be recorded in full, and are not.
+pub(crate) fn is_dropped_event(cause: &str) -> bool {
+    !matches!(
+        cause,
+        "owners_full" | "deep_full" | "stack_failed" | "goroutine_unreadable"
+    )
+}
+
+/// A sentence about the losses of one cause.
+pub(super) fn loss(loss: &LossRow) -> String {
+    let n = count(loss.count);
+    match loss.cause.as_str() {
+        "ring_full" => format!(
+            "{n} sampled calls were dropped because the buffer was full; counts and percentiles are not affected, slowest calls and stacks are. A larger --sample-rate records fewer calls"
+        ),
+        "owners_full" => format!(
+            "{n} calls were not counted: more threads or goroutines were inside traced functions than monigo keeps. Trace fewer functions at once"
+        ),
+        "deep_full" => format!(
+            "{n} calls were not counted: the traced functions were nested deeper than monigo keeps. Trace a function further out"
+        ),
+        "stack_failed" => format!(
+            "{n} recorded calls have no stack because it could not be read; their counts and latency are not affected"
+        ),
+        "goroutine_unreadable" => {
+            format!("{n} calls were not counted because their goroutine's state could not be read")
+        }
+        other => format!("{n} events were lost ({other})"),
+    }
+}
+
+/// Ends of calls whose beginning was not seen.
+pub(super) fn unmatched(total: u64) -> Option<String> {
+    (total > 0).then(|| {
+        format!(
+            "{} returns were ignored because their calls began before monigo attached (or could not be kept)",
+            count(total)
+        )
+    })
+}
+
+/// The recording stops without an end.
+pub(super) const KILLED: &str =
+    "the recording has no end: monigo was killed, and up to one flush interval is missing";
+
+/// Part of the session was deleted.
+pub(super) fn pruned(before: &str) -> String {
+    format!(
+        "measurements from before {before} were deleted by --retention; all figures begin there"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use monigo_common::event::Loss;
+
+    use super::*;
+
+    #[test]
+    fn every_kernel_cause_has_a_sentence() {
+        for cause in Loss::ALL {
+            let sentence = loss(&LossRow {
+                cause: cause.name().to_owned(),
+                count: 1200,
+            });
+            assert!(sentence.starts_with("1,200 "), "{sentence}");
+            assert!(!sentence.contains("events were lost"), "{sentence}");
+        }
+        assert!(is_dropped_event(Loss::RingFull.name()));
+        assert!(!is_dropped_event(Loss::StackFailed.name()));
+    }
+}

@@ -1,0 +1,333 @@
+//! Writing sessions and batches.
+
+use duckdb::{Appender, Connection, params};
+
+use super::{Batch, Database, ExitProbe, NewSession, Store, StoreError, database::Progress};
+use crate::{plan::CostClass, symbols::Language};
+
+impl Store for Database {
+    fn begin_session(&mut self, session: &NewSession) -> Result<i64, StoreError> {
+        let id = self.transaction("beginning a session", |connection| {
+            insert_session(connection, session)
+        })?;
+        let progress = Progress {
+            at_ns: session.started_ns,
+            flush: 0,
+        };
+        self.progress.insert(id, progress);
+        Ok(id)
+    }
+
+    fn append(&mut self, session: i64, batch: &Batch) -> Result<(), StoreError> {
+        let last = self.progress(session)?;
+        // Flush times order what readers have summed up, so they always grow, whatever the clock
+        // does.
+        let next = Progress {
+            at_ns: batch.at_ns.max(last.at_ns + 1),
+            flush: last.flush + 1,
+        };
+        self.transaction("writing a batch", |connection| {
+            connection.execute(
+                "INSERT INTO flushes VALUES (?, ?, ?, ?)",
+                params![session, next.flush, last.at_ns, next.at_ns],
+            )?;
+            append_counters(connection, session, next, batch)?;
+            append_calls(connection, session, next.at_ns, batch)?;
+            append_stacks(connection, session, batch)?;
+            append_rest(connection, session, next.at_ns, batch)
+        })?;
+        self.progress.insert(session, next);
+        Ok(())
+    }
+
+    fn end_session(&mut self, session: i64, ended_ns: i64) -> Result<(), StoreError> {
+        let last = self.progress(session)?;
+        self.transaction("ending the session", |connection| {
+            connection.execute(
+                "UPDATE sessions SET ended_ns = ? WHERE session_id = ?",
+                params![ended_ns.max(last.at_ns), session],
+            )
+        })?;
+        self.progress.remove(&session);
+        self.checkpoint();
+        Ok(())
+    }
+}
+
+impl Database {
+    /// Folds the write-ahead log into the file. Failing is harmless: the log is still there, and
+    /// the next opening or checkpoint folds it in.
+    pub(super) fn checkpoint(&self) {
+        if self.path.is_some()
+            && let Err(error) = self.connection.execute_batch("CHECKPOINT")
+        {
+            tracing::debug!(%error, "checkpoint failed");
+        }
+    }
+
+    /// Runs `work` in a transaction: all of it happens, or nothing.
+    pub(super) fn transaction<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> Result<T, duckdb::Error>,
+    ) -> Result<T, StoreError> {
+        let connection = &self.connection;
+        let result = connection
+            .execute_batch("BEGIN")
+            .and_then(|()| work(connection))
+            .and_then(|value| connection.execute_batch("COMMIT").map(|()| value));
+        result.map_err(|error| {
+            // A failed commit has rolled back already, and then this one fails.
+            let _ = connection.execute_batch("ROLLBACK");
+            self.error(&error, doing)
+        })
+    }
+
+    /// Where a session stands, from memory or, for one that another run began, from the tables.
+    fn progress(&mut self, session: i64) -> Result<Progress, StoreError> {
+        if let Some(progress) = self.progress.get(&session) {
+            return Ok(*progress);
+        }
+        let found = self.connection.query_row(
+            "SELECT greatest(started_ns, coalesce(max(at_ns), 0)), coalesce(max(flush_id), 0)
+             FROM sessions LEFT JOIN flushes USING (session_id)
+             WHERE session_id = ? GROUP BY started_ns",
+            [session],
+            |row| {
+                Ok(Progress {
+                    at_ns: row.get(0)?,
+                    flush: row.get(1)?,
+                })
+            },
+        );
+        match found {
+            Ok(progress) => {
+                self.progress.insert(session, progress);
+                Ok(progress)
+            }
+            Err(duckdb::Error::QueryReturnedNoRows) => Err(StoreError::UnknownSession(session)),
+            Err(error) => Err(self.error(&error, "looking up the session")),
+        }
+    }
+}
+
+fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, duckdb::Error> {
+    let id: i64 = connection.query_row(
+        "SELECT coalesce(max(session_id), 0) + 1 FROM sessions",
+        [],
+        |row| row.get(0),
+    )?;
+    connection.execute(
+        "INSERT INTO sessions (session_id, started_ns, monigo_version, host, kernel, command_line,
+                               flush_ns, target_path, build_id, language)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            id,
+            session.started_ns,
+            session.monigo_version,
+            session.host,
+            session.kernel,
+            session.command_line,
+            session.flush_ns,
+            session.target_path,
+            session.build_id,
+            language_name(session.language),
+        ],
+    )?;
+    let mut appender = connection.appender("functions")?;
+    for (index, function) in session.functions.iter().enumerate() {
+        appender.append_row(params![
+            id,
+            index as i32,
+            function.name,
+            function.linkage_name,
+            function.image,
+            function.file,
+            function.line.map(signed32),
+            function.entry_address,
+            exit_name(function.exit),
+            signed32(function.sites),
+            cost_name(function.cost_class),
+        ])?;
+    }
+    appender.flush()?;
+    Ok(id)
+}
+
+fn append_counters(
+    connection: &Connection,
+    session: i64,
+    now: Progress,
+    batch: &Batch,
+) -> Result<(), duckdb::Error> {
+    if batch.functions.is_empty() {
+        return Ok(());
+    }
+    let mut deltas = connection.appender("function_deltas")?;
+    for delta in &batch.functions {
+        // Without a completed call the extremes mean nothing.
+        let extreme = |ns| (delta.calls > 0).then(|| signed(ns));
+        deltas.append_row(params![
+            session,
+            delta.function as i32,
+            now.flush,
+            now.at_ns,
+            signed(delta.entered),
+            signed(delta.calls),
+            signed(delta.unwound),
+            signed(delta.unmatched),
+            signed(delta.total_ns),
+            extreme(delta.min_ns),
+            extreme(delta.max_ns),
+        ])?;
+    }
+    deltas.flush()?;
+    let mut histograms = connection.appender("histogram_deltas")?;
+    for delta in &batch.functions {
+        for &(bucket, count) in &delta.buckets {
+            let function = delta.function as i32;
+            let (bucket, count) = (bucket as i16, signed(count));
+            histograms.append_row((session, function, now.flush, now.at_ns, bucket, count))?;
+        }
+    }
+    histograms.flush()
+}
+
+fn append_calls(
+    connection: &Connection,
+    session: i64,
+    at_ns: i64,
+    batch: &Batch,
+) -> Result<(), duckdb::Error> {
+    let mut calls = Rows::new(connection, "calls", batch.calls.is_empty())?;
+    for call in &batch.calls {
+        calls.append(params![
+            session,
+            call.function as i32,
+            at_ns,
+            call.start_ns,
+            signed(call.duration_ns),
+            signed32(call.pid),
+            signed32(call.tid),
+            call.goid.map(signed),
+            signed32(call.cpu),
+            i64::from(call.weight),
+            call.stack.map(signed),
+        ])?;
+    }
+    calls.flush()
+}
+
+fn append_stacks(
+    connection: &Connection,
+    session: i64,
+    batch: &Batch,
+) -> Result<(), duckdb::Error> {
+    let mut frames = Rows::new(connection, "frames", batch.frames.is_empty())?;
+    for new in &batch.frames {
+        let frame = &new.frame;
+        frames.append(params![
+            session,
+            signed(new.id),
+            frame.function,
+            frame.image,
+            frame.address,
+            frame.file,
+            frame.line.map(signed32),
+            frame.inlined,
+            frame.kernel,
+        ])?;
+    }
+    frames.flush()?;
+    let none = batch.stacks.is_empty();
+    let mut stacks = Rows::new(connection, "stacks", none)?;
+    let mut links = Rows::new(connection, "stack_frames", none)?;
+    for stack in &batch.stacks {
+        stacks.append(params![session, signed(stack.id), stack.truncated])?;
+        for (depth, frame) in stack.frames.iter().enumerate() {
+            links.append(params![
+                session,
+                signed(stack.id),
+                depth as i32,
+                signed(*frame)
+            ])?;
+        }
+    }
+    stacks.flush()?;
+    links.flush()
+}
+
+fn append_rest(
+    connection: &Connection,
+    session: i64,
+    at_ns: i64,
+    batch: &Batch,
+) -> Result<(), duckdb::Error> {
+    let mut processes = Rows::new(connection, "processes", batch.processes.is_empty())?;
+    for process in &batch.processes {
+        let pid = signed32(process.pid);
+        processes.append(params![session, pid, process.name, process.seen_ns])?;
+    }
+    processes.flush()?;
+    let mut losses = Rows::new(connection, "losses", batch.losses.is_empty())?;
+    for loss in &batch.losses {
+        losses.append(params![session, at_ns, loss.cause, signed(loss.count)])?;
+    }
+    losses.flush()
+}
+
+/// An appender that is only made when there are rows.
+struct Rows<'a>(Option<Appender<'a>>);
+
+impl<'a> Rows<'a> {
+    fn new(connection: &'a Connection, table: &str, none: bool) -> Result<Self, duckdb::Error> {
+        let appender = (!none).then(|| connection.appender(table)).transpose()?;
+        Ok(Self(appender))
+    }
+
+    fn append(&mut self, row: &[&dyn duckdb::ToSql]) -> Result<(), duckdb::Error> {
+        self.0
+            .as_mut()
+            .map_or(Ok(()), |appender| appender.append_row(row))
+    }
+
+    fn flush(&mut self) -> Result<(), duckdb::Error> {
+        self.0.as_mut().map_or(Ok(()), Appender::flush)
+    }
+}
+
+/// Counts and durations fit in 63 bits for centuries; a corrupt one must not abort a batch.
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn signed32(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+/// As in the `sessions` table.
+pub(crate) fn language_name(language: Language) -> &'static str {
+    match language {
+        Language::Go => "go",
+        Language::Rust => "rust",
+        Language::C => "c",
+        Language::Cpp => "c++",
+    }
+}
+
+/// As in the `functions` table.
+pub(crate) fn exit_name(exit: ExitProbe) -> &'static str {
+    match exit {
+        ExitProbe::Ret => "ret",
+        ExitProbe::Uretprobe => "uretprobe",
+    }
+}
+
+/// As in the `functions` table.
+pub(crate) fn cost_name(cost: CostClass) -> &'static str {
+    match cost {
+        CostClass::Nop5 => "nop5",
+        CostClass::Emulated => "emulated",
+        CostClass::SingleStep => "single-step",
+    }
+}
