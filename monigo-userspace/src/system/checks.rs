@@ -198,8 +198,7 @@ fn privileges(facts: &HostFacts) -> Check {
         "this root has been stripped of capabilities, as in a container: \
          docker run --privileged --pid=host, or --cap-add BPF --cap-add PERFMON --cap-add SYS_PTRACE"
     } else {
-        "run it as root (sudo monigo ...), or once: sudo setcap \
-         cap_bpf,cap_perfmon,cap_sys_ptrace+ep \"$(command -v monigo)\""
+        RUN_AS_ROOT
     };
     Check::missing(
         name,

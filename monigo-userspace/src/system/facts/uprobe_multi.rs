@@ -51,7 +51,7 @@ fn load() -> io::Result<OwnedFd> {
 /// Makes one call whose success yields a descriptor.
 fn bpf(command: bpf_cmd, attr: &bpf_attr) -> io::Result<OwnedFd> {
     // SAFETY: the attr and everything it points to outlive the call, and the size is its own.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attr, mem::size_of::<bpf_attr>()) };
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attr, size_of::<bpf_attr>()) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
