@@ -16,7 +16,16 @@ fn main() -> Result<()> {
         println!("cargo:rerun-if-changed={}", root.join(input).display());
     }
     link_duckdb();
+    watch_dashboard(&root.join("dashboard/dist"))?;
     build_kernel_programs(&root.join("monigo-ebpf"))
+}
+
+/// Embeds the front end again when it was built again. A path that is missing counts as changed on
+/// each build, so there is always a folder; without files in it the server says what to run.
+fn watch_dashboard(dist: &Path) -> Result<()> {
+    std::fs::create_dir_all(dist).with_context(|| format!("creating {}", dist.display()))?;
+    println!("cargo:rerun-if-changed={}", dist.display());
+    Ok(())
 }
 
 /// Finds the library beside an installed binary, or where the build found it.

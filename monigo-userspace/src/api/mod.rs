@@ -1,1 +1,182 @@
 //! Views: the dashboard server.
+//!
+//! [`serve`] answers REST questions under `/api/v1` from one [`Source`], announces each flush as a
+//! server-sent event, and hands out the embedded front end. It reads only: no request changes
+//! anything, and there is no SQL here.
+
+mod assets;
+mod downloads;
+mod error;
+mod events;
+mod listen;
+pub mod live;
+mod params;
+mod routes;
+mod security;
+#[cfg(test)]
+mod tests;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+};
+
+use self::{
+    error::ApiError,
+    security::{Access, Token},
+};
+pub use self::{
+    listen::{Holder, ServeError},
+    live::{LiveState, LiveStatus},
+};
+use crate::query::{QueryError, Source};
+
+/// Questions answered at the same time; more wait their turn.
+const CONCURRENT_QUESTIONS: usize = 4;
+/// Event streams open at the same time.
+const MAX_STREAMS: usize = 64;
+/// Longest wait for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time that open connections get to finish at shutdown.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the handlers share.
+struct App {
+    source: Arc<dyn Source>,
+    live: LiveState,
+    access: Access,
+    stopping: watch::Receiver<bool>,
+    questions: Arc<Semaphore>,
+    streams: Arc<Semaphore>,
+}
+
+impl App {
+    /// Puts a question to the source on a blocking thread.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Source) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let answer = async {
+            // The semaphore is never closed, so this waits rather than fails.
+            let permit = Arc::clone(&self.questions)
+                .acquire_owned()
+                .await
+                .map_err(|_| ApiError::stopping())?;
+            let source = Arc::clone(&self.source);
+            tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                question(source.as_ref())
+            })
+            .await
+            .map_err(|error| ApiError::internal(&error))?
+            .map_err(ApiError::from)
+        };
+        tokio::time::timeout(ANSWER_TIMEOUT, answer)
+            .await
+            .unwrap_or_else(|_| Err(ApiError::timeout(ANSWER_TIMEOUT)))
+    }
+}
+
+/// A running dashboard server. Dropping it stops it at once; [`Server::shutdown`] lets open
+/// requests finish.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    url: String,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// The bound address, with the real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What to open in a browser. Holds the token when there is one: show it to the user only.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends the event streams, waits up to 2 s for open requests, and stops.
+    pub async fn shutdown(mut self) {
+        let _ = self.stop.send(true);
+        let _ = tokio::time::timeout(SHUTDOWN_TIMEOUT, &mut self.task).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Listens on `address` and serves the dashboard over `source` until told to stop.
+///
+/// Port 0 picks a free one. Addresses other than loopback are guarded by a random token, which
+/// is part of [`Server::url`].
+pub async fn serve(
+    address: SocketAddr,
+    source: Arc<dyn Source>,
+    live: LiveState,
+) -> Result<Server, ServeError> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| listen::explain(address, error))?;
+    let bound = listener
+        .local_addr()
+        .map_err(|error| listen::explain(address, error))?;
+    let access = if bound.ip().to_canonical().is_loopback() {
+        Access::loopback(bound)
+    } else {
+        Access::with_token(bound, Token::random())
+    };
+    let url = access.url();
+    let (stop, stopping) = watch::channel(false);
+    let router = router(source, live, access, stopping.clone());
+    let task = tokio::spawn(async move {
+        let stopped = async move {
+            let mut stopping = stopping;
+            let _ = stopping.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = axum::serve(listener, router)
+            .with_graceful_shutdown(stopped)
+            .await
+        {
+            tracing::error!("the dashboard server stopped: {error}");
+        }
+    });
+    Ok(Server {
+        address: bound,
+        url,
+        stop,
+        task,
+    })
+}
+
+/// Everything the server answers, guards included.
+fn router(
+    source: Arc<dyn Source>,
+    live: LiveState,
+    access: Access,
+    stopping: watch::Receiver<bool>,
+) -> Router {
+    let app = Arc::new(App {
+        source,
+        live,
+        access,
+        stopping,
+        questions: Arc::new(Semaphore::new(CONCURRENT_QUESTIONS)),
+        streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+    });
+    let router = Router::new()
+        .nest("/api/v1", routes::router())
+        .route("/api", axum::routing::any(routes::unknown))
+        .route("/api/{*rest}", axum::routing::any(routes::unknown))
+        .fallback(assets::asset);
+    security::guard(router, &app).with_state(app)
+}

@@ -42,6 +42,9 @@ pub enum Command {
     Query(QueryArgs),
     /// Check what this host allows, and what to do about the rest
     Doctor(DoctorArgs),
+    /// Write shell completions or man pages, for packages
+    #[command(hide = true)]
+    Generate(GenerateArgs),
 }
 
 /// `monigo attach`.
@@ -219,6 +222,29 @@ pub struct DoctorArgs {
     /// Format on stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
+}
+
+/// `monigo generate`.
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// What to generate.
+    #[command(subcommand)]
+    pub what: Generate,
+}
+
+/// What `monigo generate` writes.
+#[derive(Debug, Subcommand)]
+pub enum Generate {
+    /// Print a completion script on stdout
+    Completions {
+        /// The shell that reads it
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages, one for each subcommand
+    Man {
+        /// Directory to write them to; made if missing
+        directory: PathBuf,
+    },
 }
 
 /// `--format`.

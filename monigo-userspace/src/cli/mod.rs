@@ -5,6 +5,7 @@ mod attach;
 mod doctor;
 pub mod exit;
 mod flamegraph;
+mod generate;
 mod list;
 mod query;
 mod report;
@@ -32,6 +33,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Generate(args) => generate::run(&args),
     };
     exit::report(result)
 }

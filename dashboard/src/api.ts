@@ -1,0 +1,144 @@
+// The answers of monigo's API, and asking for them. Mirrors monigo-userspace/src/query.
+
+export interface LiveStatus {
+  text: string;
+  ended: boolean;
+}
+
+export interface Overview {
+  session: number;
+  target: string;
+  language: string;
+  pids: number[];
+  host: string;
+  kernel: string;
+  monigo_version: string;
+  started_ns: number;
+  ended_ns: number | null;
+  last_flush_ns: number | null;
+  flush_ns: number;
+  recorded: number;
+  losses: { cause: string; count: number }[];
+  warnings: string[];
+  sequence: number;
+  status: LiveStatus;
+}
+
+export interface Latency {
+  min: number;
+  mean: number;
+  p50: number;
+  p90: number;
+  p99: number;
+  p999: number;
+  max: number;
+  total: number;
+}
+
+export interface FunctionRow {
+  id: number;
+  name: string;
+  image: string;
+  file: string | null;
+  line: number | null;
+  calls: number;
+  unwound: number;
+  in_flight: number;
+  unmatched: number;
+  rate: number;
+  share: number;
+  latency_ns: Latency;
+  probe: { entry: string; exit: "ret" | "uretprobe"; sites: number; cost_class: string };
+}
+
+export interface Bucket {
+  low_ns: number;
+  high_ns: number;
+  count: number;
+}
+
+export interface SeriesPoint {
+  at_ns: number;
+  step_ns: number;
+  calls: number;
+  unwound: number;
+  p50: number;
+  p99: number;
+}
+
+export interface Heatmap {
+  times_ns: number[];
+  step_ns: number;
+  rows_ns: number[];
+  top_ns: number;
+  counts: number[][];
+}
+
+export interface Call {
+  function: number;
+  start_ns: number;
+  duration_ns: number;
+  pid: number;
+  tid: number;
+  goid: number | null;
+  cpu: number;
+  weight: number;
+  stack: number | null;
+}
+
+export interface Frame {
+  function: string;
+  image: string;
+  address: number;
+  file: string | null;
+  line: number | null;
+  inlined: boolean;
+  kernel: boolean;
+}
+
+export interface StackRow {
+  id: number;
+  weight: number;
+  calls: number;
+  mean_ns: number;
+  frames: Frame[];
+  truncated: boolean;
+}
+
+export interface FlameNode {
+  name: string;
+  detail: string;
+  value: number;
+  children: FlameNode[];
+}
+
+/** Address of a question, relative to the page. */
+export function address(path: string, params: Record<string, string | number | null | undefined> = {}): string {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== null && value !== undefined) query.set(name, String(value));
+  }
+  const text = query.toString();
+  return `api/v1/${path}${text ? `?${text}` : ""}`;
+}
+
+/** Asks, and gives the answer or throws an `Error` whose message is for people. */
+export async function ask<T>(url: string, signal: AbortSignal): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(url, { signal, headers: { accept: "application/json" } });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new Error("monigo does not answer");
+  }
+  if (response.ok) return (await response.json()) as T;
+  const body: unknown = await response.json().catch(() => null);
+  throw new Error(messageOf(body) ?? `monigo answered ${response.status}`);
+}
+
+function messageOf(body: unknown): string | null {
+  if (typeof body !== "object" || body === null || !("error" in body)) return null;
+  const { error } = body as { error: unknown };
+  if (typeof error !== "object" || error === null || !("message" in error)) return null;
+  return String(error.message);
+}

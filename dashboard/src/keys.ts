@@ -1,0 +1,58 @@
+// Keys that work anywhere on the page.
+import { useEffect, useRef } from "preact/hooks";
+import type { Navigate } from "./hooks";
+import { spans } from "./logic/route";
+
+interface Actions {
+  togglePause(): void;
+  toggleTheme(): void;
+  openHelp(): void;
+  navigate: Navigate;
+}
+
+/** Keys and what they do, for the help. */
+export const shortcuts: readonly (readonly [string, string])[] = [
+  ["Space", "pause or go on"],
+  ["/", "filter the functions, or search the flame graph"],
+  ["1 2 3 4", "show the last 10 s, 1 min, 5 min, or everything"],
+  ["↑ ↓ Home End", "move in the function table"],
+  ["Enter", "open the function, zoom to the frame, show the call's stack"],
+  ["← → ↑ ↓", "move between frames, bars or cells of a focused chart"],
+  ["Esc", "zoom out, clear the search, or go back to all functions"],
+  ["t", "switch between light and dark"],
+  ["?", "this help"],
+];
+
+/** Whether a key belongs to the element that has the focus. */
+function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement
+    && (target.isContentEditable || ["INPUT", "TEXTAREA", "SELECT"].includes(target.tagName));
+}
+
+function isPressable(target: EventTarget | null): boolean {
+  return target instanceof HTMLElement && target.closest("button, a, summary, [role=button]") !== null;
+}
+
+/** Handles the keys while the component lives. */
+export function useShortcuts(actions: Actions): void {
+  const latest = useRef(actions);
+  latest.current = actions;
+  useEffect(() => {
+    const pressed = (event: KeyboardEvent): void => {
+      if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+      if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
+      const act = latest.current;
+      const span = spans[Number(event.key) - 1];
+      if (event.key === " " && !isPressable(event.target)) act.togglePause();
+      else if (event.key === "/") document.querySelector<HTMLInputElement>("input[type=search]")?.focus();
+      else if (event.key === "?") act.openHelp();
+      else if (event.key === "t") act.toggleTheme();
+      else if (event.key === "Escape") act.navigate({ fn: null }, "push");
+      else if (span !== undefined) act.navigate({ span });
+      else return;
+      event.preventDefault();
+    };
+    window.addEventListener("keydown", pressed);
+    return () => { window.removeEventListener("keydown", pressed); };
+  }, []);
+}

@@ -1,0 +1,83 @@
+// Numbers as people read them; the same rules as the command line (export/format.rs).
+
+/** Three significant digits of a number below 10,000. */
+function significant(value: number): string {
+  if (value < 0.9995) return value.toFixed(3);
+  if (value < 9.995) return value.toFixed(2);
+  if (value < 99.95) return value.toFixed(1);
+  return value.toFixed(0);
+}
+
+/** `847 ns`, `1.23 µs`, `45.6 ms`, `12.0 s`, then `3m 05s`, `2h 07m`, `5d 03h`. */
+export function duration(ns: number): string {
+  if (ns < 1000) return `${Math.round(ns)} ns`;
+  if (ns < 59.95e9) {
+    for (const [unit, scale] of [["µs", 1e3], ["ms", 1e6], ["s", 1e9]] as const) {
+      if (ns / scale < 999.5) return `${significant(ns / scale)} ${unit}`;
+    }
+  }
+  const seconds = Math.round(ns / 1e9);
+  const pad = (value: number): string => String(value).padStart(2, "0");
+  const [minutes, hours, days] = [60, 3600, 86_400].map((unit) => Math.floor(seconds / unit)) as [number, number, number];
+  if (days > 0) return `${days}d ${pad(hours % 24)}h`;
+  if (hours > 0) return `${hours}h ${pad(minutes % 60)}m`;
+  return `${minutes}m ${pad(seconds % 60)}s`;
+}
+
+/** A tick of a duration axis, without needless digits: `10 µs`, `1.5 ms`. */
+export function durationTick(ns: number): string {
+  if (ns >= 60e9) return duration(ns);
+  for (const [unit, scale] of [["s", 1e9], ["ms", 1e6], ["µs", 1e3]] as const) {
+    if (ns >= scale) return `${Number((ns / scale).toPrecision(3))} ${unit}`;
+  }
+  return `${Number(ns.toPrecision(3))} ns`;
+}
+
+/** `1,234,567`. */
+export function count(value: number): string {
+  return Math.round(value).toString().replace(/\B(?=(\d{3})+(?!\d))/g, ",");
+}
+
+/** `950`, `12.3k`, `4.56M`: for axes and narrow places. */
+export function shortCount(value: number): string {
+  if (value < 1000) return String(Number(value.toPrecision(3)));
+  for (const [unit, scale] of [["k", 1e3], ["M", 1e6], ["G", 1e9]] as const) {
+    if (value / scale < 999.5) return `${Number((value / scale).toPrecision(3))}${unit}`;
+  }
+  return `${Number((value / 1e12).toPrecision(3))}T`;
+}
+
+/** `0.250/s`, `12.3/s`, `20,013/s`. */
+export function rate(perSecond: number): string {
+  if (!Number.isFinite(perSecond) || perSecond <= 0) return "0/s";
+  if (perSecond >= 99.95) return `${count(perSecond)}/s`;
+  if (perSecond < 0.001) return "<0.001/s";
+  return `${significant(perSecond)}/s`;
+}
+
+/** A share between 0 and 1: `0%`, `<0.1%`, `4.2%`, `100%`. */
+export function percent(share: number): string {
+  const value = share * 100;
+  if (!Number.isFinite(value) || value <= 0) return "0%";
+  if (value < 0.1) return "<0.1%";
+  return value >= 99.95 ? `${value.toFixed(0)}%` : `${value.toFixed(1)}%`;
+}
+
+/** Local wall-clock time of a Unix time in ns: `14:03:07.250`. */
+export function clock(ns: number, digits: 0 | 3 = 0): string {
+  const date = new Date(ns / 1e6);
+  const text = [date.getHours(), date.getMinutes(), date.getSeconds()]
+    .map((part) => String(part).padStart(2, "0"))
+    .join(":");
+  return digits === 0 ? text : `${text}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}
+
+/** What a flame graph's weight is in. */
+export function weight(value: number, kind: "wall" | "calls"): string {
+  return kind === "wall" ? duration(value) : `${count(value)} ${value === 1 ? "call" : "calls"}`;
+}
+
+/** The last part of a path. */
+export function basename(path: string): string {
+  return path.slice(path.lastIndexOf("/") + 1) || path;
+}

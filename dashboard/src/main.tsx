@@ -1,0 +1,10 @@
+import { render } from "preact";
+import { App } from "./app";
+import "uplot/dist/uPlot.min.css";
+import "./style/base.css";
+import "./style/header.css";
+import "./style/table.css";
+import "./style/charts.css";
+
+const root = document.getElementById("app");
+if (root) render(<App />, root);

@@ -1,0 +1,51 @@
+import type { LiveStatus } from "../api";
+import { useView } from "../context";
+import type { Connection } from "../live";
+import { clock, count } from "../logic/format";
+
+interface Props {
+  connection: Connection;
+  status: LiveStatus | null;
+  error: string | null;
+}
+
+/** What each cause of loss means for what is shown. */
+const causes: Record<string, string> = {
+  ring_full: "recorded calls dropped: the ring buffer was full",
+  owners_full: "calls not seen: too many threads or goroutines",
+  deep_full: "calls not seen: nested too deep",
+  stack_failed: "recorded calls without a stack",
+  goroutine_unreadable: "calls not seen: goroutine state unreadable",
+};
+
+/** Everything that qualifies the figures below: a lost connection, losses, warnings. */
+export function Banners({ connection, status, error }: Props) {
+  const { overview } = useView();
+  const last = overview.last_flush_ns;
+  const losses = overview.losses.filter((loss) => loss.count > 0);
+  const lost = connection === "lost" && !status?.ended;
+  return (
+    <div class="banners">
+      <div role="alert">
+        {lost && (
+          <p class="banner danger" data-banner="stale">
+            <strong>Connection lost.</strong>{" "}
+            {last === null ? "Nothing was received yet." : `What you see is from ${clock(last)}.`} Reconnecting…
+          </p>
+        )}
+        {!lost && error && <p class="banner danger"><strong>Not up to date:</strong> {error}.</p>}
+      </div>
+      {(losses.length > 0 || overview.warnings.length > 0) && (
+        <details class="banner warning" data-banner="losses">
+          <summary>
+            {losses.length > 0
+              ? losses.map((loss) => `${count(loss.count)} ${causes[loss.cause] ?? loss.cause}`).join(" · ")
+              : `${overview.warnings.length} ${overview.warnings.length === 1 ? "warning" : "warnings"}`}
+          </summary>
+          <ul>{overview.warnings.map((warning) => <li key={warning}>{warning}</li>)}</ul>
+        </details>
+      )}
+      {status?.text && <p class="status" role="status">{status.text}</p>}
+    </div>
+  );
+}

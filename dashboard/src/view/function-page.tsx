@@ -1,0 +1,93 @@
+import { useEffect, useRef } from "preact/hooks";
+import type { FunctionRow } from "../api";
+import { useView } from "../context";
+import { Flamegraph } from "../charts/flamegraph";
+import { HeatmapPanel } from "../charts/heatmap";
+import { HistogramPanel } from "../charts/histogram";
+import { Rhythm } from "../charts/rhythm";
+import { count, duration, percent, rate } from "../logic/format";
+import { format } from "../logic/route";
+import { SlowestCalls } from "./calls";
+import { remember } from "./overview-page";
+import { Empty } from "./panel";
+import { Stacks } from "./stacks";
+
+/** One function. */
+export function FunctionPage({ id }: { id: number }) {
+  const { functions, route, navigate } = useView();
+  const heading = useRef<HTMLHeadingElement>(null);
+  const row = functions?.find((candidate) => candidate.id === id);
+  useEffect(() => {
+    remember(id);
+    window.scrollTo(0, 0);
+    heading.current?.focus({ preventScroll: true });
+  }, [id]);
+  const back = (event: MouseEvent): void => {
+    event.preventDefault();
+    navigate({ fn: null, search: "" }, "push");
+  };
+  return (
+    <>
+      <div class="crumbs">
+        <a href={format({ ...route, fn: null, search: "" })} onClick={back}>← All functions</a>
+      </div>
+      <h1 class="function" ref={heading} tabIndex={-1}>{row?.name ?? `Function ${id}`}</h1>
+      {functions && !row && <Empty>This recording has no function with id {id}.</Empty>}
+      {row && <Facts row={row} />}
+      {(row ?? !functions) && (
+        <>
+          <Rhythm id={id} />
+          <div class="pair">
+            <HistogramPanel id={id} row={row ?? null} />
+            <HeatmapPanel id={id} />
+          </div>
+          <Flamegraph id={id} />
+          <div class="pair">
+            <SlowestCalls id={id} />
+            <Stacks id={id} />
+          </div>
+        </>
+      )}
+    </>
+  );
+}
+
+function Facts({ row }: { row: FunctionRow }) {
+  const { latency_ns: latency, probe } = row;
+  const time = (ns: number): string => (row.calls === 0 ? "–" : duration(ns));
+  const facts: readonly (readonly [string, string, (string | undefined)?])[] = [
+    ["Calls", count(row.calls)],
+    ["Rate", rate(row.rate)],
+    ["p50", time(latency.p50)],
+    ["p90", time(latency.p90)],
+    ["p99", time(latency.p99)],
+    ["p99.9", time(latency.p999)],
+    ["Max", time(latency.max)],
+    ["Min", time(latency.min)],
+    ["Mean", time(latency.mean)],
+    ["Total", time(latency.total)],
+    ["Share", percent(row.share)],
+    ["Unwound", count(row.unwound), row.unwound > 0 ? "flagged" : undefined],
+    ["In flight", count(row.in_flight)],
+  ];
+  return (
+    <>
+      <p class="muted where">
+        {row.file && <span class="mono">{row.file}{row.line === null ? "" : `:${row.line}`}</span>}
+        <span class="mono">{row.image}</span>
+        <span>
+          probed at {probe.entry}, {count(probe.sites)} sites ({probe.cost_class}), ends seen at{" "}
+          {probe.exit === "ret" ? "returns" : "a return probe"}
+        </span>
+        {row.unmatched > 0 && (
+          <span>{count(row.unmatched)} {row.unmatched === 1 ? "call" : "calls"} begun before attaching, not counted</span>
+        )}
+      </p>
+      <dl class="facts">
+        {facts.map(([name, value, extra]) => (
+          <div key={name} class={extra}><dt>{name}</dt><dd>{value}</dd></div>
+        ))}
+      </dl>
+    </>
+  );
+}

@@ -1,0 +1,38 @@
+import { useEffect, useRef } from "preact/hooks";
+import { shortcuts } from "../keys";
+import { useView } from "../context";
+
+/** Keys, and what the terms mean. */
+export function Help({ open, close }: { open: boolean; close(): void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const { overview } = useView();
+  useEffect(() => {
+    if (open) dialog.current?.showModal();
+    else dialog.current?.close();
+  }, [open]);
+  return (
+    <dialog ref={dialog} aria-labelledby="help-title" onClose={close}>
+      <form method="dialog">
+        <h2 id="help-title">Keys</h2>
+        <dl class="keys">
+          {shortcuts.map(([key, meaning]) => (
+            <div key={key}><dt><kbd>{key}</kbd></dt><dd>{meaning}</dd></div>
+          ))}
+        </dl>
+        <h2>Terms</h2>
+        <dl class="terms">
+          <dt>Calls</dt><dd>completed calls: every one is counted, in the kernel.</dd>
+          <dt>p50, p90, p99</dt><dd>that share of the calls was at most this long; within 3 % of the true value.</dd>
+          <dt>Total, share</dt><dd>summed duration, and its part of the sum over all traced functions. A call's time contains what it calls, so nested functions count twice.</dd>
+          <dt>Unwound</dt><dd>calls ended by a panic, an exception or longjmp; they are in no latency figure.</dd>
+          <dt>In flight</dt><dd>calls begun and not yet ended.</dd>
+          <dt>Stacks, slowest calls</dt><dd>come from calls recorded in full, a sample; weights are scaled up.</dd>
+        </dl>
+        <p class="muted">
+          monigo {overview.monigo_version}, Linux {overview.kernel}, recording {overview.session}
+        </p>
+        <button type="submit" class="plain">Close</button>
+      </form>
+    </dialog>
+  );
+}

@@ -1,0 +1,37 @@
+import { useEffect } from "preact/hooks";
+import { useView } from "../context";
+import { Flamegraph } from "../charts/flamegraph";
+import { Rhythm } from "../charts/rhythm";
+import { FunctionTable } from "./function-table";
+import { SlowestCalls } from "./calls";
+import { Stacks } from "./stacks";
+
+/** Last function that was opened, to put the focus back on its row. */
+let opened: number | null = null;
+
+export function remember(id: number): void {
+  opened = id;
+}
+
+/** All functions together. */
+export function OverviewPage() {
+  const { functions } = useView();
+  const ready = functions !== null;
+  useEffect(() => {
+    if (!ready || opened === null) return;
+    document.getElementById(`function-${opened}`)?.focus();
+    opened = null;
+  }, [ready]);
+  return (
+    <>
+      <h1 class="hidden">All functions</h1>
+      <FunctionTable />
+      <Rhythm id={null} />
+      <Flamegraph id={null} />
+      <div class="pair">
+        <SlowestCalls id={null} />
+        <Stacks id={null} />
+      </div>
+    </>
+  );
+}

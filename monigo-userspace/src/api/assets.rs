@@ -1,0 +1,64 @@
+//! The front end, embedded at build time from `dashboard/dist`.
+
+use axum::{
+    http::{HeaderValue, StatusCode, Uri, header},
+    response::{Html, IntoResponse, Response},
+};
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use super::error::ApiError;
+
+#[derive(RustEmbed)]
+#[folder = "../dashboard/dist"]
+#[allow_missing = true]
+struct Dist;
+
+/// Shown when monigo was built without the front end.
+const NOT_BUILT: &str = "<!doctype html><html lang=en><meta charset=utf-8><title>monigo</title>\
+    <h1>The dashboard is not part of this build</h1>\
+    <p>Build monigo with <code>cargo xtask build</code>, which builds the dashboard first. \
+    The API works: <a href=\"/api/v1/overview\">/api/v1/overview</a>.";
+
+/// Vite puts files whose names hold a hash of their content here.
+const HASHED: &str = "assets/";
+
+/// A file of the front end, or its page for any path that is not a file.
+pub async fn asset(uri: Uri) -> Response {
+    let path = uri.path().trim_start_matches('/');
+    if let Some(file) = Dist::get(path) {
+        return respond(path, file);
+    }
+    if path.starts_with(HASHED)
+        || path
+            .rsplit('/')
+            .next()
+            .is_some_and(|name| name.contains('.'))
+    {
+        return ApiError::not_found(format!("there is no /{path}")).into_response();
+    }
+    match Dist::get("index.html") {
+        Some(file) => respond("index.html", file),
+        None => (StatusCode::OK, Html(NOT_BUILT)).into_response(),
+    }
+}
+
+fn respond(path: &str, file: EmbeddedFile) -> Response {
+    let kind = mime_guess::from_path(path).first_or_octet_stream();
+    let kind = if kind.type_() == mime_guess::mime::TEXT || path.ends_with(".js") {
+        format!("{kind}; charset=utf-8")
+    } else {
+        kind.to_string()
+    };
+    let cache = if path.starts_with(HASHED) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let kind =
+        HeaderValue::try_from(kind).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let headers = [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, HeaderValue::from_static(cache)),
+    ];
+    (headers, file.data).into_response()
+}

@@ -1,0 +1,111 @@
+//! Query parameters, refused by name when they cannot be used.
+
+use std::{collections::HashMap, str::FromStr};
+
+use axum::{
+    extract::{FromRequestParts, Query},
+    http::request::Parts,
+};
+
+use super::error::ApiError;
+use crate::query::{Weight, Window};
+
+/// The query string of a request.
+#[derive(Debug, Default)]
+pub struct Params(HashMap<String, String>);
+
+impl<S: Sync> FromRequestParts<S> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Query::<HashMap<String, String>>::try_from_uri(&parts.uri)
+            .map(|Query(pairs)| Self(pairs))
+            .map_err(|error| {
+                ApiError::new(
+                    axum::http::StatusCode::BAD_REQUEST,
+                    "bad_query",
+                    format!("the query string cannot be read: {error}"),
+                )
+            })
+    }
+}
+
+impl Params {
+    /// Refuses parameters that the endpoint does not take, so that a misspelt one is noticed.
+    pub fn only(self, known: &[&str]) -> Result<Self, ApiError> {
+        let mut unknown: Vec<&String> = self
+            .0
+            .keys()
+            .filter(|name| !known.contains(&name.as_str()))
+            .collect();
+        unknown.sort_unstable();
+        match unknown.first() {
+            None => Ok(self),
+            Some(name) if known.is_empty() => Err(ApiError::parameter(
+                name,
+                "is not known; this takes no parameters",
+            )),
+            Some(name) => Err(ApiError::parameter(
+                name,
+                format_args!("is not known; this takes {}", known.join(", ")),
+            )),
+        }
+    }
+
+    /// `from` and `to`, Unix time in ns.
+    pub fn window(&self) -> Result<Window, ApiError> {
+        let window = Window {
+            from_ns: self.time("from")?,
+            to_ns: self.time("to")?,
+        };
+        match (window.from_ns, window.to_ns) {
+            (Some(from), Some(to)) if from >= to => {
+                Err(ApiError::parameter("from", "must be before 'to'"))
+            }
+            _ => Ok(window),
+        }
+    }
+
+    /// `function`, an id; all functions when absent.
+    pub fn function(&self) -> Result<Option<u32>, ApiError> {
+        self.parse("function", "must be the id of a function")
+    }
+
+    /// `weight`, `wall` when absent.
+    pub fn weight(&self) -> Result<Weight, ApiError> {
+        match self.0.get("weight").map(String::as_str) {
+            None | Some("wall") => Ok(Weight::Wall),
+            Some("calls") => Ok(Weight::Calls),
+            Some(_) => Err(ApiError::parameter("weight", "must be wall or calls")),
+        }
+    }
+
+    /// A count between 1 and `max`.
+    pub fn count(&self, name: &str, default: u32, max: u32) -> Result<u32, ApiError> {
+        match self.0.get(name) {
+            None => Ok(default),
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|count| (1..=max).contains(count))
+                .ok_or_else(|| {
+                    ApiError::parameter(
+                        name,
+                        format_args!("must be a whole number from 1 to {max}"),
+                    )
+                }),
+        }
+    }
+
+    fn time(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        self.parse(name, "must be Unix time in ns, a whole number")
+    }
+
+    fn parse<T: FromStr>(&self, name: &str, problem: &str) -> Result<Option<T>, ApiError> {
+        self.0
+            .get(name)
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|_| ApiError::parameter(name, problem))
+    }
+}

@@ -1,0 +1,157 @@
+//! The REST questions under `/api/v1`.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    extract::{OriginalUri, Path, State},
+    routing::get,
+};
+use serde::Serialize;
+
+use super::{App, downloads, error::ApiError, events, live::LiveStatus, params::Params};
+use crate::query::{
+    Bucket, Call, FlameNode, Frame, FunctionRow, Heatmap, Overview, SeriesPoint, StackRow,
+};
+
+type Answer<T> = Result<Json<T>, ApiError>;
+type Shared = State<Arc<App>>;
+
+/// Most steps of a series, and most columns of a heatmap.
+const MAX_POINTS: u32 = 2_000;
+/// Most calls or stacks in one answer.
+const MAX_ROWS: u32 = 1_000;
+
+pub fn router() -> Router<Arc<App>> {
+    Router::new()
+        .route("/overview", get(overview))
+        .route("/functions", get(functions))
+        .route("/functions/{id}/histogram", get(histogram))
+        .route("/series", get(series))
+        .route("/heatmap", get(heatmap))
+        .route("/calls", get(calls))
+        .route("/stacks", get(stacks))
+        .route("/stack/{id}", get(stack))
+        .route("/flame", get(flame))
+        .route("/events", get(events::events))
+        .route("/flamegraph.svg", get(downloads::svg))
+        .route("/flamegraph.folded", get(downloads::folded))
+        .route("/functions.csv", get(downloads::csv))
+        .fallback(unknown)
+}
+
+/// Anything else under `/api`.
+pub async fn unknown(OriginalUri(uri): OriginalUri) -> ApiError {
+    ApiError::not_found(format!("there is no {}; the API is /api/v1", uri.path()))
+}
+
+/// The overview, and where the recording stands now.
+#[derive(Serialize)]
+struct LiveOverview {
+    #[serde(flatten)]
+    overview: Overview,
+    sequence: u64,
+    status: LiveStatus,
+}
+
+async fn overview(State(app): Shared, params: Params) -> Answer<LiveOverview> {
+    params.only(&[])?;
+    // Read first: a flush between the two then shows as new data, not as data seen already.
+    let sequence = *app.live.flushes.borrow();
+    let mut status = app.live.status.borrow().clone();
+    let overview = app.ask(|source| source.overview()).await?;
+    status.ended = app.live.has_ended() || overview.ended_ns.is_some();
+    Ok(Json(LiveOverview {
+        overview,
+        sequence,
+        status,
+    }))
+}
+
+async fn functions(State(app): Shared, params: Params) -> Answer<Vec<FunctionRow>> {
+    let window = params.only(&["from", "to"])?.window()?;
+    app.ask(move |source| source.functions(window))
+        .await
+        .map(Json)
+}
+
+async fn histogram(
+    State(app): Shared,
+    Path(id): Path<String>,
+    params: Params,
+) -> Answer<Vec<Bucket>> {
+    let function = parse_id(&id, "function")?;
+    let window = params.only(&["from", "to"])?.window()?;
+    app.ask(move |source| source.histogram(function, window))
+        .await
+        .map(Json)
+}
+
+async fn series(State(app): Shared, params: Params) -> Answer<Vec<SeriesPoint>> {
+    let params = params.only(&["function", "from", "to", "points"])?;
+    let (function, window) = (params.function()?, params.window()?);
+    let points = params.count("points", 240, MAX_POINTS)?;
+    app.ask(move |source| source.series(function, window, points))
+        .await
+        .map(Json)
+}
+
+async fn heatmap(State(app): Shared, params: Params) -> Answer<Heatmap> {
+    let params = params.only(&["function", "from", "to", "columns"])?;
+    let window = params.window()?;
+    let function = params
+        .function()?
+        .ok_or_else(|| ApiError::parameter("function", "is missing"))?;
+    let columns = params.count("columns", 120, MAX_POINTS)?;
+    app.ask(move |source| source.heatmap(function, window, columns))
+        .await
+        .map(Json)
+}
+
+async fn calls(State(app): Shared, params: Params) -> Answer<Vec<Call>> {
+    let params = params.only(&["function", "from", "to", "limit"])?;
+    let (function, window) = (params.function()?, params.window()?);
+    let limit = params.count("limit", 50, MAX_ROWS)?;
+    app.ask(move |source| source.slowest(function, window, limit))
+        .await
+        .map(Json)
+}
+
+async fn stacks(State(app): Shared, params: Params) -> Answer<Vec<StackRow>> {
+    let params = params.only(&["function", "from", "to", "weight", "limit"])?;
+    let (function, window) = (params.function()?, params.window()?);
+    let weight = params.weight()?;
+    let limit = params.count("limit", 20, MAX_ROWS)?;
+    app.ask(move |source| source.stacks(function, window, weight, limit))
+        .await
+        .map(Json)
+}
+
+async fn stack(State(app): Shared, Path(id): Path<String>, params: Params) -> Answer<Vec<Frame>> {
+    params.only(&[])?;
+    let id = parse_id(&id, "stack")?;
+    let frames = app.ask(move |source| source.stack(id)).await?;
+    if frames.is_empty() {
+        return Err(ApiError::not_found(format!("there is no stack {id}")));
+    }
+    Ok(Json(frames))
+}
+
+async fn flame(State(app): Shared, params: Params) -> Answer<FlameNode> {
+    let params = params.only(&["function", "from", "to", "weight"])?;
+    let (function, window) = (params.function()?, params.window()?);
+    let weight = params.weight()?;
+    app.ask(move |source| source.flame(function, window, weight))
+        .await
+        .map(Json)
+}
+
+fn parse_id<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, ApiError> {
+    text.parse().map_err(|_| {
+        ApiError::new(
+            axum::http::StatusCode::BAD_REQUEST,
+            "bad_parameter",
+            format!("'{text}' is not the id of a {what}"),
+        )
+    })
+}

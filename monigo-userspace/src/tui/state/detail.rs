@@ -1,0 +1,235 @@
+//! The selected function, and what may lie over the panes.
+
+use std::sync::Arc;
+
+use super::Span;
+use crate::query::{Bucket, Call, Frame, SeriesPoint, StackRow, Weight};
+
+/// Parts of the detail pane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tab {
+    /// Latency histogram.
+    #[default]
+    Latency,
+    /// Rate and p99 over time.
+    Time,
+    /// Heaviest stacks.
+    Stacks,
+    /// Slowest calls.
+    Calls,
+}
+
+impl Tab {
+    /// Every tab, from the left.
+    pub const ALL: [Self; 4] = [Self::Latency, Self::Time, Self::Stacks, Self::Calls];
+
+    /// As shown.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Latency => "Latency",
+            Self::Time => "Time",
+            Self::Stacks => "Stacks",
+            Self::Calls => "Calls",
+        }
+    }
+
+    /// The tab `by` places to the right (or left, when negative), in a circle.
+    pub fn step(self, by: isize) -> Self {
+        let count = Self::ALL.len() as isize;
+        Self::ALL[(self as isize + by).rem_euclid(count) as usize]
+    }
+}
+
+/// What stacks are weighed by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// Wall-clock time.
+    #[default]
+    Time,
+    /// Number of calls.
+    Calls,
+}
+
+impl Unit {
+    /// The other one.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Time => Self::Calls,
+            Self::Calls => Self::Time,
+        }
+    }
+
+    /// For the query layer.
+    pub const fn weight(self) -> Weight {
+        match self {
+            Self::Time => Weight::Wall,
+            Self::Calls => Weight::Calls,
+        }
+    }
+}
+
+/// What an answer about a function depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DetailKey {
+    /// Function id.
+    pub function: u32,
+    /// Part of the session.
+    pub span: Span,
+    /// What stacks are weighed by.
+    pub unit: Unit,
+}
+
+/// An answer about one function.
+#[derive(Clone, Debug)]
+pub enum Part {
+    /// Its histogram.
+    Histogram(Vec<Bucket>),
+    /// Its rate and latency over time.
+    Series(Vec<SeriesPoint>),
+    /// Its heaviest stacks.
+    Stacks(Vec<StackRow>),
+    /// Its slowest calls.
+    Calls(Vec<Call>),
+}
+
+/// The selected function. Answers are `None` until they are in.
+#[derive(Clone, Debug, Default)]
+pub struct Detail {
+    /// Which tab is open.
+    pub tab: Tab,
+    /// What stacks are weighed by.
+    pub unit: Unit,
+    /// Histogram bars are as long as the logarithm of their count.
+    pub log_bars: bool,
+    /// Position in the list of stacks or calls.
+    pub cursor: usize,
+    /// First frame shown in the stacks pane.
+    pub frame_scroll: usize,
+    /// First row shown of the list.
+    pub offset: usize,
+    key: Option<DetailKey>,
+    histogram: Option<Vec<Bucket>>,
+    series: Option<Vec<SeriesPoint>>,
+    stacks: Option<Vec<StackRow>>,
+    calls: Option<Vec<Call>>,
+}
+
+impl Detail {
+    /// Takes in an answer; answers about something else are forgotten.
+    pub fn accept(&mut self, key: DetailKey, part: Part) {
+        if self.key != Some(key) {
+            self.forget();
+            self.key = Some(key);
+        }
+        match part {
+            Part::Histogram(it) => self.histogram = Some(it),
+            Part::Series(it) => self.series = Some(it),
+            Part::Stacks(it) => self.stacks = Some(it),
+            Part::Calls(it) => self.calls = Some(it),
+        }
+        let length = self.list_len();
+        self.cursor = self.cursor.min(length.saturating_sub(1));
+    }
+
+    /// Drops the answers.
+    pub fn forget(&mut self) {
+        self.key = None;
+        self.histogram = None;
+        self.series = None;
+        self.stacks = None;
+        self.calls = None;
+    }
+
+    fn is_about(&self, key: DetailKey) -> bool {
+        self.key == Some(key)
+    }
+
+    /// Histogram of `key`, if in.
+    pub fn histogram(&self, key: DetailKey) -> Option<&[Bucket]> {
+        self.histogram.as_deref().filter(|_| self.is_about(key))
+    }
+
+    /// Series of `key`, if in.
+    pub fn series(&self, key: DetailKey) -> Option<&[SeriesPoint]> {
+        self.series.as_deref().filter(|_| self.is_about(key))
+    }
+
+    /// Stacks of `key`, if in.
+    pub fn stacks(&self, key: DetailKey) -> Option<&[StackRow]> {
+        self.stacks.as_deref().filter(|_| self.is_about(key))
+    }
+
+    /// Slowest calls of `key`, if in.
+    pub fn calls(&self, key: DetailKey) -> Option<&[Call]> {
+        self.calls.as_deref().filter(|_| self.is_about(key))
+    }
+
+    /// Rows of the open tab's list; 0 for a tab without one.
+    pub fn list_len(&self) -> usize {
+        match self.tab {
+            Tab::Latency | Tab::Time => 0,
+            Tab::Stacks => self.stacks.as_ref().map_or(0, Vec::len),
+            Tab::Calls => self.calls.as_ref().map_or(0, Vec::len),
+        }
+    }
+
+    /// Opens a tab.
+    pub fn open(&mut self, tab: Tab) {
+        if self.tab != tab {
+            self.tab = tab;
+            self.scroll_home();
+        }
+    }
+
+    /// Back to the first row.
+    pub fn scroll_home(&mut self) {
+        self.cursor = 0;
+        self.offset = 0;
+        self.frame_scroll = 0;
+    }
+
+    /// What the cursor is on, as an overlay.
+    pub fn overlay(&self) -> Option<Overlay> {
+        match self.tab {
+            Tab::Latency | Tab::Time => None,
+            Tab::Stacks => {
+                let row = self.stacks.as_ref()?.get(self.cursor)?;
+                Some(Overlay::Stack {
+                    id: Some(row.id),
+                    call: None,
+                    frames: Some(Arc::new(row.frames.clone())),
+                    truncated: row.truncated,
+                })
+            }
+            Tab::Calls => {
+                let call = self.calls.as_ref()?.get(self.cursor)?;
+                Some(Overlay::Stack {
+                    id: call.stack,
+                    call: Some(call.clone()),
+                    frames: None,
+                    truncated: false,
+                })
+            }
+        }
+    }
+}
+
+/// What lies over the panes.
+#[derive(Clone, Debug)]
+pub enum Overlay {
+    /// The keys.
+    Help,
+    /// Warnings and losses.
+    Warnings,
+    /// One stack.
+    Stack {
+        /// Its id; `None` when no stack was taken.
+        id: Option<u64>,
+        /// The call whose stack it is.
+        call: Option<Call>,
+        /// Innermost first; `None` until answered.
+        frames: Option<Arc<Vec<Frame>>>,
+        /// Whether the walk ended early.
+        truncated: bool,
+    },
+}

@@ -1,0 +1,124 @@
+//! Asks the query layer on a thread of its own, because answers may take their time.
+
+use std::{
+    io,
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use tokio::sync::mpsc as channel;
+
+use super::{
+    TuiError,
+    state::{Answer, DetailKey, Part, Parts, Question},
+};
+use crate::query::{QueryError, Source};
+
+/// Most stacks asked for.
+const STACKS: u32 = 200;
+/// Most slow calls asked for.
+const CALLS: u32 = 200;
+
+/// Handle of the thread. It ends after the question in progress when this is dropped.
+pub struct Worker {
+    questions: mpsc::Sender<Question>,
+    answers: channel::UnboundedReceiver<Answer>,
+}
+
+impl Worker {
+    /// Starts the thread.
+    pub fn start(source: Arc<dyn Source>) -> io::Result<Self> {
+        let (questions, inbox) = mpsc::channel::<Question>();
+        let (outbox, answers) = channel::unbounded_channel();
+        thread::Builder::new()
+            .name("tui-queries".to_owned())
+            .spawn(move || {
+                while let Ok(question) = inbox.recv() {
+                    if !respond(source.as_ref(), &question, |it| outbox.send(it).is_ok()) {
+                        break;
+                    }
+                }
+            })?;
+        Ok(Self { questions, answers })
+    }
+
+    /// Sends a question.
+    pub fn ask(&self, question: Question) -> Result<(), TuiError> {
+        self.questions
+            .send(question)
+            .map_err(|_| TuiError::WorkerStopped)
+    }
+
+    /// Waits for the next piece of an answer.
+    pub async fn answer(&mut self) -> Result<Answer, TuiError> {
+        self.answers.recv().await.ok_or(TuiError::WorkerStopped)
+    }
+}
+
+/// Asks every part of `question` and hands each answer to `send`, which tells whether anybody
+/// still listens.
+fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer) -> bool) -> bool {
+    let mut failed = false;
+    let mut deliver = |answer: Result<Answer, QueryError>| match answer {
+        Ok(answer) => send(answer),
+        Err(error) => {
+            failed = true;
+            send(Answer::Failed(error.to_string()))
+        }
+    };
+    let Question {
+        parts,
+        window,
+        span,
+        ..
+    } = *question;
+    if parts.has(Parts::TABLE)
+        && !(deliver(source.overview().map(Answer::Overview))
+            && deliver(
+                source
+                    .functions(window)
+                    .map(|rows| Answer::Functions { span, rows }),
+            ))
+    {
+        return false;
+    }
+    if let Some(function) = question.function {
+        let key = DetailKey {
+            function,
+            span,
+            unit: question.unit,
+        };
+        let one = Some(function);
+        let asks: [(Parts, &dyn Fn() -> Result<Part, QueryError>); 4] = [
+            (Parts::HISTOGRAM, &|| {
+                source.histogram(function, window).map(Part::Histogram)
+            }),
+            (Parts::SERIES, &|| {
+                let points = question.points;
+                source.series(one, window, points).map(Part::Series)
+            }),
+            (Parts::STACKS, &|| {
+                let weight = question.unit.weight();
+                source.stacks(one, window, weight, STACKS).map(Part::Stacks)
+            }),
+            (Parts::CALLS, &|| {
+                source.slowest(one, window, CALLS).map(Part::Calls)
+            }),
+        ];
+        for (_, ask) in asks.iter().filter(|(wanted, _)| parts.has(*wanted)) {
+            if !deliver(ask().map(|part| Answer::Part { key, part })) {
+                return false;
+            }
+        }
+    }
+    if parts.has(Parts::STACK)
+        && let Some(id) = question.stack
+        && !deliver(source.stack(id).map(|frames| Answer::Stack { id, frames }))
+    {
+        return false;
+    }
+    send(Answer::Done {
+        serial: question.serial,
+        failed,
+    })
+}
