@@ -126,9 +126,7 @@ fn anywhere(app: &mut App, code: KeyCode) -> Option<Change> {
         KeyCode::BackTab | KeyCode::Left | KeyCode::Char('h') => {
             open_tab(app, app.detail.tab.step(-1))
         }
-        KeyCode::Char(digit @ '1'..='4') => {
-            open_tab(app, Tab::ALL[digit as usize - '1' as usize])
-        }
+        KeyCode::Char(digit @ '1'..='4') => open_tab(app, Tab::ALL[digit as usize - '1' as usize]),
         KeyCode::Char('L') => {
             app.detail.log_bars = !app.detail.log_bars;
             Change::Screen

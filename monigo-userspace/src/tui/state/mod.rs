@@ -234,7 +234,10 @@ impl App {
     /// Whether the recording is over.
     pub fn ended(&self) -> bool {
         matches!(self.phase, Phase::Ended(_))
-            || self.overview.as_ref().is_some_and(|it| it.ended_ns.is_some())
+            || self
+                .overview
+                .as_ref()
+                .is_some_and(|it| it.ended_ns.is_some())
     }
 
     /// Newest data there can be, Unix time in ns.

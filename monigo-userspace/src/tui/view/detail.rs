@@ -1,0 +1,199 @@
+//! The selected function: its figures, and one of the tabs.
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+
+use super::{Theme, calls, chart, ends, histogram, note, stacks, text};
+use crate::{
+    export::format,
+    plan::CostClass,
+    query::{ExitProbe, FunctionRow},
+    tui::state::{App, DetailKey, Focus, Tab},
+};
+
+/// From this width on, latency and time are shown beside each other.
+const TOGETHER_WIDTH: u16 = 110;
+/// From this height on, they are shown above each other.
+const TOGETHER_HEIGHT: u16 = 24;
+
+/// Draws the pane.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
+    let [rule, facts, body] = Layout::vertical([
+        Constraint::Length(1),
+        Constraint::Length(2),
+        Constraint::Min(0),
+    ])
+    .areas(area);
+    let beside = body.width >= TOGETHER_WIDTH;
+    let together = beside || body.height >= TOGETHER_HEIGHT;
+    if together && !app.measured.charts_together {
+        app.measured.charts_together = true;
+        app.want_detail();
+    }
+    app.measured.charts_together = together;
+
+    let Some(row) = app.selected().cloned() else {
+        frame.render_widget(
+            Paragraph::new(Line::styled("─".repeat(area.width.into()), theme.dim())),
+            rule,
+        );
+        return;
+    };
+    frame.render_widget(
+        Paragraph::new(title(app, &row, rule.width, together, theme)),
+        rule,
+    );
+    frame.render_widget(
+        Paragraph::new(vec![
+            counts(&row, facts.width, theme),
+            latencies(&row, facts.width, theme),
+        ]),
+        facts,
+    );
+    if row.calls == 0 && app.is_silent() {
+        note(frame, body, &silence(app), theme);
+        return;
+    }
+    let key = DetailKey {
+        function: row.id,
+        span: app.span,
+        unit: app.detail.unit,
+    };
+    match app.detail.tab {
+        Tab::Latency | Tab::Time if together => {
+            let [first, second] = if beside {
+                Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)])
+                    .spacing(2)
+                    .areas(body)
+            } else {
+                Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(body)
+            };
+            histogram::draw(frame, first, app, key, &row, theme);
+            chart::draw(frame, second, app, key, theme);
+        }
+        Tab::Latency => histogram::draw(frame, body, app, key, &row, theme),
+        Tab::Time => chart::draw(frame, body, app, key, theme),
+        Tab::Stacks => stacks::draw(frame, body, app, key, &row, theme),
+        Tab::Calls => calls::draw(frame, body, app, key, theme),
+    }
+}
+
+/// Why nothing is seen yet.
+fn silence(app: &App) -> String {
+    if let Some(waiting) = &app.status.waiting {
+        return format!("No calls yet: attached, {waiting}.");
+    }
+    if app.ended() {
+        return "No calls were seen.".to_owned();
+    }
+    "No calls yet: attached, waiting for the first one.".to_owned()
+}
+
+fn title(
+    app: &App,
+    row: &FunctionRow,
+    columns: u16,
+    together: bool,
+    theme: Theme,
+) -> Line<'static> {
+    let focused = app.focus == Focus::Detail;
+    let rule = theme.dim();
+    let mut tabs = Vec::new();
+    for (index, tab) in Tab::ALL.into_iter().enumerate() {
+        let chart = |tab| matches!(tab, Tab::Latency | Tab::Time);
+        let open = tab == app.detail.tab || together && chart(tab) && chart(app.detail.tab);
+        let style = match (open, focused) {
+            (true, true) => theme.selected(),
+            (true, false) => theme.strong(),
+            _ => theme.dim(),
+        };
+        tabs.push(Span::styled(format!(" {} ", index + 1), theme.key()));
+        tabs.push(Span::styled(tab.label(), style));
+    }
+    tabs.push(Span::styled(" ─", rule));
+    let room = usize::from(columns).saturating_sub(text::spans_width(&tabs) + 6);
+    let name = text::function_name(&row.name, room);
+    let filler = room.saturating_sub(text::width(&name)) + 2;
+    let mut spans = vec![
+        Span::styled("── ", rule),
+        Span::styled(name, theme.strong()),
+        Span::styled(format!(" {}", "─".repeat(filler)), rule),
+    ];
+    spans.extend(tabs);
+    Line::from(spans)
+}
+
+/// How many calls of which kind; at the right where the function is and how it is probed.
+fn counts(row: &FunctionRow, columns: u16, theme: Theme) -> Line<'static> {
+    let mut spans = vec![
+        Span::raw(" "),
+        Span::styled(format::count(row.calls), theme.strong()),
+        Span::styled(" calls", theme.dim()),
+    ];
+    let mut add = |count: u64, what: &'static str, style| {
+        if count > 0 {
+            spans.push(Span::raw("  "));
+            spans.push(Span::styled(format::count(count), style));
+            spans.push(Span::styled(format!(" {what}"), theme.dim()));
+        }
+    };
+    add(row.in_flight, "in flight", theme.strong());
+    add(row.unwound, "unwound", theme.bad());
+    add(row.unmatched, "begun before", theme.strong());
+    let exit = match row.probe.exit {
+        ExitProbe::Ret => "ret",
+        ExitProbe::Uretprobe => "uretprobe",
+    };
+    let cost = match row.probe.cost_class {
+        CostClass::Nop5 => "nop5",
+        CostClass::Emulated => "emulated",
+        CostClass::SingleStep => "single-step",
+    };
+    let sites = row.probe.sites;
+    let plural = if sites == 1 { "" } else { "s" };
+    let mut right = format!("{exit}, {sites} site{plural}, {cost} ");
+    let taken = text::spans_width(&spans) + text::width(&right);
+    if let Some(file) = &row.file {
+        let source = text::source(file, row.line);
+        if taken + text::width(&source) + 4 <= usize::from(columns) {
+            right = format!("{source} · {right}");
+        }
+    }
+    ends(spans, vec![Span::styled(right, theme.dim())], columns)
+}
+
+/// Latency figures: as many as fit. What the table shows anyway is left out first.
+fn latencies(row: &FunctionRow, columns: u16, theme: Theme) -> Line<'static> {
+    if row.calls == 0 {
+        return Line::default();
+    }
+    let it = &row.latency_ns;
+    // In order on screen, with the rank at which each gives way.
+    let mut figures = vec![
+        ("min", it.min, 5),
+        ("mean", it.mean, 6),
+        ("p50", it.p50, 4),
+        ("p90", it.p90, 3),
+        ("p99", it.p99, 2),
+        ("p99.9", it.p999, 7),
+        ("max", it.max, 1),
+    ];
+    let figure_width =
+        |&(label, ns, _): &(&str, u64, u8)| 3 + label.len() + text::width(&format::duration_ns(ns));
+    while figures.iter().map(figure_width).sum::<usize>() > usize::from(columns) {
+        let Some(first) = figures.iter().map(|&(_, _, rank)| rank).min() else {
+            break;
+        };
+        figures.retain(|&(_, _, rank)| rank != first);
+    }
+    let mut spans = Vec::new();
+    for (label, ns, _) in figures {
+        spans.push(Span::styled(format!(" {label} "), theme.dim()));
+        spans.push(Span::raw(format!("{} ", format::duration_ns(ns))));
+    }
+    Line::from(spans)
+}

@@ -1,0 +1,222 @@
+//! Help, warnings and single stacks, drawn over the panes.
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+    widgets::{Block, Clear, Padding, Paragraph},
+};
+
+use super::{Theme, stacks, text, time};
+use crate::{
+    export::format,
+    query::{Call, LossRow},
+    tui::state::{App, Overlay},
+};
+
+/// Widest text of an overlay with sentences, in columns.
+const SENTENCES: u16 = 76;
+
+/// Draws the open overlay, if one is.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
+    let Some(overlay) = app.overlay.clone() else {
+        return;
+    };
+    let (title, columns, lines) = match &overlay {
+        Overlay::Help => ("keys".to_owned(), SENTENCES, help(theme)),
+        Overlay::Warnings => {
+            let columns = SENTENCES.min(area.width.saturating_sub(4));
+            (
+                "warnings and losses".to_owned(),
+                columns,
+                warnings(app, columns.into(), theme),
+            )
+        }
+        Overlay::Stack {
+            id,
+            call,
+            frames,
+            truncated,
+        } => {
+            let columns = area.width.saturating_sub(4).min(160);
+            let mut lines = Vec::new();
+            if let Some(call) = call {
+                lines.push(call_facts(call, app, theme));
+                lines.push(Line::default());
+            }
+            match (id, frames) {
+                (None, None) => lines.push(Line::raw("No stack was taken for this call.")),
+                (_, None) => lines.push(Line::styled("reading…", theme.dim())),
+                (_, Some(frames)) if frames.is_empty() => {
+                    lines.push(Line::raw("This stack is no longer stored."));
+                }
+                (_, Some(frames)) => {
+                    lines.extend(stacks::frames(frames, *truncated, columns, theme));
+                }
+            }
+            let title = if call.is_some() { "call" } else { "stack" };
+            (title.to_owned(), columns, lines)
+        }
+    };
+    let width = (columns + 4).min(area.width);
+    let height = (lines.len() as u16 + 2).min(area.height);
+    let place = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    let block = Block::bordered()
+        .title(Span::styled(format!(" {title} "), theme.strong()))
+        .padding(Padding::horizontal(1));
+    app.measured.overlay_rows = usize::from(height.saturating_sub(2));
+    app.measured.overlay_lines = lines.len();
+    app.overlay_scroll = app
+        .overlay_scroll
+        .min(lines.len().saturating_sub(app.measured.overlay_rows));
+    frame.render_widget(Clear, place);
+    frame.render_widget(
+        Paragraph::new(lines)
+            .block(block)
+            .scroll((app.overlay_scroll as u16, 0)),
+        place,
+    );
+}
+
+fn help(theme: Theme) -> Vec<Line<'static>> {
+    const KEYS: [(&str, &str); 19] = [
+        ("↑ ↓  j k", "move; PgUp PgDn, Home End go further"),
+        (
+            "Enter",
+            "from the table into the detail; there: open the stack",
+        ),
+        ("Esc", "back to the table; there: clear the filter"),
+        (
+            "Tab  1 2 3 4",
+            "latency, time, stacks, calls (Shift-Tab, ← → too)",
+        ),
+        ("/", "filter functions by name; capitals make case count"),
+        ("< >", "sort by the column to the left or right"),
+        ("r  n", "reverse the order; sort by name"),
+        ("t", "window: whole session, last 10 s, 1 min, 5 min"),
+        (
+            "p  Space",
+            "pause: the figures stand still; monigo records on",
+        ),
+        ("m", "weigh stacks by time or by calls"),
+        ("L", "histogram bars by the logarithm of the count"),
+        ("z", "zoom: the pane in use fills the screen"),
+        ("w", "warnings and losses"),
+        ("q  Ctrl-C", "quit"),
+        ("", ""),
+        ("calls", "completed calls, exact; percentiles are within 3%"),
+        ("in flight", "begun, not yet ended"),
+        ("unwound", "ended by a panic, an exception or longjmp"),
+        ("begun before", "ended here, begun before monigo attached"),
+    ];
+    KEYS.iter()
+        .map(|(key, what)| {
+            Line::from(vec![
+                Span::styled(text::left(key, 15), theme.key()),
+                Span::raw(*what),
+            ])
+        })
+        .collect()
+}
+
+fn warnings(app: &App, columns: usize, theme: Theme) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    let mut paragraph = |head: Option<String>, sentence: &str| {
+        if !lines.is_empty() {
+            lines.push(Line::default());
+        }
+        if let Some(head) = head {
+            lines.push(Line::styled(head, theme.strong()));
+        }
+        lines.extend(wrap(sentence, columns).into_iter().map(Line::raw));
+    };
+    if let Some(problem) = &app.problem {
+        let sentence = format!("{problem}. The figures are those of the last good answer.");
+        paragraph(Some("reading failed".to_owned()), &sentence);
+    }
+    for panic in &app.panics {
+        paragraph(Some("a part of monigo failed".to_owned()), panic);
+    }
+    if let Some(overview) = &app.overview {
+        for warning in &overview.warnings {
+            paragraph(None, warning);
+        }
+        for loss in &overview.losses {
+            let head = format!("{} lost: {}", format::count(loss.count), loss.cause);
+            paragraph(Some(head), explain(loss));
+        }
+    }
+    if lines.is_empty() {
+        lines.push(Line::raw("Nothing to warn of, and nothing was lost."));
+    }
+    lines
+}
+
+/// What a loss means for the figures on screen.
+fn explain(loss: &LossRow) -> &'static str {
+    use monigo_common::event::Loss;
+    let known = Loss::ALL.into_iter().find(|it| it.name() == loss.cause);
+    match known {
+        Some(Loss::RingFull) => {
+            "Recorded calls that did not fit into the ring buffer. Counts and percentiles are \
+             still exact; stacks and the list of slow calls miss these."
+        }
+        Some(Loss::OwnersFull) => {
+            "Calls that were not measured because too many threads or goroutines had open calls."
+        }
+        Some(Loss::DeepFull) => {
+            "Calls that were not measured because too many calls were nested deeply."
+        }
+        Some(Loss::StackFailed) => {
+            "Recorded calls without a stack, because walking it failed. Everything else about \
+             them is right."
+        }
+        Some(Loss::GoroutineUnreadable) => {
+            "Calls that were not measured because the goroutine could not be read."
+        }
+        None => "See the documentation for this cause.",
+    }
+}
+
+fn call_facts(call: &Call, app: &App, theme: Theme) -> Line<'static> {
+    let mut facts = vec![
+        ("took", format::duration_ns(call.duration_ns)),
+        ("at", time::of_day_ms(call.start_ns, &app.zone)),
+        ("pid", call.pid.to_string()),
+        ("tid", call.tid.to_string()),
+    ];
+    if let Some(goid) = call.goid {
+        facts.push(("goroutine", goid.to_string()));
+    }
+    facts.push(("cpu", call.cpu.to_string()));
+    let mut spans = Vec::new();
+    for (label, value) in facts {
+        spans.push(Span::styled(format!("{label} "), theme.dim()));
+        spans.push(Span::raw(format!("{value}  ")));
+    }
+    Line::from(spans)
+}
+
+/// Breaks at spaces so that no line is wider than `columns`, unless a word is.
+fn wrap(sentence: &str, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for part in sentence.lines() {
+        let mut line = String::new();
+        for word in part.split_whitespace() {
+            if !line.is_empty() && text::width(&line) + 1 + text::width(word) > columns {
+                lines.push(std::mem::take(&mut line));
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        lines.push(line);
+    }
+    lines
+}

@@ -1,0 +1,225 @@
+//! The heaviest stacks: a list, and below it the frames of the one under the cursor.
+
+use ratatui::{
+    Frame,
+    layout::{Constraint, Layout, Rect},
+    style::Style,
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+
+use super::{Theme, note, text};
+use crate::{
+    export::format,
+    query::{Frame as StackFrame, FunctionRow, StackRow},
+    tui::state::{App, DetailKey, Focus, Unit},
+};
+
+/// Width of the bar beside a stack's share, in columns.
+const BAR: usize = 8;
+
+/// Draws list and frames.
+pub fn draw(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    app: &mut App,
+    key: DetailKey,
+    row: &FunctionRow,
+    theme: Theme,
+) {
+    let Some(stacks) = app.detail.stacks(key).map(<[StackRow]>::to_vec) else {
+        return note(frame, area, "reading…", theme);
+    };
+    if stacks.is_empty() {
+        return note(frame, area, "No stack was recorded in this window.", theme);
+    }
+    let cursor = app.detail.cursor.min(stacks.len() - 1);
+    let list_height = (stacks.len() as u16 + 1).min((area.height * 2 / 5).max(3));
+    let [list, below] =
+        Layout::vertical([Constraint::Length(list_height), Constraint::Min(0)]).areas(area);
+
+    let rows = usize::from(list.height.saturating_sub(1));
+    app.measured.list_rows = rows;
+    app.detail.offset = app
+        .detail
+        .offset
+        .clamp((cursor + 1).saturating_sub(rows), cursor)
+        .min(stacks.len().saturating_sub(rows));
+    let mut lines = vec![heading(app.detail.unit, theme)];
+    let total: u64 = stacks.iter().map(|stack| stack.weight).sum();
+    for (index, stack) in stacks.iter().enumerate().skip(app.detail.offset).take(rows) {
+        let selected = (index == cursor).then_some(app.focus);
+        lines.push(line(stack, total, &row.name, selected, list.width, theme));
+    }
+    frame.render_widget(Paragraph::new(lines), list);
+
+    let stack = &stacks[cursor];
+    let rows = usize::from(below.height.saturating_sub(1));
+    let all = frames(&stack.frames, stack.truncated, below.width, theme);
+    app.measured.frame_rows = rows;
+    app.detail.frame_scroll = app.detail.frame_scroll.min(all.len().saturating_sub(rows));
+    let from = app.detail.frame_scroll;
+    let to = (from + rows).min(all.len());
+    let mut lines = vec![rule(
+        cursor,
+        stacks.len(),
+        from..to,
+        all.len(),
+        below.width,
+        theme,
+    )];
+    lines.extend(all.into_iter().skip(from).take(rows));
+    frame.render_widget(Paragraph::new(lines), below);
+}
+
+fn heading(unit: Unit, theme: Theme) -> Line<'static> {
+    let (time, calls) = match unit {
+        Unit::Time => (theme.strong(), theme.dim()),
+        Unit::Calls => (theme.dim(), theme.strong()),
+    };
+    Line::from(vec![
+        Span::styled(text::right("share", 7), theme.dim()),
+        Span::raw(" ".repeat(BAR + 1)),
+        Span::styled(text::right("time", 9), time),
+        Span::styled(text::right("calls", 11), calls),
+        Span::styled(text::right("mean", 10), theme.dim()),
+        Span::styled("  called from", theme.dim()),
+    ])
+}
+
+fn line(
+    stack: &StackRow,
+    total: u64,
+    function: &str,
+    selected: Option<Focus>,
+    columns: u16,
+    theme: Theme,
+) -> Line<'static> {
+    let share = stack.weight as f64 / total.max(1) as f64;
+    let style = match selected {
+        Some(Focus::Detail) => theme.selected(),
+        Some(Focus::Table) => theme.marked(),
+        None => Style::new(),
+    };
+    let bar = text::left(&text::bar(share, BAR), BAR);
+    let bar_style = if selected == Some(Focus::Detail) {
+        Style::new()
+    } else {
+        theme.bar()
+    };
+    // Both are estimates from the sample; the mean ties them together.
+    let time = stack.mean_ns.saturating_mul(stack.calls);
+    let head = format!(
+        "{}{}",
+        if selected.is_some() { "▸" } else { " " },
+        text::right(&format::percent(share), 6),
+    );
+    let figures = format!(
+        "{}{}{}",
+        text::right(&format::duration_ns(time), 9),
+        text::right(&format::count(stack.calls), 11),
+        text::right(&format::duration_ns(stack.mean_ns), 10),
+    );
+    let used = text::width(&head) + 1 + BAR + text::width(&figures);
+    let room = usize::from(columns).saturating_sub(used + 2);
+    let callers = callers(&stack.frames, function);
+    Line::from(vec![
+        Span::raw(head),
+        Span::styled(format!(" {bar}"), bar_style),
+        Span::raw(figures),
+        Span::raw(format!(
+            "  {}",
+            text::left(&text::keep_start(&callers, room), room)
+        )),
+    ])
+    .style(style)
+}
+
+/// `handle ← serve ← main`: who called, nearest first.
+fn callers(frames: &[StackFrame], function: &str) -> String {
+    let own = frames
+        .iter()
+        .position(|frame| frame.function == function)
+        .map_or(0, |at| at + 1);
+    let names: Vec<String> = frames[own..]
+        .iter()
+        .map(|frame| text::short_name(&frame.function))
+        .collect();
+    if names.is_empty() {
+        "no caller seen".to_owned()
+    } else {
+        names.join(" ← ")
+    }
+}
+
+fn rule(
+    cursor: usize,
+    count: usize,
+    shown: std::ops::Range<usize>,
+    frames: usize,
+    columns: u16,
+    theme: Theme,
+) -> Line<'static> {
+    let mut text = format!("── stack {} of {count} ", cursor + 1);
+    if shown.len() < frames {
+        text.push_str(&format!(
+            "── frames {} to {} of {frames} ",
+            shown.start + 1,
+            shown.end
+        ));
+    }
+    let rest = usize::from(columns).saturating_sub(text::width(&text));
+    text.push_str(&"─".repeat(rest));
+    Line::styled(text, theme.dim())
+}
+
+/// One line a frame, innermost first: number, name, and at the right where it is.
+pub fn frames(
+    frames: &[StackFrame],
+    truncated: bool,
+    columns: u16,
+    theme: Theme,
+) -> Vec<Line<'static>> {
+    let columns = usize::from(columns);
+    let mut lines: Vec<Line<'static>> = frames
+        .iter()
+        .enumerate()
+        .map(|(index, frame)| one_frame(index, frame, columns, theme))
+        .collect();
+    if truncated {
+        lines.push(Line::styled(
+            "     … the walk ended here; outer callers are unknown",
+            theme.dim(),
+        ));
+    }
+    lines
+}
+
+fn one_frame(index: usize, frame: &StackFrame, columns: usize, theme: Theme) -> Line<'static> {
+    let place = match &frame.file {
+        Some(file) => text::source(file, frame.line),
+        None => {
+            let image = frame.image.rsplit('/').next().unwrap_or_default();
+            format!("{image} {:#x}", frame.address)
+        }
+    };
+    let place = text::keep_end(&place, columns / 2);
+    let tag = match (frame.kernel, frame.inlined) {
+        (true, _) => " kernel",
+        (_, true) => " inlined",
+        _ => "",
+    };
+    let room = columns.saturating_sub(5 + tag.len() + 2 + text::width(&place) + 1);
+    let name = text::function_name(&frame.function, room);
+    let gap = room - text::width(&name).min(room) + 2;
+    Line::from(vec![
+        Span::styled(
+            format!("{} ", text::right(&index.to_string(), 4)),
+            theme.dim(),
+        ),
+        Span::raw(name),
+        Span::styled(tag, theme.dim()),
+        Span::raw(" ".repeat(gap)),
+        Span::styled(place, theme.dim()),
+    ])
+}

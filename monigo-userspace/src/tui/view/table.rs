@@ -1,0 +1,244 @@
+//! The function table.
+
+use ratatui::{
+    Frame,
+    layout::Rect,
+    style::Style,
+    text::{Line, Span},
+    widgets::Paragraph,
+};
+
+use super::{Theme, note, text};
+use crate::{
+    export::format,
+    query::FunctionRow,
+    tui::state::{App, Column, Focus},
+};
+
+/// Columns that give way on narrow screens, first to go first. The sorted one stays.
+const DROPPED: [Column; 5] = [
+    Column::P90,
+    Column::Max,
+    Column::P50,
+    Column::Rate,
+    Column::Share,
+];
+/// Room that names get before numbers do, in columns.
+const NAME: usize = 26;
+/// Width of the bar beside a share, in columns.
+const BAR: usize = 8;
+/// Between columns.
+const GAP: usize = 2;
+
+/// Which columns fit, and how wide they are.
+struct Plan {
+    columns: Vec<(Column, usize)>,
+    bar: usize,
+    name: usize,
+}
+
+/// Draws headings and rows.
+pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
+    let rows = usize::from(area.height.saturating_sub(1));
+    app.measured.table_rows = rows;
+    let visible = app.table.visible(&app.functions);
+    let selected = visible
+        .iter()
+        .position(|&row| Some(app.functions[row].id) == app.table.selected)
+        .unwrap_or(0);
+    // Keep the selection in sight and the pane full.
+    app.table.offset = app
+        .table
+        .offset
+        .clamp((selected + 1).saturating_sub(rows), selected)
+        .min(visible.len().saturating_sub(rows));
+
+    let plan = plan(app, usize::from(area.width));
+    let mut lines = vec![headings(app, &plan, visible.len(), theme)];
+    for &row in visible.iter().skip(app.table.offset).take(rows) {
+        lines.push(line(app, &app.functions[row], &plan, theme));
+    }
+    frame.render_widget(Paragraph::new(lines), area);
+    if visible.is_empty() && area.height > 1 {
+        let below = Rect {
+            y: area.y + 1,
+            height: area.height - 1,
+            ..area
+        };
+        let text = if app.functions.is_empty() {
+            "reading…".to_owned()
+        } else {
+            format!("no function matches “{}”", app.table.filter)
+        };
+        note(frame, below, &text, theme);
+    }
+}
+
+fn cell(row: &FunctionRow, column: Column) -> String {
+    let latency = &row.latency_ns;
+    let duration = |ns| {
+        if row.calls == 0 {
+            "-".to_owned()
+        } else {
+            format::duration_ns(ns)
+        }
+    };
+    match column {
+        Column::Name => row.name.clone(),
+        Column::Calls => format::count(row.calls),
+        Column::Rate => format::rate(row.rate),
+        Column::P50 => duration(latency.p50),
+        Column::P90 => duration(latency.p90),
+        Column::P99 => duration(latency.p99),
+        Column::Max => duration(latency.max),
+        Column::Total => duration(latency.total),
+        Column::Share => format::percent(row.share),
+    }
+}
+
+/// Columns are as wide as their widest cell, over all rows so that scrolling moves nothing.
+fn plan(app: &App, width: usize) -> Plan {
+    let widest = |column: Column| {
+        app.functions
+            .iter()
+            .map(|row| text::width(&cell(row, column)))
+            .max()
+            .unwrap_or(0)
+            // The heading and its arrow. Numbers grow: leave them a usual width.
+            .max(column.label().len() + 1)
+            .max(7)
+    };
+    let mut columns: Vec<(Column, usize)> = Column::ALL[1..]
+        .iter()
+        .map(|&column| (column, widest(column)))
+        .collect();
+    let longest = app
+        .functions
+        .iter()
+        .map(|row| text::width(&row.name))
+        .max()
+        .unwrap_or(0);
+    let needed = longest.clamp(Column::Name.label().len() + 8, NAME);
+    let taken = |columns: &[(Column, usize)]| -> usize {
+        columns.iter().map(|(_, width)| width + GAP).sum::<usize>() + 2
+    };
+    for dropped in DROPPED {
+        if taken(&columns) + needed <= width {
+            break;
+        }
+        if dropped != app.table.sort {
+            columns.retain(|(column, _)| *column != dropped);
+        }
+    }
+    let mut rest = width.saturating_sub(taken(&columns));
+    // The bar comes after whole names.
+    let has_share = columns.iter().any(|(column, _)| *column == Column::Share);
+    let bar = if has_share && rest > longest.max(NAME) + BAR {
+        BAR
+    } else {
+        0
+    };
+    if bar > 0 {
+        rest -= bar + 1;
+    }
+    Plan {
+        columns,
+        bar,
+        name: rest,
+    }
+}
+
+fn headings(app: &App, plan: &Plan, shown: usize, theme: Theme) -> Line<'static> {
+    let style = theme.dim();
+    let arrow = if app.table.descending { "▼" } else { "▲" };
+    let heading = |column: Column| {
+        if column == app.table.sort {
+            format!("{}{arrow}", column.label())
+        } else {
+            column.label().to_owned()
+        }
+    };
+    let style_of = |column: Column| {
+        if column == app.table.sort {
+            theme.strong()
+        } else {
+            style
+        }
+    };
+    let all = app.functions.len();
+    let mut spans = vec![
+        Span::raw(" "),
+        Span::styled(heading(Column::Name), style_of(Column::Name)),
+    ];
+    if app.table.editing || !app.table.filter.is_empty() {
+        spans.push(Span::styled("  /", theme.key()));
+        spans.push(Span::raw(app.table.filter.clone()));
+        if app.table.editing {
+            spans.push(Span::styled(" ", theme.selected()));
+        }
+        spans.push(Span::styled(
+            format!("  {} of {}", shown, format::count(all as u64)),
+            style,
+        ));
+    } else if all > 1 {
+        spans.push(Span::styled(
+            format!("  {}", format::count(all as u64)),
+            style,
+        ));
+    }
+    let used = text::spans_width(&spans);
+    spans.push(Span::raw(" ".repeat((plan.name + 1).saturating_sub(used))));
+    for &(column, width) in &plan.columns {
+        let text = text::right(&heading(column), width + GAP);
+        spans.push(Span::styled(text, style_of(column)));
+    }
+    Line::from(spans)
+}
+
+fn line(app: &App, row: &FunctionRow, plan: &Plan, theme: Theme) -> Line<'static> {
+    let is_selected = Some(row.id) == app.table.selected;
+    let base = match (is_selected, app.focus) {
+        (true, Focus::Table) => theme.selected(),
+        (true, Focus::Detail) => theme.marked(),
+        _ => Style::new(),
+    };
+    let mut spans = vec![Span::raw(if is_selected { "▸" } else { " " })];
+    spans.extend(name(app, &row.name, plan.name, theme));
+    for &(column, width) in &plan.columns {
+        let quiet = row.calls == 0 || column == Column::Rate || column == Column::Share;
+        let style = if quiet && !is_selected {
+            theme.dim()
+        } else {
+            Style::new()
+        };
+        let text = text::right(&cell(row, column), width + GAP);
+        spans.push(Span::styled(text, style));
+    }
+    if plan.bar > 0 {
+        let bar = format!(" {}", text::left(&text::bar(row.share, plan.bar), plan.bar));
+        let style = if is_selected {
+            Style::new()
+        } else {
+            theme.bar()
+        };
+        spans.push(Span::styled(bar, style));
+    }
+    spans.push(Span::raw(" "));
+    Line::from(spans).style(base)
+}
+
+/// The name in exactly `columns`, with the filter's match marked when it can be seen.
+fn name(app: &App, name: &str, columns: usize, theme: Theme) -> Vec<Span<'static>> {
+    let short = text::function_name(name, columns);
+    let pad = " ".repeat(columns.saturating_sub(text::width(&short)));
+    let found = app.table.match_in(&short).filter(|range| !range.is_empty());
+    match found {
+        Some(range) => vec![
+            Span::raw(short[..range.start].to_owned()),
+            Span::styled(short[range.clone()].to_owned(), theme.matched()),
+            Span::raw(short[range.end..].to_owned()),
+            Span::raw(pad),
+        ],
+        None => vec![Span::raw(short), Span::raw(pad)],
+    }
+}
