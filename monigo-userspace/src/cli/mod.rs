@@ -11,6 +11,7 @@ mod query;
 mod report;
 mod run;
 mod serve;
+mod trace;
 
 use std::process::ExitCode;
 

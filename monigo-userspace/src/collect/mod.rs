@@ -8,6 +8,7 @@ mod sampling;
 mod stacks;
 
 pub use self::{
+    clock::unix_ns,
     collector::{CollectError, Collector, Command, End, Limits, Progress},
     sampling::Sampling,
     stacks::{Resolve, Site, StackTable},

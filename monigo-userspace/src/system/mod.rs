@@ -5,12 +5,14 @@
 
 pub mod checks;
 pub mod facts;
+mod privilege;
 
 use std::fmt;
 
 pub use self::{
     checks::{Check, Severity},
     facts::HostFacts,
+    privilege::drop_privileges,
 };
 
 /// The host does not allow attaching. Holds every blocking problem with its remedy, so that the

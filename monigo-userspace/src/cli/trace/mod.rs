@@ -1,0 +1,263 @@
+//! What `attach` and `run` share: attach, record, show, summarize.
+
+mod prepare;
+mod resolver;
+mod signals;
+mod views;
+
+use std::{
+    io::IsTerminal as _,
+    path::Path,
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use monigo_common::config::Control;
+use tokio::sync::watch;
+
+use self::{prepare::Prepared, resolver::SymbolResolver, views::Views};
+use super::{
+    args::{Format, StackMode, TraceArgs},
+    exit::{self, Failure},
+};
+use crate::{
+    collect::{Collector, Command, End, Limits, Progress, Sampling, unix_ns},
+    export,
+    probe::{Kernel, Sizes},
+    query::{DuckSource, Source},
+    store::{Database, NewSession, Store as _},
+    symbols::{Image, Language},
+    system,
+    target::{Scope, Target},
+};
+
+/// Threads with open calls at a time, for languages whose calls belong to threads.
+const THREAD_OWNERS: u32 = 16_384;
+/// Goroutines with open calls at a time.
+const GOROUTINE_OWNERS: u32 = 131_072;
+
+/// A process that waits to be traced before it runs.
+pub trait Held {
+    /// Its process id.
+    fn pid(&self) -> u32;
+    /// Lets it run.
+    fn release(&mut self) -> Result<()>;
+    /// One sentence about how it ended, if it did.
+    fn epitaph(&mut self) -> Option<String>;
+}
+
+/// Traces functions of `target` as `args` say, until something ends it, and prints the summary.
+pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>) -> Result<()> {
+    let image = Image::open_as(&target.open_path, &target.show_path).map_err(Failure::usage)?;
+    let mut prepared = prepare::prepare(&image, args)?;
+    for output in &args.output {
+        check_output(output)?;
+    }
+    system::require_attach().map_err(Failure::not_allowed)?;
+    if let Some(path) = &args.db {
+        // Opened for good only after privileges are dropped; mistakes should show before
+        // anything is attached.
+        Database::open(path)?;
+    }
+    for warning in &prepared.warnings {
+        eprintln!("monigo: {warning}");
+    }
+    let mut resolver = SymbolResolver::new();
+    resolver.describe(&image, &mut prepared.described);
+
+    let (kernel, control) = attach(target, &image, &prepared, args)?;
+    if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
+        tracing::warn!("privileges could not be dropped: {error}");
+    }
+    let mut database = match &args.db {
+        Some(path) => Database::open(path)?,
+        None => Database::in_memory()?,
+    };
+    prune(&mut database, args.retention)?;
+    let session = database.begin_session(&new_session(target, &image, &prepared, args))?;
+    let source: Arc<dyn Source> = Arc::new(DuckSource::open(database.reader()?, Some(session))?);
+    let socket = views::open_socket(args.db.as_deref(), &source, &database)?;
+
+    let (progress, watched) = watch::channel(Progress::default());
+    let mut views = Views::new(watched, describe_wait(target))?;
+    let (commands, received) = mpsc::channel();
+    let mut collector = Collector::new(
+        kernel,
+        prepared.functions.len(),
+        Box::new(database),
+        session,
+        Box::new(resolver),
+        sampling(args),
+        control,
+        Limits {
+            duration: args.duration,
+            max_calls: args.max_calls,
+            until_exit: held.as_ref().map(|held| held.pid()).or(match target.scope {
+                Scope::Process(pid) => Some(pid),
+                _ => None,
+            }),
+        },
+        args.flush,
+        progress,
+    );
+    collector.know(&target.pids);
+    if !args.headless {
+        let url = views.serve(args, Arc::clone(&source))?;
+        eprintln!("monigo: dashboard at {url}");
+    }
+    signals::stop_on_signal(views.runtime(), commands.clone());
+    let sites: usize = prepared.functions.iter().map(crate::probe::PlannedFunction::sites).sum();
+    eprintln!("monigo: attached {sites} sites in {} functions", prepared.functions.len());
+    if target.pids.is_empty() && held.is_none() {
+        eprintln!("monigo: {}", describe_wait(target));
+    }
+    let collecting = thread::Builder::new()
+        .name("collector".to_owned())
+        .spawn(move || collector.run(&received))
+        .context("starting the collector")?;
+    if let Some(held) = &mut held {
+        held.release()?;
+    }
+    if wants_tui(args, held.is_some()) {
+        exit::hold_logs(true);
+        let outcome = views.show_tui(Arc::clone(&source));
+        exit::hold_logs(false);
+        let _ = commands.send(Command::Stop);
+        outcome?;
+    }
+    let result = collecting
+        .join()
+        .map_err(|_| anyhow::anyhow!("the collector failed; this is a bug in monigo"))?;
+    views.close();
+    let end = match result {
+        Ok(end) => end,
+        Err(error) => {
+            drop(socket);
+            return Err(error.into());
+        }
+    };
+    if end == End::TargetExited {
+        eprintln!("monigo: the traced process ended");
+    }
+    if let Some(sentence) = held.and_then(|held| held.epitaph()) {
+        eprintln!("monigo: {sentence}");
+    }
+    summarize(&*source, args)
+}
+
+fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
+    for output in &args.output {
+        export::write_output(output, source, args.flame.into(), None)?;
+        eprintln!("monigo: wrote {}", output.display());
+    }
+    print!("{}", super::report::summary(source, args.format)?);
+    Ok(())
+}
+
+/// Loads the programs and attaches them; calls are counted from here on.
+fn attach(
+    target: &Target,
+    image: &Image,
+    prepared: &Prepared,
+    args: &TraceArgs,
+) -> Result<(Kernel, Control)> {
+    let go = image.language() == Language::Go;
+    let sizes = Sizes {
+        functions: prepared.functions.len() as u32,
+        owners: if go { GOROUTINE_OWNERS } else { THREAD_OWNERS },
+        ring_bytes: ring_bytes(),
+    };
+    let mut kernel = Kernel::load(sizes, &prepared.functions)?;
+    let mut control = Control {
+        sample_every: sampling(args).first(),
+        stacks: u32::from(args.stacks != StackMode::Off),
+        max_calls: args.max_calls.unwrap_or(0),
+        goid_offset: image.go().and_then(|go| go.goid_offset).unwrap_or(0),
+        ..Control::default()
+    };
+    let pid = match &target.scope {
+        Scope::Everyone => None,
+        Scope::Process(pid) => Some(*pid),
+        Scope::Tree(pids) => {
+            control.only_listed = 1;
+            control.follow_forks = 1;
+            control.fork_child_offset = kernel.follow(pids)?;
+            None
+        }
+    };
+    kernel.set_control(control)?;
+    kernel.attach(&target.open_path, &prepared.functions, pid)?;
+    Ok((kernel, control))
+}
+
+fn sampling(args: &TraceArgs) -> Sampling {
+    args.sample_rate.map_or(Sampling::Adaptive, Sampling::Fixed)
+}
+
+/// Enough for what all CPUs can send between two looks.
+fn ring_bytes() -> u32 {
+    let cpus = thread::available_parallelism().map_or(1, usize::from) as u32;
+    (cpus.next_power_of_two() * (8 << 20)).clamp(16 << 20, 128 << 20)
+}
+
+fn prune(database: &mut Database, retention: Duration) -> Result<()> {
+    let retention_ns = i64::try_from(retention.as_nanos()).unwrap_or(i64::MAX);
+    database.prune(unix_ns().saturating_sub(retention_ns))?;
+    Ok(())
+}
+
+fn new_session(target: &Target, image: &Image, prepared: &Prepared, args: &TraceArgs) -> NewSession {
+    let uname = nix::sys::utsname::uname();
+    let text = |value: Option<&std::ffi::OsStr>| {
+        value.map_or_else(String::new, |value| value.to_string_lossy().into_owned())
+    };
+    NewSession {
+        started_ns: unix_ns(),
+        monigo_version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: text(uname.as_ref().ok().map(nix::sys::utsname::UtsName::nodename)),
+        kernel: text(uname.as_ref().ok().map(nix::sys::utsname::UtsName::release)),
+        command_line: std::env::args().collect::<Vec<_>>().join(" "),
+        flush_ns: i64::try_from(args.flush.as_nanos()).unwrap_or(i64::MAX),
+        target_path: target.show_path.display().to_string(),
+        build_id: image.build_id().map(str::to_owned),
+        language: image.language(),
+        functions: prepared.described.clone(),
+    }
+}
+
+fn describe_wait(target: &Target) -> String {
+    format!("waiting for a process to run {}", target.show_path.display())
+}
+
+/// A command that `run` starts keeps the terminal to itself.
+fn wants_tui(args: &TraceArgs, runs_command: bool) -> bool {
+    !(args.no_tui || args.headless || runs_command)
+        && args.format == Format::Table
+        && std::io::stdout().is_terminal()
+        && std::io::stdin().is_terminal()
+}
+
+/// Finds out before recording that a file cannot be written after it.
+fn check_output(path: &Path) -> Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let problem = if !directory.is_dir() {
+        Some("its directory does not exist")
+    } else if path.is_dir() {
+        Some("it is a directory")
+    } else if nix::unistd::access(directory, nix::unistd::AccessFlags::W_OK).is_err() {
+        Some("its directory is not writable")
+    } else {
+        None
+    };
+    match problem {
+        None => Ok(()),
+        Some(problem) => {
+            Err(Failure::usage(anyhow::anyhow!("cannot write {}: {problem}", path.display())))
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Ctrl-C and its relatives.
+
+use std::sync::mpsc::Sender;
+
+use tokio::{
+    runtime::Handle,
+    signal::unix::{Signal, SignalKind, signal},
+};
+
+use crate::collect::Command;
+
+/// Exit status of a program ended by Ctrl-C, as shells report it.
+const INTERRUPTED: i32 = 130;
+
+/// The first SIGINT, SIGTERM or SIGHUP ends the recording with its summary, the next one ends
+/// monigo at once. The kernel removes every probe in either case.
+pub fn stop_on_signal(runtime: &Handle, commands: Sender<Command>) {
+    let _guard = runtime.enter();
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    for kind in kinds {
+        match signal(kind) {
+            Ok(stream) => {
+                runtime.spawn(watch(stream, commands.clone()));
+            }
+            Err(error) => tracing::warn!("signals cannot be handled: {error}"),
+        }
+    }
+}
+
+async fn watch(mut signals: Signal, commands: Sender<Command>) {
+    let mut asked = false;
+    while signals.recv().await.is_some() {
+        if asked {
+            std::process::exit(INTERRUPTED);
+        }
+        asked = true;
+        // The collector may have ended already.
+        let _ = commands.send(Command::Stop);
+    }
+}

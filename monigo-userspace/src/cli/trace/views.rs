@@ -1,0 +1,152 @@
+//! The live views over a recording: terminal, dashboard, socket.
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::watch,
+};
+
+use crate::{
+    api::{self, LiveState, LiveStatus, Server},
+    cli::{args::TraceArgs, exit::Failure},
+    collect::{End, Progress},
+    query::{Source, remote::{SocketServer, serve_socket}},
+    store::Database,
+    tui::{self, Phase, Status, TuiContext},
+};
+
+/// Everything that shows a recording while it goes on.
+pub struct Views {
+    runtime: Option<Runtime>,
+    handle: Handle,
+    progress: watch::Receiver<Progress>,
+    waiting: String,
+    server: Option<Server>,
+}
+
+impl Views {
+    /// Prepares views of a recording that announces itself through `progress`; `waiting` says
+    /// what it waits for while no process runs.
+    pub fn new(progress: watch::Receiver<Progress>, waiting: String) -> Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("views")
+            .enable_all()
+            .build()
+            .context("starting the runtime of the views")?;
+        let handle = runtime.handle().clone();
+        Ok(Self { runtime: Some(runtime), handle, progress, waiting, server: None })
+    }
+
+    /// Where tasks of the views run.
+    pub fn runtime(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Starts the dashboard and returns its URL.
+    pub fn serve(&mut self, args: &TraceArgs, source: Arc<dyn Source>) -> Result<String> {
+        let (flush, flushes) = watch::channel(0);
+        let (tell, status) = watch::channel(LiveStatus::default());
+        let waiting = self.waiting.clone();
+        let mut progress = self.progress.clone();
+        self.handle.spawn(async move {
+            loop {
+                let now = progress.borrow_and_update().clone();
+                let text = status_text(&now, &waiting);
+                let _ = tell.send(LiveStatus { text, ended: now.ended.is_some() });
+                flush.send_if_modified(|last| {
+                    let moved = *last != now.flushes;
+                    *last = now.flushes;
+                    moved
+                });
+                if now.ended.is_some() || progress.changed().await.is_err() {
+                    return;
+                }
+            }
+        });
+        let address = SocketAddr::new(args.listen.listen, args.listen.port);
+        let live = LiveState { flushes, status };
+        let server =
+            self.handle.block_on(api::serve(address, source, live)).map_err(Failure::usage)?;
+        let url = server.url().to_owned();
+        self.server = Some(server);
+        Ok(url)
+    }
+
+    /// Takes over the terminal until the user leaves it or the recording is over.
+    pub fn show_tui(&self, source: Arc<dyn Source>) -> Result<()> {
+        let (flush, updates) = watch::channel(0);
+        let (turn, phase) = watch::channel(Phase::Recording);
+        let mut progress = self.progress.clone();
+        self.handle.spawn(async move {
+            loop {
+                let now = progress.borrow_and_update().clone();
+                let _ = flush.send(now.flushes);
+                if let Some(end) = now.ended {
+                    let _ = turn.send(phase_after(end));
+                    return;
+                }
+                if progress.changed().await.is_err() {
+                    // The collector failed; its error is printed once the terminal is back.
+                    let _ = turn.send(Phase::Close);
+                    return;
+                }
+            }
+        });
+        let (progress, waiting) = (self.progress.clone(), self.waiting.clone());
+        let status = move || {
+            let now = progress.borrow();
+            Status {
+                waiting: now.pids.is_empty().then(|| waiting.clone()),
+                sample_every: Some(now.sample_every),
+                cost: now.store_error.clone(),
+            }
+        };
+        tui::run(source, TuiContext { updates, phase, status: Arc::new(status) })?;
+        Ok(())
+    }
+
+    /// Ends the dashboard.
+    pub fn close(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.handle.block_on(server.shutdown());
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// What the terminal does once the recording is over: it stays for a look when the target went
+/// away by itself.
+fn phase_after(end: End) -> Phase {
+    match end {
+        End::TargetExited => Phase::Ended("the traced process ended".to_owned()),
+        End::Requested | End::Duration | End::Calls => Phase::Close,
+    }
+}
+
+fn status_text(progress: &Progress, waiting: &str) -> String {
+    if let Some(error) = &progress.store_error {
+        return error.clone();
+    }
+    match progress.ended {
+        Some(End::TargetExited) => "the traced process ended".to_owned(),
+        Some(_) => "recording ended".to_owned(),
+        None if progress.pids.is_empty() => waiting.to_owned(),
+        None => String::new(),
+    }
+}
+
+/// Lets `report`, `flamegraph` and `query` read a database while this process holds it.
+pub fn open_socket(
+    path: Option<&Path>,
+    source: &Arc<dyn Source>,
+    database: &Database,
+) -> Result<Option<SocketServer>> {
+    let Some(path) = path else { return Ok(None) };
+    let reader = database.reader()?;
+    Ok(Some(serve_socket(path, Arc::clone(source), Some(reader))?))
+}
