@@ -16,6 +16,7 @@ pub mod go;
 mod image;
 pub mod maps;
 pub mod pattern;
+pub mod symbolize;
 
 use std::path::PathBuf;
 
