@@ -14,7 +14,9 @@ mod error;
 mod function;
 pub mod go;
 mod image;
+pub mod maps;
 pub mod pattern;
+pub mod symbolize;
 
 use std::path::PathBuf;
 

@@ -1,6 +1,14 @@
 //! What is profiled: which file to open, which path to show, which processes.
 
+mod error;
+pub mod process;
+mod resolve;
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
+
+pub use self::{error::TargetError, resolve::resolve};
 
 /// Which processes' calls are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,4 +33,12 @@ pub struct Target {
     pub scope: Scope,
     /// Processes that run it now.
     pub pids: Vec<u32>,
+}
+
+impl Target {
+    /// Whether the processes run a file that its path no longer leads to: deleted, replaced by a
+    /// newer build, or in another mount namespace.
+    pub fn is_replaced(&self) -> bool {
+        self.open_path.starts_with("/proc") && !self.show_path.starts_with("/proc")
+    }
 }

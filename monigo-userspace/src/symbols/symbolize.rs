@@ -1,0 +1,503 @@
+//! From instruction addresses of processes to frames.
+//!
+//! Go code is looked up in its own tables, everything else by blazesym. Files are held open from
+//! the moment they are first seen, so that frames of a process that has ended still resolve.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    fs::File,
+    os::fd::AsRawFd as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use blazesym::{
+    MaybeDefault,
+    symbolize::{
+        Input, Symbolized,
+        source::{Elf, Kernel, Source},
+    },
+};
+
+use super::{
+    Function, Image, ImageId, ImageKind, demangle, go,
+    maps::{Backing, Mapping, ProcessMaps},
+};
+use crate::store::Frame;
+
+/// Image of kernel frames.
+pub const KERNEL: &str = "[kernel]";
+
+/// Most processes whose address space is remembered.
+const MOST_PROCESSES: usize = 1024;
+/// Most files held open.
+const MOST_IMAGES: usize = 256;
+/// Most resolved addresses per generation of the cache.
+const MOST_CACHED: usize = 1 << 16;
+
+/// A symbolized stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SymbolizedStack {
+    /// Innermost first.
+    pub frames: Vec<Frame>,
+    /// An address was no code, so the rest of the walk was not believed.
+    pub truncated: bool,
+}
+
+type Frames = Arc<[Frame]>;
+
+/// Resolves addresses, with caches. Belongs to one thread.
+pub struct Symbolizer {
+    blazesym: blazesym::symbolize::Symbolizer,
+    images: Vec<Option<Loaded>>,
+    by_id: HashMap<ImageId, usize>,
+    processes: HashMap<u32, Process>,
+    /// Processes in the order in which they were first seen.
+    order: VecDeque<u32>,
+    cache: Cache<(usize, u64, bool)>,
+    kernel: Cache<u64>,
+    main: Option<Arc<Image>>,
+}
+
+/// A mapped file.
+struct Loaded {
+    show: String,
+    /// blazesym opens it through this descriptor, when it has no name any more, too.
+    file: File,
+    image: Option<Arc<Image>>,
+}
+
+/// What is remembered of a process.
+struct Process {
+    maps: ProcessMaps,
+    /// By start of the mapping: index into the images.
+    images: HashMap<u64, usize>,
+    /// It has ended, so that reading its maps again is in vain.
+    ended: bool,
+}
+
+/// Where an address is.
+enum Place {
+    Code { image: usize, vaddr: u64 },
+    Named(&'static str),
+    Nowhere,
+}
+
+/// Two generations: when one is full, the older one is dropped.
+struct Cache<K> {
+    young: HashMap<K, Frames>,
+    old: HashMap<K, Frames>,
+}
+
+impl<K: std::hash::Hash + Eq + Copy> Cache<K> {
+    fn new() -> Self {
+        Self {
+            young: HashMap::new(),
+            old: HashMap::new(),
+        }
+    }
+
+    fn get(&mut self, key: K) -> Option<Frames> {
+        if let Some(frames) = self.young.get(&key) {
+            return Some(frames.clone());
+        }
+        let frames = self.old.remove(&key)?;
+        self.insert(key, frames.clone());
+        Some(frames)
+    }
+
+    fn insert(&mut self, key: K, frames: Frames) {
+        if self.young.len() >= MOST_CACHED {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, frames);
+    }
+}
+
+impl Default for Symbolizer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Symbolizer {
+    /// A symbolizer that knows no process yet.
+    pub fn new() -> Self {
+        Self {
+            blazesym: new_blazesym(),
+            images: Vec::new(),
+            by_id: HashMap::new(),
+            processes: HashMap::new(),
+            order: VecDeque::new(),
+            cache: Cache::new(),
+            kernel: Cache::new(),
+            main: None,
+        }
+    }
+
+    /// Takes an image that is open already, so that it is not read twice. Addresses of processes
+    /// that ended before they were looked at are tried in it.
+    pub fn add_image(&mut self, image: Arc<Image>) {
+        if let Ok(file) = File::open(image.open_path()) {
+            let loaded = Loaded {
+                show: image.path().display().to_string(),
+                file,
+                image: Some(image.clone()),
+            };
+            self.by_id.insert(image.id(), self.images.len());
+            self.images.push(Some(loaded));
+        }
+        self.main = Some(image);
+    }
+
+    /// Remembers a process's address space and opens its files now, while it lives. Worth calling
+    /// as soon as a process is known; [`Self::stack`] does it on first need.
+    pub fn remember(&mut self, pid: u32) {
+        // A process that has ended and was not collected yet has empty maps.
+        if let Ok(maps) = ProcessMaps::read(pid)
+            && maps.code().next().is_some()
+        {
+            self.insert_process(pid, maps);
+        }
+    }
+
+    /// Forgets a process: after `exec`, or when its id is used again.
+    pub fn forget(&mut self, pid: u32) {
+        self.processes.remove(&pid);
+        self.order.retain(|other| *other != pid);
+    }
+
+    /// Resolves a user stack, innermost first. The first address is that of an instruction, the
+    /// others are return addresses, which belong to the call before them. Stops at the first
+    /// address that is no code; a zero ends the stack.
+    pub fn stack(&mut self, pid: u32, addresses: &[u64]) -> SymbolizedStack {
+        let mut stack = SymbolizedStack::default();
+        for (depth, address) in addresses.iter().enumerate() {
+            if *address == 0 {
+                break;
+            }
+            match self.frames(pid, *address, depth > 0) {
+                Some(frames) => stack.frames.extend_from_slice(&frames),
+                None => {
+                    stack.truncated = true;
+                    break;
+                }
+            }
+        }
+        stack
+    }
+
+    /// Frames at one user address, innermost first (inlined functions come before the one they
+    /// are in). `None` if no code is there, so that the stack should end before it.
+    pub fn frames(&mut self, pid: u32, address: u64, is_return: bool) -> Option<Frames> {
+        // A call may be the last instruction of a function that does not return.
+        let looked_up = if is_return {
+            address.checked_sub(1)?
+        } else {
+            address
+        };
+        match self.place(pid, looked_up) {
+            Place::Nowhere => None,
+            Place::Named(image) => Some([unknown(image, address)].into()),
+            Place::Code { image, vaddr } => Some(self.at(image, vaddr, is_return)),
+        }
+    }
+
+    /// Frames at a kernel address, innermost first.
+    pub fn kernel(&mut self, address: u64) -> Frames {
+        if let Some(frames) = self.kernel.get(address) {
+            return frames;
+        }
+        let mut kernel = Kernel::default();
+        // A vmlinux file with debug information takes seconds and gigabytes; names suffice.
+        kernel.vmlinux = MaybeDefault::None;
+        kernel.debug_syms = false;
+        let source = Source::Kernel(kernel);
+        let name = match self
+            .blazesym
+            .symbolize_single(&source, Input::AbsAddr(address))
+        {
+            Ok(Symbolized::Sym(sym)) => sym.name.into_owned(),
+            _ => format!("[unknown {address:#x}]"),
+        };
+        let frames: Frames = [Frame {
+            function: name,
+            image: KERNEL.to_owned(),
+            address,
+            file: None,
+            line: None,
+            inlined: false,
+            kernel: true,
+        }]
+        .into();
+        self.kernel.insert(address, frames.clone());
+        frames
+    }
+
+    /// Source file and line where a function begins.
+    pub fn source_of(
+        &mut self,
+        image: &Arc<Image>,
+        function: &Function,
+    ) -> Option<(String, Option<u32>)> {
+        let entry = function.entry()?;
+        let at = match self.by_id.get(&image.id()) {
+            Some(at) => *at,
+            None => self.open(
+                image.id(),
+                image.open_path(),
+                image.path().display().to_string(),
+                Some(image.clone()),
+            )?,
+        };
+        let frames = self.at(at, entry, false);
+        let outermost = frames.last()?;
+        Some((outermost.file.clone()?, outermost.line))
+    }
+
+    fn place(&mut self, pid: u32, address: u64) -> Place {
+        if !self.processes.contains_key(&pid) {
+            self.remember(pid);
+        }
+        let Some(process) = self.processes.get(&pid) else {
+            return self.place_in_main(address);
+        };
+        if process.maps.find(address).is_none_or(|found| !found.executable) && !process.ended {
+            // The process may have loaded a library since.
+            match ProcessMaps::read(pid) {
+                // An ended process that nobody collected has empty maps.
+                Ok(maps) if maps.code().next().is_some() => {
+                    if maps.find(address).is_some_and(|found| found.executable) {
+                        self.insert_process(pid, maps);
+                    }
+                }
+                _ => {
+                    if let Some(process) = self.processes.get_mut(&pid) {
+                        process.ended = true;
+                    }
+                }
+            }
+        }
+        let Some(process) = self.processes.get(&pid) else {
+            return Place::Nowhere;
+        };
+        let Some(mapping) = process.maps.find(address).filter(|found| found.executable) else {
+            return Place::Nowhere;
+        };
+        match (&mapping.backing, process.images.get(&mapping.range.start)) {
+            (Backing::Vdso, _) => Place::Named("[vdso]"),
+            (Backing::Anonymous, _) => Place::Named("[jit]"),
+            (Backing::File { .. }, None) => Place::Named("[unreadable]"),
+            (Backing::File { .. }, Some(at)) => {
+                let offset = mapping.offset_of(address).unwrap_or(0);
+                let image = self.images.get(*at).and_then(Option::as_ref);
+                let vaddr = image
+                    .and_then(|loaded| loaded.image.as_ref())
+                    .and_then(|image| image.vaddr_of_offset(offset));
+                match vaddr {
+                    Some(vaddr) => Place::Code { image: *at, vaddr },
+                    None => Place::Named("[unreadable]"),
+                }
+            }
+        }
+    }
+
+    /// A process that ended unseen: an address that is fixed at link time needs no maps.
+    fn place_in_main(&self, address: u64) -> Place {
+        let found = self.main.as_ref().and_then(|image| {
+            let fixed = image.kind() == ImageKind::Executable && image.is_code(address);
+            fixed.then(|| self.by_id.get(&image.id()).copied()).flatten()
+        });
+        match found {
+            Some(image) => Place::Code {
+                image,
+                vaddr: address,
+            },
+            None => Place::Nowhere,
+        }
+    }
+
+    fn insert_process(&mut self, pid: u32, maps: ProcessMaps) {
+        let known = self.processes.remove(&pid);
+        if known.is_none() {
+            self.order.push_back(pid);
+            while self.order.len() > MOST_PROCESSES {
+                if let Some(oldest) = self.order.pop_front() {
+                    self.processes.remove(&oldest);
+                }
+            }
+        }
+        if self.images.len() > MOST_IMAGES {
+            self.drop_images();
+        }
+        let mut images = HashMap::new();
+        for mapping in maps.code() {
+            if let Some(at) = self.image_of(&maps, mapping) {
+                images.insert(mapping.range.start, at);
+            }
+        }
+        self.processes.insert(
+            pid,
+            Process {
+                maps,
+                images,
+                ended: false,
+            },
+        );
+    }
+
+    /// Starts over: so many files are the mark of processes that come and go.
+    fn drop_images(&mut self) {
+        let main = self.main.take();
+        *self = Self::new();
+        if let Some(main) = main {
+            self.add_image(main);
+        }
+    }
+
+    fn image_of(&mut self, maps: &ProcessMaps, mapping: &Mapping) -> Option<usize> {
+        let path = maps.open_path(mapping);
+        let id = ImageId::of(&path).ok()?;
+        if let Some(at) = self.by_id.get(&id) {
+            return Some(*at);
+        }
+        self.open(id, &path, mapping.show_path().display().to_string(), None)
+    }
+
+    fn open(
+        &mut self,
+        id: ImageId,
+        path: &Path,
+        show: String,
+        image: Option<Arc<Image>>,
+    ) -> Option<usize> {
+        let file = File::open(path).ok()?;
+        let image =
+            image.or_else(|| Image::open_as(path, Path::new(&show)).ok().map(Arc::new));
+        let at = self.images.len();
+        self.images.push(Some(Loaded { show, file, image }));
+        self.by_id.insert(id, at);
+        Some(at)
+    }
+
+    /// Frames at a vaddr of an image. `is_return`: `vaddr` is inside a call, and the return
+    /// address behind it is what is shown.
+    fn at(&mut self, at: usize, vaddr: u64, is_return: bool) -> Frames {
+        let key = (at, vaddr, is_return);
+        if let Some(frames) = self.cache.get(key) {
+            return frames;
+        }
+        let shown = vaddr + u64::from(is_return);
+        let frames: Frames = match self.images.get(at).and_then(Option::as_ref) {
+            Some(loaded) => self.resolve(loaded, vaddr, shown).into(),
+            None => [unknown("[unreadable]", shown)].into(),
+        };
+        self.cache.insert(key, frames.clone());
+        frames
+    }
+
+    fn resolve(&self, loaded: &Loaded, vaddr: u64, shown: u64) -> Vec<Frame> {
+        let frame = |function: String| Frame {
+            function,
+            image: loaded.show.clone(),
+            address: shown,
+            file: None,
+            line: None,
+            inlined: false,
+            kernel: false,
+        };
+        let image = loaded.image.as_deref();
+        if let Some(image) = image
+            && let Some(table) = image.go_table()
+        {
+            let found = go::frames(image, table, vaddr);
+            if !found.is_empty() {
+                return go_frames(image, found, vaddr, &frame);
+            }
+        }
+        let own = image.and_then(|image| image.function_at(vaddr));
+        let path = PathBuf::from(format!("/proc/self/fd/{}", loaded.file.as_raw_fd()));
+        let source = Source::Elf(Elf::new(path));
+        let symbolized = self
+            .blazesym
+            .symbolize_single(&source, Input::VirtOffset(vaddr));
+        let Ok(Symbolized::Sym(sym)) = symbolized else {
+            let stub = image.and_then(|image| image.plt_name(vaddr));
+            return vec![match (own, stub) {
+                (Some(own), _) => frame(own.name().to_owned()),
+                (None, Some(stub)) => frame(format!("{stub}@plt")),
+                (None, None) => unknown(&loaded.show, shown),
+            }];
+        };
+        let place = |frame: &mut Frame, info: Option<&blazesym::symbolize::CodeInfo<'_>>| {
+            frame.file = info.map(|info| info.to_path().display().to_string());
+            frame.line = info.and_then(|info| info.line);
+        };
+        // The function as `monigo list` names it, if it has that; blazesym may prefer an alias.
+        let name = own.map_or_else(|| demangle::full(&sym.name), |own| own.name().to_owned());
+        let mut frames = vec![frame(name)];
+        if let Some(outermost) = frames.first_mut() {
+            place(outermost, sym.code_info.as_deref());
+        }
+        for inlined in &sym.inlined {
+            let mut inner = frame(demangle::full(&inlined.name));
+            inner.inlined = true;
+            place(&mut inner, inlined.code_info.as_ref());
+            frames.push(inner);
+        }
+        frames.reverse();
+        frames
+    }
+}
+
+/// The outermost frame under the name of the function list, which spells out what the runtime's
+/// table elides.
+fn go_frames(
+    image: &Image,
+    found: Vec<go::GoFrame>,
+    vaddr: u64,
+    frame: &impl Fn(String) -> Frame,
+) -> Vec<Frame> {
+    let own = image.function_at(vaddr);
+    found
+        .into_iter()
+        .map(|one| {
+            let name = match own {
+                Some(own) if !one.inlined => own.name().to_owned(),
+                _ => one.function,
+            };
+            Frame {
+                file: one.file,
+                line: one.line,
+                inlined: one.inlined,
+                ..frame(name)
+            }
+        })
+        .collect()
+}
+
+fn unknown(image: &str, address: u64) -> Frame {
+    Frame {
+        function: format!("[unknown {address:#x}]"),
+        image: image.to_owned(),
+        address,
+        file: None,
+        line: None,
+        inlined: false,
+        kernel: false,
+    }
+}
+
+fn new_blazesym() -> blazesym::symbolize::Symbolizer {
+    // Files are held open, so they cannot change under their descriptors; demangling is done here,
+    // in one way for everything.
+    blazesym::symbolize::Symbolizer::builder()
+        .enable_auto_reload(false)
+        .enable_code_info(true)
+        .enable_inlined_fns(true)
+        .enable_demangling(false)
+        .build()
+}
+
+#[cfg(test)]
+mod tests;
