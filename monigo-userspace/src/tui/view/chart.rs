@@ -95,7 +95,11 @@ struct Chart<'a> {
 
 impl Chart<'_> {
     fn draw(&self, frame: &mut Frame<'_>, area: Rect, theme: Theme) {
-        let rows = usize::from(area.height.saturating_sub(1));
+        // An even number of rows has a middle to label; the odd one separates the charts.
+        let rows = match usize::from(area.height.saturating_sub(1)) {
+            odd if odd > 4 => odd & !1,
+            few => few,
+        };
         let columns = usize::from(area.width.saturating_sub(LABELS + 1));
         if rows == 0 || columns == 0 {
             return;

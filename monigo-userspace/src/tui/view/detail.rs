@@ -111,10 +111,14 @@ fn title(
             (true, false) => theme.strong(),
             _ => theme.dim(),
         };
-        tabs.push(Span::styled(format!(" {} ", index + 1), theme.key()));
-        tabs.push(Span::styled(tab.label(), style));
+        // Brackets tell the open tab where styles do not.
+        let (before, after) = if open { ("[", "]") } else { (" ", " ") };
+        tabs.push(Span::styled(
+            format!("{before}{} {}{after}", index + 1, tab.label()),
+            style,
+        ));
     }
-    tabs.push(Span::styled(" ─", rule));
+    tabs.push(Span::styled("─", rule));
     let room = usize::from(columns).saturating_sub(text::spans_width(&tabs) + 6);
     let name = text::function_name(&row.name, room);
     let filler = room.saturating_sub(text::width(&name)) + 2;
@@ -143,7 +147,7 @@ fn counts(row: &FunctionRow, columns: u16, theme: Theme) -> Line<'static> {
     };
     add(row.in_flight, "in flight", theme.strong());
     add(row.unwound, "unwound", theme.bad());
-    add(row.unmatched, "begun before", theme.strong());
+    add(row.unmatched, "begun earlier", theme.strong());
     let exit = match row.probe.exit {
         ExitProbe::Ret => "ret",
         ExitProbe::Uretprobe => "uretprobe",
@@ -156,17 +160,20 @@ fn counts(row: &FunctionRow, columns: u16, theme: Theme) -> Line<'static> {
     let sites = row.probe.sites;
     let plural = if sites == 1 { "" } else { "s" };
     let mut right = format!("{exit}, {sites} site{plural}, {cost} ");
-    let taken = text::spans_width(&spans) + text::width(&right);
+    let room = usize::from(columns).saturating_sub(text::spans_width(&spans) + 2);
     if let Some(file) = &row.file {
         let source = text::source(file, row.line);
-        if taken + text::width(&source) + 4 <= usize::from(columns) {
+        if text::width(&source) + 3 + text::width(&right) <= room {
             right = format!("{source} · {right}");
         }
+    }
+    if text::width(&right) > room {
+        right.clear();
     }
     ends(spans, vec![Span::styled(right, theme.dim())], columns)
 }
 
-/// Latency figures: as many as fit. What the table shows anyway is left out first.
+/// Latency figures: as many as fit. p99, which the table always shows, is left out first.
 fn latencies(row: &FunctionRow, columns: u16, theme: Theme) -> Line<'static> {
     if row.calls == 0 {
         return Line::default();
@@ -174,13 +181,13 @@ fn latencies(row: &FunctionRow, columns: u16, theme: Theme) -> Line<'static> {
     let it = &row.latency_ns;
     // In order on screen, with the rank at which each gives way.
     let mut figures = vec![
-        ("min", it.min, 5),
-        ("mean", it.mean, 6),
-        ("p50", it.p50, 4),
-        ("p90", it.p90, 3),
-        ("p99", it.p99, 2),
-        ("p99.9", it.p999, 7),
-        ("max", it.max, 1),
+        ("min", it.min, 3),
+        ("mean", it.mean, 2),
+        ("p50", it.p50, 5),
+        ("p90", it.p90, 6),
+        ("p99", it.p99, 1),
+        ("p99.9", it.p999, 4),
+        ("max", it.max, 7),
     ];
     let figure_width =
         |&(label, ns, _): &(&str, u64, u8)| 3 + label.len() + text::width(&format::duration_ns(ns));

@@ -48,21 +48,21 @@ fn keys(app: &App) -> Vec<(&'static str, &'static str)> {
         return keys;
     }
     let mut keys = match app.focus {
-        Focus::Table => vec![("↑↓", "select"), ("Enter", "detail"), ("Tab", "next tab")],
+        Focus::Table => vec![("Enter", "detail"), ("Tab", "tabs")],
         Focus::Detail => match app.detail.tab {
-            Tab::Latency | Tab::Time => vec![("Esc", "back"), ("Tab", "next tab")],
+            Tab::Latency | Tab::Time => vec![("Esc", "back"), ("Tab", "tabs")],
             Tab::Stacks => vec![
                 ("Esc", "back"),
                 ("↑↓", "stack"),
                 ("PgUp PgDn", "frames"),
                 ("Enter", "whole stack"),
-                ("Tab", "next tab"),
+                ("Tab", "tabs"),
             ],
             Tab::Calls => vec![
                 ("Esc", "back"),
                 ("↑↓", "call"),
                 ("Enter", "its stack"),
-                ("Tab", "next tab"),
+                ("Tab", "tabs"),
             ],
         },
     };
@@ -70,9 +70,16 @@ fn keys(app: &App) -> Vec<(&'static str, &'static str)> {
         keys.push(("m", "time/calls"));
     }
     if app.focus == Focus::Table {
-        keys.extend([("/", "filter"), ("< >", "sort"), ("r", "reverse")]);
+        keys.extend([("/", "filter"), ("< >", "sort")]);
     }
-    keys.extend([("t", "window"), ("p", pause(app)), ("z", "zoom")]);
+    keys.extend([("t", "window"), ("p", pause(app))]);
+    if app.focus == Focus::Table {
+        keys.push(("r", "reverse"));
+    }
+    if app.detail.tab == Tab::Latency {
+        keys.push(("L", "log bars"));
+    }
+    keys.push(("z", "zoom"));
     keys
 }
 

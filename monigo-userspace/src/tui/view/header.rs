@@ -1,6 +1,6 @@
 //! The two lines at the top: what is traced, and how well.
 
-use ratatui::{Frame, layout::Rect, text::Span, widgets::Paragraph};
+use ratatui::{Frame, layout::Rect, text::{Line, Span}, widgets::Paragraph};
 
 use super::{Theme, ends, text, time};
 use crate::{
@@ -14,49 +14,66 @@ const PIDS: usize = 3;
 
 /// Draws it into two lines.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme) {
+    let mode = mode(app, theme);
+    let room = usize::from(area.width).saturating_sub(text::spans_width(&mode) + 1);
     let lines = vec![
-        ends(target(app, area.width, theme), mode(app, theme), area.width),
-        ends(recording(app, theme), trouble(app, theme), area.width),
+        ends(target(app, room, theme), mode, area.width),
+        recording(app, area.width, theme),
     ];
     frame.render_widget(Paragraph::new(lines), area);
 }
 
-fn target(app: &App, columns: u16, theme: Theme) -> Vec<Span<'static>> {
-    let mut spans = vec![Span::styled(" monigo  ", theme.dim())];
+fn target(app: &App, columns: usize, theme: Theme) -> Vec<Span<'static>> {
+    let name = Span::styled(" monigo", theme.dim());
     let Some(overview) = &app.overview else {
-        return spans;
+        return vec![name];
     };
-    let room = usize::from(columns / 3);
-    spans.push(Span::styled(
-        text::keep_end(&overview.target, room),
-        theme.strong(),
-    ));
     let language = match overview.language {
         Language::Go => "Go",
         Language::Rust => "Rust",
         Language::C => "C",
         Language::Cpp => "C++",
     };
-    spans.push(Span::raw(format!("  {language}")));
-    let pids = pids(&overview.pids);
-    if !pids.is_empty() {
-        spans.push(Span::styled(format!("  {pids}"), theme.dim()));
-    }
-    spans
+    // The path whole and as many pids as fit; or no pids and as much of the path.
+    let spans = |path: &str, pids: String| {
+        let mut spans = vec![
+            name.clone(),
+            Span::raw("  "),
+            Span::styled(path.to_owned(), theme.strong()),
+            Span::raw(format!("  {language}")),
+        ];
+        if !pids.is_empty() {
+            spans.push(Span::styled(format!("  {pids}"), theme.dim()));
+        }
+        spans
+    };
+    (0..=PIDS)
+        .rev()
+        .map(|most| spans(&overview.target, pids(&overview.pids, most)))
+        .find(|spans| text::spans_width(spans) <= columns)
+        .unwrap_or_else(|| {
+            let rest = text::spans_width(&spans("", String::new()));
+            let path = text::keep_end(&overview.target, columns.saturating_sub(rest));
+            spans(&path, String::new())
+        })
 }
 
-fn pids(pids: &[u32]) -> String {
-    let named: Vec<String> = pids.iter().take(PIDS).map(u32::to_string).collect();
-    match pids.len() {
-        0 => String::new(),
-        1 => format!("pid {}", named[0]),
-        count if count > PIDS => format!("pids {} and {} more", named.join(" "), count - PIDS),
-        _ => format!("pids {}", named.join(" ")),
+/// Up to `most` pids, and how many more there are.
+fn pids(pids: &[u32], most: usize) -> String {
+    let named: Vec<String> = pids.iter().take(most).map(u32::to_string).collect();
+    let more = pids.len() - named.len();
+    match (pids.len(), named.is_empty(), more) {
+        (0, ..) => String::new(),
+        (1, false, _) => format!("pid {}", named[0]),
+        (1, true, _) => "1 pid".to_owned(),
+        (count, true, _) => format!("{count} pids"),
+        (_, false, 0) => format!("pids {}", named.join(" ")),
+        (_, false, more) => format!("pids {} +{more}", named.join(" ")),
     }
 }
 
 fn mode(app: &App, theme: Theme) -> Vec<Span<'static>> {
-    let mut spans = Vec::new();
+    let mut spans = vec![Span::raw(" ")];
     if let Some(overview) = &app.overview {
         let end = match app.pause {
             Some(pause) => pause.data_ns,
@@ -93,7 +110,8 @@ fn mode(app: &App, theme: Theme) -> Vec<Span<'static>> {
     spans
 }
 
-fn recording(app: &App, theme: Theme) -> Vec<Span<'static>> {
+/// How much is recorded and at what price: whole phrases, as many as fit beside the trouble.
+fn recording(app: &App, columns: u16, theme: Theme) -> Line<'static> {
     let mut parts = Vec::new();
     if let Phase::Ended(reason) = &app.phase {
         parts.push(reason.clone());
@@ -101,18 +119,27 @@ fn recording(app: &App, theme: Theme) -> Vec<Span<'static>> {
         parts.push(waiting.clone());
     }
     match app.status.sample_every {
-        Some(0) => parts.push("no call recorded in full".to_owned()),
-        Some(1) => parts.push("every call recorded in full".to_owned()),
-        Some(every) => parts.push(format!(
-            "1 call in {} recorded in full",
-            format::count(u64::from(every))
-        )),
+        Some(0) => parts.push("no call in full".to_owned()),
+        Some(1) => parts.push("every call in full".to_owned()),
+        Some(every) => {
+            let every = format::count(u64::from(every));
+            parts.push(format!("1 call in {every} in full"));
+        }
         None => {}
     }
-    if let Some(cost) = &app.status.cost {
-        parts.push(cost.clone());
+    parts.extend(app.status.cost.clone());
+    let right = trouble(app, theme);
+    let room = usize::from(columns).saturating_sub(text::spans_width(&right) + 3);
+    let mut left = parts.join(" · ");
+    while text::width(&left) > room && parts.len() > 1 {
+        parts.pop();
+        left = parts.join(" · ");
     }
-    vec![Span::styled(format!(" {}", parts.join(" · ")), theme.dim())]
+    ends(
+        vec![Span::styled(format!(" {left}"), theme.dim())],
+        right,
+        columns,
+    )
 }
 
 fn trouble(app: &App, theme: Theme) -> Vec<Span<'static>> {

@@ -112,7 +112,7 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         ("calls", "completed calls, exact; percentiles are within 3%"),
         ("in flight", "begun, not yet ended"),
         ("unwound", "ended by a panic, an exception or longjmp"),
-        ("begun before", "ended here, begun before monigo attached"),
+        ("begun earlier", "ended now, begun before monigo attached"),
     ];
     KEYS.iter()
         .map(|(key, what)| {

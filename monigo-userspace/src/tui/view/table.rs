@@ -23,7 +23,7 @@ const DROPPED: [Column; 5] = [
     Column::Rate,
     Column::Share,
 ];
-/// Room that names get before numbers do, in columns.
+/// Room that names get before numbers do, in columns; more on wider screens.
 const NAME: usize = 26;
 /// Width of the bar beside a share, in columns.
 const BAR: usize = 8;
@@ -118,7 +118,8 @@ fn plan(app: &App, width: usize) -> Plan {
         .map(|row| text::width(&row.name))
         .max()
         .unwrap_or(0);
-    let needed = longest.clamp(Column::Name.label().len() + 8, NAME);
+    let wished = NAME.max(width * 2 / 5);
+    let needed = longest.clamp(Column::Name.label().len() + 8, wished);
     let taken = |columns: &[(Column, usize)]| -> usize {
         columns.iter().map(|(_, width)| width + GAP).sum::<usize>() + 2
     };
@@ -131,9 +132,8 @@ fn plan(app: &App, width: usize) -> Plan {
         }
     }
     let mut rest = width.saturating_sub(taken(&columns));
-    // The bar comes after whole names.
     let has_share = columns.iter().any(|(column, _)| *column == Column::Share);
-    let bar = if has_share && rest > longest.max(NAME) + BAR {
+    let bar = if has_share && rest > longest.min(wished) + BAR {
         BAR
     } else {
         0
