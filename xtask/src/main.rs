@@ -1,2 +1,103 @@
-//! xtask
-fn main() {}
+//! `cargo xtask`: everything around the code. Each task does the set-up it needs first.
+
+mod bench;
+mod build;
+mod demo;
+mod dist;
+mod live;
+mod pictures;
+mod process;
+mod progress;
+mod setup;
+mod suite;
+mod workspace;
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{setup::Scope, workspace::Workspace};
+
+/// Tasks of the monigo workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building, the demo and the tests need; quick when it is all there
+    Setup {
+        /// What to prepare for
+        #[arg(long, value_enum, default_value_t = Scope::Test)]
+        scope: Scope,
+    },
+    /// Build monigo (target/debug/monigo)
+    Build,
+    /// Profile a sample order-processing service for some seconds
+    Demo {
+        /// How long to watch the service
+        #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
+        /// Where flamegraph.svg and demo.duckdb go
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        out: PathBuf,
+    },
+    /// Run every check and test; the last line says how many passed and failed
+    Test {
+        /// Only formatting, lints and unit tests: no root, no browser
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Measure what a probed call costs, beside an empty probe and bpftrace
+    Bench {
+        /// Calls of the probed function in each measurement
+        #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1000..))]
+        calls: u64,
+    },
+    /// Make the tarball and the Debian package in dist/
+    Dist {
+        /// Cargo profile of the packaged binary
+        #[arg(long, default_value = "release")]
+        profile: String,
+    },
+    /// Make docs/tui.svg, docs/tui.png and docs/dashboard.png from a real run
+    Pictures,
+}
+
+fn main() -> ExitCode {
+    // A target directory may move between checkouts: what cargo says now counts.
+    let manifest = env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    workspace::clean_environment();
+    match run(Cli::parse().task, &manifest) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task, manifest: &Path) -> Result<ExitCode> {
+    let workspace = Workspace::find(manifest)?;
+    match task {
+        Task::Setup { scope } => setup::run(&workspace, scope)?,
+        Task::Build => {
+            build::monigo(&workspace)?;
+        }
+        Task::Demo { seconds, out } => demo::run(&workspace, seconds, &out)?,
+        Task::Test { quick } => return Ok(suite::run(&workspace, quick)),
+        Task::Bench { calls } => bench::run(&workspace, calls)?,
+        Task::Dist { profile } => dist::run(&workspace, &profile)?,
+        Task::Pictures => pictures::run(&workspace)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,56 @@
+//! Building monigo and the sample service, in the one profile that demo and tests share.
+
+use std::{fs, path::PathBuf, process::Command};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    process,
+    progress::Step,
+    setup::{self, Scope},
+    workspace::Workspace,
+};
+
+/// Sets up and builds; returns the binary.
+pub fn monigo(workspace: &Workspace) -> Result<PathBuf> {
+    setup::run(workspace, Scope::Build)?;
+    compile(workspace)
+}
+
+/// Builds, with the set-up done already.
+pub fn compile(workspace: &Workspace) -> Result<PathBuf> {
+    eprintln!("==> cargo build (the first time takes some minutes)");
+    process::run(
+        workspace
+            .cargo()
+            .args(["build", "--package", "monigo-userspace"]),
+    )?;
+    Ok(workspace.monigo())
+}
+
+/// Builds the sample order-processing service with the unpacked Go.
+pub fn orders(workspace: &Workspace) -> Result<PathBuf> {
+    let directory = workspace.target.join("demo");
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    let binary = directory.join("orders");
+    let step = Step::start("sample service");
+    step.run(
+        Command::new(workspace.go())
+            .args(["build", "-o"])
+            .arg(&binary)
+            .arg(".")
+            .current_dir(workspace.root.join("xtask/demo"))
+            // Nothing is fetched, and the Go of the set-up is the one that builds.
+            .envs([
+                ("GOTOOLCHAIN", "local"),
+                ("GOPROXY", "off"),
+                ("GOFLAGS", "-mod=mod"),
+                ("CGO_ENABLED", "0"),
+                ("GOWORK", "off"),
+            ])
+            .env_remove("GOROOT"),
+    )?;
+    step.done();
+    Ok(binary)
+}

@@ -1,0 +1,93 @@
+//! A monigo that watches the sample service and serves its dashboard.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::Stdio,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    demo::{FUNCTIONS, Service, as_root},
+    process::Guard,
+    workspace::Workspace,
+};
+
+/// Time from the start to the line with the address.
+const START_LIMIT: Duration = Duration::from_mins(1);
+
+/// The process and where its dashboard is.
+pub struct Live {
+    /// monigo.
+    pub process: Guard,
+    url: String,
+}
+
+impl Live {
+    /// Attaches and waits until the dashboard has an address.
+    pub fn attach(workspace: &Workspace, service: &Service, database: &Path) -> Result<Self> {
+        let mut command = as_root(&workspace.monigo())?;
+        command.arg("attach").arg(service.pid().to_string());
+        for function in FUNCTIONS {
+            command.args(["--fn", function]);
+        }
+        command
+            .args(["--no-tui", "--port", "0", "--db"])
+            .arg(database);
+        let mut process = Guard::spawn(
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped()),
+        )?;
+        let stderr = process.0.stderr.take().context("stderr is piped")?;
+        let (sender, receiver) = mpsc::channel();
+        // Reads to the end, so that monigo never waits for a full pipe.
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                eprintln!("monigo| {line}");
+                if let Some(url) = find_url(&line) {
+                    let _ = sender.send(url.to_owned());
+                }
+            }
+        });
+        let url = receiver
+            .recv_timeout(START_LIMIT)
+            .context("monigo printed no address of its dashboard")?;
+        Ok(Self { process, url })
+    }
+
+    /// Address of the dashboard.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+/// The first http address in a line.
+fn find_url(line: &str) -> Option<&str> {
+    let start = line.find("http://")?;
+    let url = line[start..].split(char::is_whitespace).next()?;
+    Some(url.trim_end_matches(['.', ',', ')', ';']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find_url;
+
+    #[test]
+    fn address_in_a_sentence() {
+        assert_eq!(
+            find_url("dashboard: http://127.0.0.1:41234/ (Ctrl-C ends)"),
+            Some("http://127.0.0.1:41234/")
+        );
+        assert_eq!(
+            find_url("see http://127.0.0.1:8080."),
+            Some("http://127.0.0.1:8080")
+        );
+        assert_eq!(find_url("attached"), None);
+    }
+}

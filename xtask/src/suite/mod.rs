@@ -1,0 +1,237 @@
+//! `cargo xtask test`: every check, one after the other, and the totals.
+
+mod browser;
+mod tally;
+
+use std::{
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use self::tally::{Reader, Tally, counted};
+use crate::{
+    build, demo, dist, process,
+    setup::{self, Scope},
+    workspace::Workspace,
+};
+
+/// Target of the kernel programs.
+const BPF_TARGET: &str = "bpfel-unknown-none";
+
+/// Runs the suite. The last line on stdout is the totals.
+pub fn run(workspace: &Workspace, quick: bool) -> ExitCode {
+    let mut suite = Suite {
+        workspace,
+        stages: Vec::new(),
+    };
+    if quick {
+        suite.quick();
+    } else {
+        suite.full();
+    }
+    suite.summary()
+}
+
+struct Suite<'a> {
+    workspace: &'a Workspace,
+    stages: Vec<Stage>,
+}
+
+struct Stage {
+    name: &'static str,
+    tally: Tally,
+    took: Duration,
+}
+
+impl Suite<'_> {
+    fn quick(&mut self) {
+        let workspace = self.workspace;
+        if !self.check("set-up", || setup::run(workspace, Scope::Build)) {
+            return;
+        }
+        self.lints();
+        self.stage("unit tests", || {
+            nextest(
+                workspace,
+                &[
+                    "-p",
+                    "monigo-common",
+                    "-p",
+                    "monigo-userspace",
+                    "-p",
+                    "xtask",
+                ],
+            )
+        });
+    }
+
+    fn full(&mut self) {
+        let workspace = self.workspace;
+        let prepared = self.check("set-up", || setup::run(workspace, Scope::Test))
+            && self.check("build", || build::compile(workspace).map(drop))
+            && self.check("sample service", || build::orders(workspace).map(drop));
+        if !prepared {
+            return;
+        }
+        // Without it half of what follows would fail for one reason: say that reason instead.
+        if !self.check("this host can attach", || host_can_attach(workspace)) {
+            return;
+        }
+        self.lints();
+        self.check("kernel programs lint", || lint_kernel_programs(workspace));
+        self.check("sample service vet", || vet_orders(workspace));
+        self.stage("dashboard unit tests", || {
+            counted(
+                setup::npm(&workspace.root.join("dashboard")).args(["run", "--silent", "test"]),
+                Reader::Vitest,
+            )
+        });
+        self.stage("unit, property and end-to-end tests", || {
+            nextest(workspace, &[])
+        });
+        self.stage("dashboard in Chromium", || browser::run(workspace));
+        self.check("demo", || smoke(workspace));
+        self.check("packages", || dist::check(workspace));
+    }
+
+    fn lints(&mut self) {
+        let workspace = self.workspace;
+        self.check("format", || {
+            process::run(workspace.cargo().args(["fmt", "--all", "--check"]))
+        });
+        self.check("clippy", || {
+            process::run(
+                workspace
+                    .cargo()
+                    .args([
+                        "clippy",
+                        "--quiet",
+                        "--workspace",
+                        "--exclude",
+                        "monigo-ebpf",
+                    ])
+                    .args(["--all-targets", "--", "-D", "warnings"]),
+            )
+        });
+    }
+
+    /// A stage that counts as one test; says whether it passed.
+    fn check(&mut self, name: &'static str, body: impl FnOnce() -> Result<()>) -> bool {
+        self.stage(name, || body().map(|()| Tally::PASSED))
+    }
+
+    fn stage(&mut self, name: &'static str, body: impl FnOnce() -> Result<Tally>) -> bool {
+        eprintln!("\n===== {name}");
+        let started = Instant::now();
+        let tally = body().unwrap_or_else(|error| {
+            eprintln!("{name}: {error:#}");
+            Tally::FAILED
+        });
+        self.stages.push(Stage {
+            name,
+            tally,
+            took: started.elapsed(),
+        });
+        tally.failed == 0
+    }
+
+    fn summary(&self) -> ExitCode {
+        eprintln!("\n===== summary");
+        let mut total = Tally::default();
+        for stage in &self.stages {
+            total += stage.tally;
+            eprintln!(
+                "{:4} {:<38} {:>5} passed {:>3} failed {:>7.1} s",
+                if stage.tally.failed == 0 {
+                    "ok"
+                } else {
+                    "FAIL"
+                },
+                stage.name,
+                stage.tally.passed,
+                stage.tally.failed,
+                stage.took.as_secs_f64()
+            );
+        }
+        println!("{} passed, {} failed", total.passed, total.failed);
+        if total.failed == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn nextest(workspace: &Workspace, packages: &[&str]) -> Result<Tally> {
+    counted(
+        workspace
+            .cargo()
+            .args(["nextest", "run", "--no-fail-fast", "--color", "never"])
+            .args(packages)
+            .env("MONIGO_BIN", workspace.monigo())
+            .env("MONIGO_GO", workspace.go()),
+        Reader::Nextest,
+    )
+}
+
+fn host_can_attach(workspace: &Workspace) -> Result<()> {
+    let status = process::status(Command::new(workspace.monigo()).arg("doctor"))?;
+    if !status.success() {
+        bail!(
+            "the tests attach probes, which this host or user may not: run `cargo xtask test` as \
+             root on a host where `monigo doctor` ends with 0, or `cargo xtask test --quick`"
+        );
+    }
+    Ok(())
+}
+
+/// Clippy has to come with the rustc that has rust-src; the distribution's has none, so this
+/// checks with the host's clippy against the host's core, which sees the same code.
+fn lint_kernel_programs(workspace: &Workspace) -> Result<()> {
+    process::run(
+        workspace
+            .cargo()
+            .args(["clippy", "--quiet", "--package", "monigo-ebpf"])
+            .args(["--config", "profile.dev.panic=\"abort\""])
+            .args(["--", "-D", "warnings"]),
+    )
+    .with_context(|| format!("kernel programs (made for {BPF_TARGET})"))
+}
+
+fn vet_orders(workspace: &Workspace) -> Result<()> {
+    let directory = workspace.root.join("xtask/demo");
+    process::run(
+        Command::new(workspace.go())
+            .args(["vet", "./..."])
+            .env("GOTOOLCHAIN", "local")
+            .env("GOPROXY", "off")
+            .current_dir(&directory),
+    )?;
+    let unformatted = process::output(
+        Command::new(workspace.go().with_file_name("gofmt"))
+            .args(["-l", "."])
+            .current_dir(&directory),
+    )?;
+    if !unformatted.is_empty() {
+        bail!("gofmt would change {unformatted}");
+    }
+    Ok(())
+}
+
+fn smoke(workspace: &Workspace) -> Result<()> {
+    let out = tempfile::tempdir()?;
+    process::run(
+        Command::new(std::env::current_exe()?)
+            .args(["demo", "--seconds", "3", "--out"])
+            .arg(out.path())
+            .env("CARGO_MANIFEST_DIR", workspace.root.join("xtask"))
+            .current_dir(&workspace.root),
+    )?;
+    let flamegraph = std::fs::read_to_string(out.path().join("flamegraph.svg"))?;
+    if !flamegraph.contains(demo::FUNCTIONS[0]) {
+        bail!("the flame graph does not show {}", demo::FUNCTIONS[0]);
+    }
+    Ok(())
+}
