@@ -7,11 +7,26 @@ use monigo::{
 
 #[test]
 fn every_program_passes_the_verifier() {
-    let function = |exit| PlannedFunction { name: "f".into(), plans: Vec::new(), go: false, exit };
-    let sizes = Sizes { functions: 2, owners: 1024, ring_bytes: 1 << 20 };
-    let mut kernel =
-        Kernel::load(sizes, &[function(ExitProbe::Ret), function(ExitProbe::Uretprobe)]).unwrap();
+    let function = |exit| PlannedFunction {
+        name: "f".into(),
+        plans: Vec::new(),
+        go: false,
+        exit,
+    };
+    let sizes = Sizes {
+        functions: 2,
+        owners: 1024,
+        ring_bytes: 1 << 20,
+    };
+    let mut kernel = Kernel::load(
+        sizes,
+        &[function(ExitProbe::Ret), function(ExitProbe::Uretprobe)],
+    )
+    .unwrap();
     let offset = kernel.follow(&[std::process::id()]).unwrap();
-    assert!(offset >= 8, "the common fields of an event take 8 bytes, child_pid is at {offset}");
+    assert!(
+        offset >= 8,
+        "the common fields of an event take 8 bytes, child_pid is at {offset}"
+    );
     assert_eq!(kernel.counters(1).unwrap(), Default::default());
 }

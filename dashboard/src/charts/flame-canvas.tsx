@@ -174,8 +174,8 @@ function palette(theme: Theme): Palette {
     frame: (frame, dim) => {
       const kind = kindOf(frame);
       const vary = hash(frame.node.name);
-      const hue = kind === "kernel" ? 215 : 14 + hash(moduleOf(frame.node.name)) * 38;
-      const saturation = kind === "root" ? 0 : kind === "kernel" ? 26 : dark ? 42 : 72;
+      const hue = kind === "kernel" ? 215 : 10 + hash(moduleOf(frame.node.name)) * 34;
+      const saturation = kind === "root" ? 0 : kind === "kernel" ? 26 : dark ? 40 : 66;
       const light = dark ? 33 + vary * 6 : 76 + vary * 6;
       return dim
         ? `hsl(${hue} ${saturation * 0.35}% ${dark ? light * 0.66 : light + 10}%)`

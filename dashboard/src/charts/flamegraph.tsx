@@ -105,13 +105,13 @@ function Readout({ graph, index, weight }: { graph: FlameLayout; index: number; 
   const caller = graph.frames[frame.parent];
   return (
     <>
-      <span class="mono strong">{frame.node.name}</span>{" "}
-      <span>
+      <span class="mono strong line">{frame.node.name}</span>
+      <span class="line">
         {weigh(frame.node.value, weight)}, {percent(frame.end - frame.start)} of all
         {caller && frame.parent > 0 && `, ${percent(frame.node.value / Math.max(caller.node.value, 1))} of its caller`}
-        {frame.parent >= 0 && `, ${percent(frame.self / Math.max(frame.node.value, 1))} of it here itself`}
-      </span>{" "}
-      <span class="muted mono">{frame.node.detail}</span>
+        {frame.parent >= 0 && `, self ${percent(frame.self / Math.max(frame.node.value, 1))}`}
+        {" "}<span class="mono detail">{frame.node.detail}</span>
+      </span>
     </>
   );
 }

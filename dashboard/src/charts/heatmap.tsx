@@ -5,8 +5,8 @@ import { useView } from "../context";
 import { colour, useAnswer, useCanvas, useWidth } from "../hooks";
 import { clock, count, duration, durationTick } from "../logic/format";
 import { heatColour, strength } from "../logic/heat";
-import { logTicks } from "../logic/histogram";
-import { steps, windowLength } from "../logic/window";
+import { logTicks } from "../logic/ticks";
+import { timeTicks } from "../logic/ticks";
 import { Empty, Panel } from "../view/panel";
 
 const HEIGHT = 200;
@@ -14,11 +14,9 @@ const MARGIN = { top: 6, right: 8, bottom: 24, left: 58 };
 const MOST_COLUMNS = 120;
 
 export function HeatmapPanel({ id }: { id: number }) {
-  const { overview, route, window: params, version } = useView();
-  const length = windowLength(route.span, overview.started_ns, overview.last_flush_ns);
-  const columns = steps(length, overview.flush_ns, MOST_COLUMNS);
+  const { route, window: params, version } = useView();
   const answer = useAnswer<HeatmapData>(
-    address("heatmap", { function: id, columns, ...params }), `${id} ${route.span}`, version,
+    address("heatmap", { function: id, columns: MOST_COLUMNS, ...params }), `${id} ${route.span}`, version,
   );
   const most = useMemo(() => Math.max(0, ...(answer.data?.counts.flat() ?? [])), [answer.data]);
   return (
@@ -81,11 +79,9 @@ function Heatmap({ data, most }: { data: HeatmapData | null; most: number }) {
       context.fillText(durationTick(tick), MARGIN.left - 6, Math.max(y, 6));
     }
     context.textAlign = "center";
-    const labels = Math.max(Math.floor(inner.width / 90), 1);
-    for (let label = 0; label <= labels; label += 1) {
-      const at = (data.times_ns[0] ?? 0) + (label / labels) * columns * data.step_ns;
-      context.textAlign = label === 0 ? "left" : label === labels ? "right" : "center";
-      context.fillText(clock(at), MARGIN.left + (label / labels) * inner.width, HEIGHT - 9);
+    const [begin, length] = [data.times_ns[0] ?? 0, columns * data.step_ns];
+    for (const at of timeTicks(begin, begin + length, Math.max(Math.floor(inner.width / 90), 1))) {
+      context.fillText(clock(at), MARGIN.left + ((at - begin) / length) * inner.width, HEIGHT - 9);
     }
     context.strokeStyle = colour("border");
     context.strokeRect(MARGIN.left - 0.5, MARGIN.top - 0.5, inner.width + 1, inner.height + 1);

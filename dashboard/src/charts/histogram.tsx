@@ -3,18 +3,19 @@ import { useMemo, useRef, useState } from "preact/hooks";
 import { address, type Bucket, type FunctionRow } from "../api";
 import { useView } from "../context";
 import { useAnswer, useWidth } from "../hooks";
-import { count, duration, durationTick, percent, shortCount } from "../logic/format";
-import { bars, logTicks, type Bar } from "../logic/histogram";
+import { count, duration, durationTick, percent } from "../logic/format";
+import { bars, density, type Bar } from "../logic/histogram";
+import { logTicks } from "../logic/ticks";
 import { Empty, Panel } from "../view/panel";
 
 const HEIGHT = 200;
-const MARGIN = { top: 18, right: 8, bottom: 24, left: 44 };
+const MARGIN = { top: 18, right: 8, bottom: 24, left: 12 };
 
 export function HistogramPanel({ id, row }: { id: number; row: FunctionRow | null }) {
   const { route, window: params, version } = useView();
   const answer = useAnswer<Bucket[]>(address(`functions/${id}/histogram`, params), `${id} ${route.span}`, version);
   return (
-    <Panel title="Latency distribution" note="log scale; every call" error={answer.error}>
+    <Panel title="Latency distribution" note="every call; a bar's area is its number of calls" error={answer.error}>
       {answer.data && answer.data.length === 0
         ? <Empty>No call completed in this time window.</Empty>
         : <Histogram buckets={answer.data ?? []} row={row} />}
@@ -35,11 +36,11 @@ function Histogram({ buckets, row }: { buckets: readonly Bucket[]; row: Function
   // Half a power of two of air at least, so that a single bucket is not the whole width.
   const low = Math.max((first?.low ?? 1000) / 1.2, 1);
   const high = (last?.high ?? 1e6) * 1.2;
-  const most = list.reduce((top, bar) => Math.max(top, bar.count), 1);
+  const most = list.reduce((top, bar) => Math.max(top, density(bar)), 0);
   const x = (ns: number): number =>
     MARGIN.left + (Math.log(Math.max(ns, low) / low) / Math.log(high / low)) * inner;
-  const y = (calls: number): number =>
-    MARGIN.top + (1 - calls / most) * (HEIGHT - MARGIN.top - MARGIN.bottom);
+  const y = (height: number): number =>
+    MARGIN.top + (1 - height / most) * (HEIGHT - MARGIN.top - MARGIN.bottom);
 
   const point = (event: PointerEvent): void => {
     const left = event.clientX - (box.current?.getBoundingClientRect().left ?? 0);
@@ -64,15 +65,9 @@ function Histogram({ buckets, row }: { buckets: readonly Bucket[]; row: Function
           onPointerMove={point} onPointerLeave={() => { setAt(null); }} onKeyDown={move}
           onBlur={() => { setAt(null); }} data-bars={list.length}
         >
-          {[0.5, 1].map((part) => (
-            <g key={part}>
-              <line class="grid" x1={MARGIN.left} x2={width - MARGIN.right} y1={y(most * part)} y2={y(most * part)} />
-              <text class="axis" x={MARGIN.left - 6} y={y(most * part) + 4} text-anchor="end">{shortCount(most * part)}</text>
-            </g>
-          ))}
           {list.map((bar, index) => {
             const [left, right] = [x(bar.low), x(bar.high)];
-            const top = Math.min(y(bar.count), HEIGHT - MARGIN.bottom - 1);
+            const top = Math.min(y(density(bar)), HEIGHT - MARGIN.bottom - 1);
             return (
               <rect
                 key={bar.low} class={bar === chosen ? "column chosen" : "column"} data-bar={index}

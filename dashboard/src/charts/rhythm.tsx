@@ -4,24 +4,21 @@ import { address, type SeriesPoint } from "../api";
 import { useView } from "../context";
 import { useAnswer } from "../hooks";
 import { duration, durationTick, rate, shortCount } from "../logic/format";
-import { steps, windowLength } from "../logic/window";
 import { Empty, Panel } from "../view/panel";
 import { TimeChart, type Line } from "./time-chart";
 
 const MOST_STEPS = 240;
 
-const rateLines: readonly Line[] = [{ label: "Rate", colour: "series-1", fill: true }];
+const rateLines: readonly Line[] = [{ label: "", colour: "series-1", fill: true }];
 const latencyLines: readonly Line[] = [
   { label: "p99", colour: "series-2" },
   { label: "p50", colour: "series-1" },
 ];
 
 export function Rhythm({ id }: { id: number | null }) {
-  const { overview, route, window: params, version } = useView();
-  const length = windowLength(route.span, overview.started_ns, overview.last_flush_ns);
-  const points = steps(length, overview.flush_ns, MOST_STEPS);
+  const { route, window: params, version } = useView();
   const answer = useAnswer<SeriesPoint[]>(
-    address("series", { function: id, points, ...params }), `${id} ${route.span}`, version,
+    address("series", { function: id, points: MOST_STEPS, ...params }), `${id} ${route.span}`, version,
   );
   const data = useMemo(() => {
     const series = answer.data ?? [];
@@ -40,7 +37,7 @@ export function Rhythm({ id }: { id: number | null }) {
   const empty = answer.data && !data.any ? <Empty>No call completed in this time window.</Empty> : null;
   return (
     <div class="pair">
-      <Panel title="Calls over time" error={answer.error}>
+      <Panel title="Rate over time" note="calls per second" error={answer.error}>
         {empty ?? (
           <TimeChart label="Calls per second over time" lines={rateLines} data={data.rate} tick={shortCount} value={rate} />
         )}

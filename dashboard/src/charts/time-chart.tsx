@@ -1,9 +1,10 @@
 // A uPlot in the page's colours.
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { useView } from "../context";
 import { colour, useWidth } from "../hooks";
 import { clock } from "../logic/format";
+import { logTicks } from "../logic/ticks";
 
 export interface Line {
   label: string;
@@ -22,13 +23,14 @@ interface Props {
   log?: boolean;
 }
 
-const HEIGHT = 170;
+const HEIGHT = 200;
 
 export function TimeChart({ label, lines, data, tick, value, log = false }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const width = useWidth(box);
   const { theme } = useView();
+  const [at, setAt] = useState<number | null>(null);
 
   useEffect(() => {
     if (!box.current || width === 0) return undefined;
@@ -44,24 +46,28 @@ export function TimeChart({ label, lines, data, tick, value, log = false }: Prop
         height: HEIGHT,
         padding: [8, 8, 0, 0],
         cursor: { sync: { key: "time" }, points: { size: 6 }, drag: { setScale: false } },
-        legend: { live: true },
+        legend: { show: false },
+        hooks: { setCursor: [(chart) => { setAt(chart.cursor.idx ?? null); }] },
         scales: {
           x: { time: true },
           y: log ? { distr: 3, range: logRange } : { range: (_plot, _low, high) => [0, Math.max(high, 1e-3) * 1.08] },
         },
         axes: [
           { ...axis, size: 26, space: 70, values: (_plot, ticks) => ticks.map((time) => clock(time * 1e9)) },
-          { ...axis, size: 58, gap: 4, space: 28, values: (_plot, ticks) => ticks.map((at) => (at === null ? "" : tick(at))) },
+          {
+            ...axis, size: 58, gap: 4, space: 28,
+            ...(log ? { splits: (_plot, _axis, low, high) => logTicks(low, high, 5) } : {}),
+            values: (_plot, ticks) => ticks.map((at) => (at === null ? "" : tick(at))),
+          },
         ],
         series: [
-          { label: "Time", value: (_plot, time: number | null) => (time === null ? "–" : clock(time * 1e9)) },
+          {},
           ...lines.map((line): uPlot.Series => ({
             label: line.label,
             stroke: colour(line.colour),
             width: 1.5,
             points: { show: false },
             ...(line.fill ? { fill: colour(`${line.colour}-fill`) } : {}),
-            value: (_plot, at: number | null) => (at === null ? "–" : value(at)),
           })),
         ],
       },
@@ -78,7 +84,26 @@ export function TimeChart({ label, lines, data, tick, value, log = false }: Prop
 
   useEffect(() => { plot.current?.setData(data as uPlot.AlignedData); }, [data]);
 
-  return <div class="time-chart" ref={box} role="img" aria-label={`${label}. ${summary(lines, data, value)}`} />;
+  const times = data[0] ?? [];
+  const shown = at ?? times.length - 1;
+  const time = times[shown];
+  return (
+    <div>
+      <div class="time-chart" ref={box} role="img" aria-label={`${label}. ${summary(lines, data, value)}`} data-points={times.length} />
+      <p class="readout values">
+        {lines.map((line, index) => {
+          const figure = data[index + 1]?.[shown];
+          return (
+            <span key={line.label}>
+              <i style={{ background: `var(--${line.colour})` }} />
+              {line.label} <b>{figure === null || figure === undefined ? "–" : value(figure)}</b>
+            </span>
+          );
+        })}
+        {time !== null && time !== undefined && <span>{clock(time * 1e9)}{at === null && ", latest"}</span>}
+      </p>
+    </div>
+  );
 }
 
 /** Whole powers of ten around the data leave most of the plot empty; 1-2-5 steps do not. */

@@ -36,6 +36,14 @@ export function bars(buckets: readonly Bucket[], most: number): Bar[] {
   return list;
 }
 
+/**
+ * Height of a bar whose area is its number of calls. Bars are not equally wide on a logarithmic
+ * axis, so a height by count alone would jump at each power of two.
+ */
+export function density(bar: Bar): number {
+  return bar.count / Math.log(bar.high / Math.max(bar.low, 0.5));
+}
+
 /** The bar around `ns` when each power of two has `division` bars. */
 function edges(ns: number, division: number): [number, number] {
   const floor = 2 ** Math.floor(Math.log2(Math.max(ns, 1)));
@@ -43,24 +51,4 @@ function edges(ns: number, division: number): [number, number] {
   if (width < 1) return [ns, ns + 1];
   const low = floor + Math.floor((ns - floor) / width) * width;
   return [low, low + width];
-}
-
-/** Ticks at 1, 2 and 5 times powers of ten between two durations, thinned to at most `most`. */
-export function logTicks(low: number, high: number, most: number): number[] {
-  const from = Math.max(low, 1);
-  for (const digits of [[1, 2, 5], [1, 3], [1]]) {
-    const ticks: number[] = [];
-    for (let power = Math.floor(Math.log10(from)); 10 ** power <= high; power += 1) {
-      for (const digit of digits) {
-        const tick = digit * 10 ** power;
-        if (tick >= from && tick <= high) ticks.push(tick);
-      }
-    }
-    if (ticks.length <= most) return ticks;
-  }
-  const ticks: number[] = [];
-  const powers = Math.log10(high / from);
-  const every = Math.max(1, Math.ceil(powers / most));
-  for (let power = Math.ceil(Math.log10(from)); 10 ** power <= high; power += every) ticks.push(10 ** power);
-  return ticks;
 }

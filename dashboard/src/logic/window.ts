@@ -15,16 +15,3 @@ export function windowParams(span: Span, anchorNs: number | null, frozen: boolea
   if (frozen) params["to"] = String(anchorNs + EDGE_NS);
   return params;
 }
-
-/** Length in ns of what a window shows. */
-export function windowLength(span: Span, startedNs: number, anchorNs: number | null): number {
-  const whole = Math.max((anchorNs ?? startedNs) - startedNs, 0);
-  return span === "all" ? whole : Math.min(span * 1e9, whole);
-}
-
-/** How many steps to ask for: whole flushes each, so that no step is a flush richer than its neighbour. */
-export function steps(lengthNs: number, flushNs: number, most: number): number {
-  const flushes = Math.max(Math.round(lengthNs / Math.max(flushNs, 1)), 1);
-  const each = Math.ceil(flushes / most);
-  return Math.max(Math.ceil(flushes / each), 1);
-}

@@ -127,7 +127,7 @@ function Row({ row }: { row: FunctionRow }) {
     <tr class={row.calls === 0 ? "quiet" : undefined} onClick={open} data-function={row.id}>
       <th scope="row" class="first"><a href={href} id={`function-${row.id}`}><Name>{row.name}</Name></a></th>
       {columns.map(({ column, text }) => (
-        <td key={column} class={flagged(row, column) ? `${column} flagged` : column}>
+        <td key={column} class={classes(row, column)}>
           {column === "share" && (
             <span class="bar" aria-hidden="true"><span style={{ width: `${row.share * 100}%` }} /></span>
           )}
@@ -138,6 +138,8 @@ function Row({ row }: { row: FunctionRow }) {
   );
 }
 
-function flagged(row: FunctionRow, column: Column): boolean {
-  return column === "unwound" && row.unwound > 0;
+function classes(row: FunctionRow, column: Column): string {
+  if (column === "unwound" && row.unwound > 0) return "unwound flagged";
+  const zero = (column === "unwound" || column === "in_flight") && row[column] === 0;
+  return zero ? `${column} muted` : column;
 }

@@ -26,7 +26,7 @@ export function Stacks({ id }: { id: number | null }) {
             <summary>
               <span class="share">
                 <span class="bar" aria-hidden="true">
-                  <span style={{ width: `${(stack.weight / Math.max(total, 1)) * 100}%` }} />
+                  <span style={{ width: `${(stack.weight / Math.max(stacks[0]?.weight ?? 1, 1)) * 100}%` }} />
                 </span>
                 {percent(stack.weight / Math.max(total, 1))}
               </span>
