@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 
-use super::{args::AttachArgs, exit::Failure, trace::trace};
+use super::{args::AttachArgs, list::target_failure, trace::trace};
 use crate::target;
 
 /// Runs the subcommand.
 pub fn run(args: &AttachArgs) -> Result<()> {
-    let target = target::resolve(&args.target, args.pid).map_err(Failure::usage)?;
+    let target = target::resolve(&args.target, args.pid).map_err(target_failure)?;
     trace(&target, &args.trace, None)
 }

@@ -1,6 +1,11 @@
 //! Exit status and how an error reaches the user.
 
-use std::{fmt, process::ExitCode};
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 /// The contract's exit status, beside success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +66,36 @@ pub fn init_logging(verbose: u8) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(LogWriter::default)
         .without_time()
         .with_target(false)
         .try_init();
+}
+
+/// Whether the terminal shows something that a log line would garble.
+static LOGS_HELD: AtomicBool = AtomicBool::new(false);
+
+/// Keeps log lines off the terminal while the terminal interface owns it. Redirected logs go on.
+pub fn hold_logs(hold: bool) {
+    let terminal = io::IsTerminal::is_terminal(&io::stderr());
+    LOGS_HELD.store(hold && terminal, Ordering::Relaxed);
+}
+
+/// Stderr, unless it is held.
+#[derive(Default)]
+struct LogWriter;
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if LOGS_HELD.load(Ordering::Relaxed) {
+            return Ok(bytes.len());
+        }
+        io::stderr().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// Turns a subcommand's result into an exit code, printing the error if there is one.

@@ -29,8 +29,7 @@ pub fn run(args: &ListArgs) -> Result<()> {
             image.path().display()
         );
     }
-    // WIRE: the lead passes the planner here, as Some(&|image, function| plan::…).
-    let verdict: Option<&Verdict> = None;
+    let planner = ImagePlanner::new(&image);
     let mut rows: Vec<Row> = functions
         .iter()
         .map(|function| Row::new(&image, function, verdict))

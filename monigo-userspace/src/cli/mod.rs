@@ -22,8 +22,10 @@ pub use self::exit::{Failure, Status};
 
 /// Parses the arguments, runs the subcommand, prints errors to stderr.
 pub fn main() -> ExitCode {
-    restore_sigpipe();
     let cli = Cli::parse();
+    if !matches!(cli.command, Command::Attach(_) | Command::Run(_) | Command::Serve(_)) {
+        restore_sigpipe();
+    }
     exit::init_logging(cli.verbose);
     let result = match cli.command {
         Command::Attach(args) => attach::run(&args),
@@ -39,7 +41,8 @@ pub fn main() -> ExitCode {
     exit::report(result)
 }
 
-/// `monigo query … | head` should end quietly: Rust ignores SIGPIPE by default.
+/// `monigo query … | head` should end quietly: Rust ignores SIGPIPE by default. Whatever serves
+/// others must outlive a client that leaves.
 fn restore_sigpipe() {
     // SAFETY: sets a default disposition before any thread starts.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };

@@ -20,13 +20,14 @@ use nix::{
 use super::{
     args::RunArgs,
     exit::Failure,
+    list::target_failure,
     trace::{Held, trace},
 };
 use crate::target::{self, Scope, Target};
 
 /// Runs the subcommand.
 pub fn run(args: &RunArgs) -> Result<()> {
-    let mut target = target::resolve_command(&args.command[0]).map_err(Failure::usage)?;
+    let mut target = target::resolve_command(&args.command[0]).map_err(target_failure)?;
     // Forked before anything else starts a thread, and held until the probes are in.
     let mut child = HeldChild::start(&args.command)?;
     target = Target { scope: Scope::Tree(vec![child.pid()]), pids: vec![child.pid()], ..target };

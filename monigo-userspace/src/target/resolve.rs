@@ -38,6 +38,17 @@ pub fn resolve(text: &str, pid: Option<u32>) -> Result<Target, TargetError> {
     }
 }
 
+/// Finds the executable of a command as a shell would: a path if it has a `/`, else in `PATH`.
+pub fn resolve_command(text: &str) -> Result<Target, TargetError> {
+    if text.is_empty() {
+        return Err(TargetError::Empty);
+    }
+    match command(text) {
+        Some(path) if !text.contains('/') => file(&path, text),
+        _ => file(Path::new(text), text),
+    }
+}
+
 /// Everyone who runs the file at `path`.
 fn file(path: &Path, text: &str) -> Result<Target, TargetError> {
     let shown = fs::canonicalize(path).map_err(|error| no_file(text, error))?;

@@ -17,7 +17,7 @@ use anyhow::{Context as _, Result};
 use monigo_common::config::Control;
 use tokio::sync::watch;
 
-use self::{prepare::Prepared, resolver::SymbolResolver, views::Views};
+use self::{prepare::Prepared, views::Views};
 use super::{
     args::{Format, StackMode, TraceArgs},
     exit::{self, Failure},
@@ -50,7 +50,7 @@ pub trait Held {
 
 /// Traces functions of `target` as `args` say, until something ends it, and prints the summary.
 pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>) -> Result<()> {
-    let image = Image::open_as(&target.open_path, &target.show_path).map_err(Failure::usage)?;
+    let image = Arc::new(super::list::open(target)?);
     let mut prepared = prepare::prepare(&image, args)?;
     for output in &args.output {
         check_output(output)?;
@@ -64,8 +64,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     for warning in &prepared.warnings {
         eprintln!("monigo: {warning}");
     }
-    let mut resolver = SymbolResolver::new();
-    resolver.describe(&image, &mut prepared.described);
+    let symbolizer = resolver::symbolizer(&image, &mut prepared.described);
 
     let (kernel, control) = attach(target, &image, &prepared, args)?;
     if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
@@ -88,7 +87,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         prepared.functions.len(),
         Box::new(database),
         session,
-        Box::new(resolver),
+        Box::new(symbolizer),
         sampling(args),
         control,
         Limits {
@@ -149,11 +148,10 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
 
 fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
     for output in &args.output {
-        export::write_output(output, source, args.flame.into(), None)?;
+        export::write_output(output, source, args.flame.into())?;
         eprintln!("monigo: wrote {}", output.display());
     }
-    print!("{}", super::report::summary(source, args.format)?);
-    Ok(())
+    super::report::print_summary(source, args.format)
 }
 
 /// Loads the programs and attaches them; calls are counted from here on.

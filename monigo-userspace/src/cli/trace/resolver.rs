@@ -1,34 +1,33 @@
-//! Names for the addresses of stacks.
+//! Names for the addresses of stacks, and for the traced functions.
+
+use std::sync::Arc;
 
 use crate::{
     collect::{Resolve, Site},
     store::{Frame, NewFunction},
-    symbols::Image,
+    symbols::{Image, symbolize::Symbolizer},
 };
 
-/// Resolves through the symbols of the processes' images.
-pub struct SymbolResolver;
-
-impl SymbolResolver {
-    pub fn new() -> Self {
-        Self
+impl Resolve for Symbolizer {
+    fn resolve(&mut self, pid: u32, address: u64, site: Site) -> Option<Vec<Frame>> {
+        self.frames(pid, address, site == Site::Return).map(|frames| frames.to_vec())
     }
 
-    pub fn describe(&mut self, _image: &Image, _functions: &mut [NewFunction]) {}
+    fn forget(&mut self, pid: u32) {
+        Self::forget(self, pid);
+    }
 }
 
-impl Resolve for SymbolResolver {
-    fn resolve(&mut self, _pid: u32, address: u64, _site: Site) -> Option<Vec<Frame>> {
-        Some(vec![Frame {
-            function: format!("[unknown {address:#x}]"),
-            image: String::new(),
-            address,
-            file: None,
-            line: None,
-            inlined: false,
-            kernel: false,
-        }])
+/// A symbolizer that knows the target already, and where its functions are in the source.
+pub fn symbolizer(image: &Arc<Image>, functions: &mut [NewFunction]) -> Symbolizer {
+    let mut symbolizer = Symbolizer::new();
+    symbolizer.add_image(Arc::clone(image));
+    for described in functions {
+        let Some(function) = image.function_at(described.entry_address) else { continue };
+        if let Some((file, line)) = symbolizer.source_of(image, function) {
+            described.file = Some(file);
+            described.line = line;
+        }
     }
-
-    fn forget(&mut self, _pid: u32) {}
+    symbolizer
 }
