@@ -7,6 +7,7 @@ pub mod exit;
 mod flamegraph;
 mod list;
 mod query;
+mod recording;
 mod report;
 mod run;
 mod serve;
