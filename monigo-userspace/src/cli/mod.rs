@@ -8,6 +8,7 @@ mod flamegraph;
 mod generate;
 mod list;
 mod query;
+mod recording;
 mod report;
 mod run;
 mod serve;

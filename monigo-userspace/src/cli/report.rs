@@ -2,9 +2,35 @@
 
 use anyhow::Result;
 
-use super::args::ReportArgs;
+use super::{
+    args::{Format, ReportArgs},
+    recording,
+};
+use crate::{
+    export::{Summary, functions_csv, summary_table},
+    query::{Source, Window},
+};
 
 /// Runs the subcommand.
-pub fn run(_args: &ReportArgs) -> Result<()> {
-    anyhow::bail!("not built yet")
+pub fn run(args: &ReportArgs) -> Result<()> {
+    let source = recording::open(&args.db)?;
+    print_summary(source.as_ref(), args.format)
+}
+
+/// Prints the summary of a session to stdout, and nothing else. Also for the end of a recording.
+pub fn print_summary(source: &dyn Source, format: Format) -> Result<()> {
+    let overview = source.overview()?;
+    let functions = source.functions(Window::default())?;
+    match format {
+        Format::Table => {
+            let width = recording::terminal_width();
+            print!("{}", summary_table(&overview, &functions, width));
+        }
+        Format::Json => {
+            let summary = Summary::from((overview, functions));
+            println!("{}", serde_json::to_string_pretty(&summary)?);
+        }
+        Format::Csv => print!("{}", functions_csv(&functions)),
+    }
+    Ok(())
 }

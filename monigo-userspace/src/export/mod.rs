@@ -1,3 +1,19 @@
 //! What leaves monigo as text or files: tables, JSON, CSV, folded stacks and flame graphs.
 
+mod folded;
 pub mod format;
+mod output;
+mod summary;
+mod svg;
+mod table;
+
+pub use self::{
+    folded::folded,
+    output::{OutputError, write_output, write_output_of},
+    summary::{Events, FunctionSummary, Summary, TargetSummary},
+    svg::{FlameCaption, flame_svg},
+    table::{functions_csv, sql_csv, sql_table, summary_table},
+};
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,25 @@ pub struct Overview {
     pub warnings: Vec<String>,
 }
 
+impl Overview {
+    /// Length of the recording so far, in ns.
+    pub fn duration_ns(&self) -> u64 {
+        let end = self.ended_ns.or(self.last_flush_ns);
+        let length = end.map_or(0, |end| end.saturating_sub(self.started_ns));
+        u64::try_from(length).unwrap_or(0)
+    }
+
+    /// Calls that were to be recorded in full and could not be.
+    pub fn dropped(&self) -> u64 {
+        let dropped = |loss: &&LossRow| warnings::is_dropped_event(&loss.cause);
+        self.losses
+            .iter()
+            .filter(dropped)
+            .map(|loss| loss.count)
+            .sum()
+    }
+}
+
 /// Losses of one cause.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LossRow {
@@ -216,6 +235,16 @@ pub enum Weight {
     Wall,
     /// Number of calls.
     Calls,
+}
+
+impl Weight {
+    /// The unit's name.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Wall => "ns",
+            Self::Calls => "calls",
+        }
+    }
 }
 
 /// One distinct stack, heaviest first.

@@ -306,7 +306,7 @@ fn signed32(value: u32) -> i32 {
 }
 
 /// As in the `sessions` table.
-pub(crate) fn language_name(language: Language) -> &'static str {
+fn language_name(language: Language) -> &'static str {
     match language {
         Language::Go => "go",
         Language::Rust => "rust",

@@ -13,7 +13,10 @@ mod reader;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::error::message_of;
+pub(crate) use self::{
+    append::{cost_name, exit_name},
+    error::message_of,
+};
 pub use self::{database::Database, error::StoreError, prune::Pruned, reader::Reader};
 use crate::{plan::CostClass, symbols::Language};
 

@@ -1,0 +1,102 @@
+//! What `report`, `flamegraph`, `query` and `serve` share: opening the recording, naming a
+//! function in it, and how wide the terminal is.
+
+use std::io::IsTerminal as _;
+
+use anyhow::{Result, anyhow};
+
+use super::{Failure, args::DbArgs};
+use crate::{
+    query::{FunctionRow, OpenError, Source, open_source},
+    store::StoreError,
+};
+
+/// Opens what `--db` and `--session` name.
+pub fn open(args: &DbArgs) -> Result<Box<dyn Source>> {
+    open_source(&args.db, args.session).map_err(|error| {
+        if is_usage(&error) {
+            Failure::usage(error)
+        } else {
+            error.into()
+        }
+    })
+}
+
+/// Whether another argument would have helped.
+fn is_usage(error: &OpenError) -> bool {
+    match error {
+        OpenError::NoSession | OpenError::UnknownSession { .. } => true,
+        OpenError::Store(error) => matches!(
+            error,
+            StoreError::NotADatabase { .. }
+                | StoreError::NotMonigo { .. }
+                | StoreError::IsDirectory { .. }
+                | StoreError::NoDirectory { .. }
+                | StoreError::NotFound { .. }
+        ),
+        OpenError::Query(_) | OpenError::HeldElsewhere { .. } => false,
+    }
+}
+
+/// The function that `name` means: its full name, or the end of one at `::`, `.` or `/`.
+pub fn find_function(functions: &[FunctionRow], name: &str) -> Result<u32> {
+    if let Some(row) = functions.iter().find(|row| row.name == name) {
+        return Ok(row.id);
+    }
+    let ends: Vec<&FunctionRow> = functions
+        .iter()
+        .filter(|row| {
+            let head = row.name.strip_suffix(name);
+            !name.is_empty() && head.is_some_and(|head| head.ends_with([':', '.', '/']))
+        })
+        .collect();
+    let list = |rows: &[&FunctionRow]| {
+        let names: Vec<&str> = rows.iter().take(5).map(|row| row.name.as_str()).collect();
+        names.join(", ")
+    };
+    match ends.as_slice() {
+        [row] => Ok(row.id),
+        [] => {
+            let near = similar(functions, name);
+            let hint = if near.is_empty() {
+                "`monigo report` lists the recorded functions".to_owned()
+            } else {
+                format!("did you mean {}?", list(&near))
+            };
+            Err(Failure::usage(anyhow!(
+                "no function '{name}' in this recording; {hint}"
+            )))
+        }
+        several => Err(Failure::usage(anyhow!(
+            "'{name}' means several functions; give one in full: {}",
+            list(several)
+        ))),
+    }
+}
+
+/// Recorded functions with names like `name`, nearest first.
+fn similar<'a>(functions: &'a [FunctionRow], name: &str) -> Vec<&'a FunctionRow> {
+    let name = name.to_lowercase();
+    let mut scored: Vec<(f64, &FunctionRow)> = functions
+        .iter()
+        .map(|row| {
+            let full = row.name.to_lowercase();
+            let last = full.rsplit([':', '.', '/']).next().unwrap_or(&full);
+            let near = strsim::jaro_winkler(&full, &name).max(strsim::jaro_winkler(last, &name));
+            let inside = if full.contains(&name) { 0.95 } else { 0.0 };
+            (near.max(inside), row)
+        })
+        .filter(|(score, _)| *score > 0.8)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+    scored.into_iter().map(|(_, row)| row).collect()
+}
+
+/// Columns of the terminal on stdout; `None` when stdout is something else.
+pub fn terminal_width() -> Option<u16> {
+    std::io::stdout()
+        .is_terminal()
+        .then(|| crossterm::terminal::size().ok())
+        .flatten()
+        .map(|(columns, _)| columns)
+}

@@ -1,0 +1,92 @@
+//! The summary as one JSON object: the contract of `--format json` and `-o FILE.json`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    query::{FunctionRow, Latency, Overview, ProbeRow},
+    symbols::Language,
+};
+
+/// A recording in short.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// What was traced.
+    pub target: TargetSummary,
+    /// Length of the recording, ns.
+    pub duration_ns: u64,
+    /// The traced functions, by total time, longest first.
+    pub functions: Vec<FunctionSummary>,
+    /// Calls recorded in full.
+    pub events: Events,
+    /// Sentences for the user: what monigo could not see.
+    pub warnings: Vec<String>,
+}
+
+/// What was traced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetSummary {
+    /// Path as shown.
+    pub path: String,
+    /// Processes seen, ascending.
+    pub pids: Vec<u32>,
+    /// Language of the target.
+    pub language: Language,
+}
+
+/// One function.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FunctionSummary {
+    /// Demangled name.
+    pub name: String,
+    /// Completed calls.
+    pub calls: u64,
+    /// Calls ended by a panic, an exception or `longjmp`.
+    pub unwound: u64,
+    /// Calls open at the end.
+    pub in_flight: u64,
+    /// Latency of the completed calls.
+    pub latency_ns: Latency,
+    /// How it was probed.
+    pub probe: ProbeRow,
+}
+
+/// Calls recorded in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Events {
+    /// Kept.
+    pub recorded: u64,
+    /// Lost, whatever the cause.
+    pub dropped: u64,
+}
+
+impl From<(Overview, Vec<FunctionRow>)> for Summary {
+    fn from((overview, functions): (Overview, Vec<FunctionRow>)) -> Self {
+        Self {
+            duration_ns: overview.duration_ns(),
+            events: Events {
+                recorded: overview.recorded,
+                dropped: overview.dropped(),
+            },
+            target: TargetSummary {
+                path: overview.target,
+                pids: overview.pids,
+                language: overview.language,
+            },
+            functions: functions.into_iter().map(FunctionSummary::from).collect(),
+            warnings: overview.warnings,
+        }
+    }
+}
+
+impl From<FunctionRow> for FunctionSummary {
+    fn from(row: FunctionRow) -> Self {
+        Self {
+            name: row.name,
+            calls: row.calls,
+            unwound: row.unwound,
+            in_flight: row.in_flight,
+            latency_ns: row.latency_ns,
+            probe: row.probe,
+        }
+    }
+}

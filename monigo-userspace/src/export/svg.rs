@@ -1,0 +1,75 @@
+//! Flame graphs as SVG, by inferno.
+
+use inferno::flamegraph::{
+    self, Options, TextTruncateDirection,
+    color::{BasicPalette, MultiPalette, Palette},
+};
+
+use super::{OutputError, folded, format};
+use crate::{
+    query::{FlameNode, Overview, Weight},
+    symbols::Language,
+};
+
+/// What a flame graph says about itself.
+#[derive(Clone, Debug)]
+pub struct FlameCaption<'a> {
+    /// The recording.
+    pub overview: &'a Overview,
+    /// What is shown: a function's name, or how many there are.
+    pub subject: &'a str,
+    /// Completed calls of what is shown.
+    pub calls: u64,
+    /// What a frame's width means.
+    pub weight: Weight,
+}
+
+impl FlameCaption<'_> {
+    fn subtitle(&self) -> String {
+        let width = match self.weight {
+            Weight::Wall => "wall-clock time inside the calls",
+            Weight::Calls => "number of calls",
+        };
+        let recorded = self.overview.recorded;
+        let sample = if recorded < self.calls {
+            format!(
+                ", estimated from {} recorded of {} calls",
+                format::count(recorded),
+                format::count(self.calls)
+            )
+        } else {
+            String::new()
+        };
+        format!(
+            "{}, {}; width is {width}{sample}",
+            self.overview.target,
+            format::duration_ns(self.overview.duration_ns()),
+        )
+    }
+}
+
+/// Draws a flame graph. Text is escaped by inferno; colors depend only on names, so that two
+/// graphs of the same program can be compared.
+pub fn flame_svg(root: &FlameNode, caption: &FlameCaption<'_>) -> Result<String, OutputError> {
+    let lines = folded(root);
+    if lines.is_empty() {
+        return Err(OutputError::NoStacks);
+    }
+    let mut options = Options::default();
+    options.title = format!("monigo: {}", caption.subject);
+    options.subtitle = Some(caption.subtitle());
+    caption.weight.unit().clone_into(&mut options.count_name);
+    options.colors = match caption.overview.language {
+        Language::Rust => Palette::Multi(MultiPalette::Rust),
+        _ => Palette::Basic(BasicPalette::Hot),
+    };
+    options.deterministic = true;
+    // The end of a name says more than the path that it begins with.
+    options.text_truncate_direction = TextTruncateDirection::Left;
+    let mut lines: Vec<&str> = lines.lines().collect();
+    lines.sort_unstable();
+    let mut svg = Vec::new();
+    flamegraph::from_lines(&mut options, lines, &mut svg)
+        .map_err(|error| OutputError::Draw(error.to_string()))?;
+    String::from_utf8(svg).map_err(|error| OutputError::Draw(error.to_string()))
+}
