@@ -10,13 +10,10 @@ use super::{
     exit::Failure,
 };
 use crate::{
-    plan::{CostClass, FunctionPlan},
+    plan::{CostClass, ImagePlanner},
     symbols::{Function, FunctionKind, Image, ImageError, Language, pattern},
     target::{self, Target, TargetError},
 };
-
-/// The planner's verdict on a function that has code: its plan, or why there is none.
-type Verdict = dyn Fn(&Image, &Function) -> std::result::Result<FunctionPlan, String>;
 
 /// Runs the subcommand.
 pub fn run(args: &ListArgs) -> Result<()> {
@@ -32,7 +29,7 @@ pub fn run(args: &ListArgs) -> Result<()> {
     let planner = ImagePlanner::new(&image);
     let mut rows: Vec<Row> = functions
         .iter()
-        .map(|function| Row::new(&image, function, verdict))
+        .map(|function| Row::new(&planner, function))
         .collect();
     rows.sort_by(|a, b| (&a.name, &a.address).cmp(&(&b.name, &b.address)));
     let mut out = BufWriter::new(io::stdout().lock());
@@ -77,7 +74,7 @@ struct Row {
 }
 
 impl Row {
-    fn new(image: &Image, function: &Function, verdict: Option<&Verdict>) -> Self {
+    fn new(planner: &ImagePlanner<'_>, function: &Function) -> Self {
         let has_address = !matches!(
             function.kind,
             FunctionKind::Imported { .. } | FunctionKind::Inlined { .. }
@@ -96,13 +93,12 @@ impl Row {
             sites: None,
         };
         if row.reason.is_none() {
-            match verdict.map(|verdict| verdict(image, function)) {
-                Some(Ok(plan)) => {
+            match planner.plan(function) {
+                Ok(plan) => {
                     row.cost_class = Some(plan.cost_class());
                     row.sites = Some(1 + plan.exits.len());
                 }
-                Some(Err(reason)) => row.reason = Some(reason),
-                None => {}
+                Err(reason) => row.reason = Some(reason.to_string()),
             }
         }
         row.probeable = row.reason.is_none();

@@ -19,7 +19,7 @@ pub enum Site {
 }
 
 /// Turns an address of a process into frames.
-pub trait Resolve: Send {
+pub trait Resolve {
     /// Frames at `address`, innermost first, inlined ones included. `None` when there is no
     /// code at the address: the stack walk went astray.
     fn resolve(&mut self, pid: u32, address: u64, site: Site) -> Option<Vec<Frame>>;

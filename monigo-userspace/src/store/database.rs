@@ -109,8 +109,6 @@ impl Database {
     pub fn in_memory() -> Result<Self, StoreError> {
         let failed = |error| StoreError::classify(&error, None, "opening a database in memory");
         let config = common_config()
-            // Without this DuckDB would spill into the working directory.
-            .and_then(|config| config.with("temp_directory", ""))
             .and_then(|config| config.threads(recording_threads()))
             .map_err(failed)?;
         let connection = Connection::open_in_memory_with_flags(config).map_err(failed)?;
@@ -158,6 +156,9 @@ impl Database {
 /// Settings shared by every database.
 fn common_config() -> Result<Config, duckdb::Error> {
     Config::default()
+        // Without this DuckDB would spill into the working directory or beside the file. It has to
+        // come first: without external access it can no longer be set.
+        .with("temp_directory", "")?
         // monigo often runs as root: SQL must reach neither other files nor the network.
         .enable_external_access(false)?
         .enable_autoload_extension(false)

@@ -13,17 +13,17 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use monigo_common::config::Control;
 use tokio::sync::watch;
 
 use self::{prepare::Prepared, views::Views};
 use super::{
     args::{Format, StackMode, TraceArgs},
-    exit::{self, Failure},
+    exit::Failure,
 };
 use crate::{
-    collect::{Collector, Command, End, Limits, Progress, Sampling, unix_ns},
+    collect::{Collector, End, Limits, Progress, Sampling, unix_ns},
     export,
     probe::{Kernel, Sizes},
     query::{DuckSource, Source},
@@ -112,23 +112,17 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     if target.pids.is_empty() && held.is_none() {
         eprintln!("monigo: {}", describe_wait(target));
     }
-    let collecting = thread::Builder::new()
-        .name("collector".to_owned())
-        .spawn(move || collector.run(&received))
-        .context("starting the collector")?;
     if let Some(held) = &mut held {
         held.release()?;
     }
-    if wants_tui(args, held.is_some()) {
-        exit::hold_logs(true);
-        let outcome = views.show_tui(Arc::clone(&source));
-        exit::hold_logs(false);
-        let _ = commands.send(Command::Stop);
-        outcome?;
+    let screen = wants_tui(args, held.is_some())
+        .then(|| views.show_tui(Arc::clone(&source), commands))
+        .transpose()?;
+    // On this thread: the symbolizer cannot move to another.
+    let result = collector.run(&received);
+    if let Some(screen) = screen {
+        screen.leave()?;
     }
-    let result = collecting
-        .join()
-        .map_err(|_| anyhow::anyhow!("the collector failed; this is a bug in monigo"))?;
     views.close();
     let end = match result {
         Ok(end) => end,

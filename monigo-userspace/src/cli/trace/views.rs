@@ -1,6 +1,11 @@
 //! The live views over a recording: terminal, dashboard, socket.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, mpsc::Sender},
+    thread::{self, JoinHandle},
+};
 
 use anyhow::{Context as _, Result};
 use tokio::{
@@ -10,11 +15,14 @@ use tokio::{
 
 use crate::{
     api::{self, LiveState, LiveStatus, Server},
-    cli::{args::TraceArgs, exit::Failure},
-    collect::{End, Progress},
+    cli::{
+        args::TraceArgs,
+        exit::{self, Failure},
+    },
+    collect::{Command, End, Progress},
     query::{Source, remote::{SocketServer, serve_socket}},
     store::Database,
-    tui::{self, Phase, Status, TuiContext},
+    tui::{self, Outcome, Phase, Status, TuiContext, TuiError},
 };
 
 /// Everything that shows a recording while it goes on.
@@ -75,8 +83,13 @@ impl Views {
         Ok(url)
     }
 
-    /// Takes over the terminal until the user leaves it or the recording is over.
-    pub fn show_tui(&self, source: Arc<dyn Source>) -> Result<()> {
+    /// Takes over the terminal, on a thread of its own, until the user leaves it or the recording
+    /// is over. Leaving it ends the recording.
+    pub fn show_tui(
+        &self,
+        source: Arc<dyn Source>,
+        commands: Sender<Command>,
+    ) -> Result<Terminal> {
         let (flush, updates) = watch::channel(0);
         let (turn, phase) = watch::channel(Phase::Recording);
         let mut progress = self.progress.clone();
@@ -104,8 +117,19 @@ impl Views {
                 cost: now.store_error.clone(),
             }
         };
-        tui::run(source, TuiContext { updates, phase, status: Arc::new(status) })?;
-        Ok(())
+        let context = TuiContext { updates, phase, status: Arc::new(status) };
+        exit::hold_logs(true);
+        let thread = thread::Builder::new()
+            .name("terminal".to_owned())
+            .spawn(move || {
+                let outcome = tui::run(source, context);
+                exit::hold_logs(false);
+                // The recording may have ended already.
+                let _ = commands.send(Command::Stop);
+                outcome
+            })
+            .context("starting the terminal interface")?;
+        Ok(Terminal { thread })
     }
 
     /// Ends the dashboard.
@@ -115,6 +139,21 @@ impl Views {
         }
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
+        }
+    }
+}
+
+/// The terminal interface while it runs.
+pub struct Terminal {
+    thread: JoinHandle<Result<Outcome, TuiError>>,
+}
+
+impl Terminal {
+    /// Waits until the terminal is back.
+    pub fn leave(self) -> Result<()> {
+        match self.thread.join() {
+            Ok(outcome) => outcome.map(|_| ()).map_err(Into::into),
+            Err(_) => anyhow::bail!("the terminal interface failed; this is a bug in monigo"),
         }
     }
 }
