@@ -6,6 +6,11 @@ use crate::pod;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Control {
+    /// Calls are counted (0 or 1). Set once every probe is in place and cleared before any is
+    /// removed, so that all functions are counted over the same time.
+    pub armed: u32,
+    /// Explicit padding.
+    pub pad: u32,
     /// One call in this many is recorded in full; 0 records none, 1 all.
     pub sample_every: u32,
     /// Whether recorded calls carry a stack (0 or 1).
@@ -22,7 +27,7 @@ pub struct Control {
     pub fork_child_offset: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 32);
+const _: () = assert!(size_of::<Control>() == 40);
 
 /// Per-function settings; one element per function in an array map.
 #[repr(C)]

@@ -24,10 +24,10 @@ pub struct Owner {
     pub position: u64,
 }
 
-/// Whether the current process is traced.
+/// Whether calls of process `pid` are counted now.
 #[inline(always)]
 pub fn is_traced(control: &Control, pid: u32) -> bool {
-    control.only_listed == 0 || PROCESSES.get_ptr(pid).is_some()
+    control.armed != 0 && (control.only_listed == 0 || PROCESSES.get_ptr(pid).is_some())
 }
 
 /// Identifies the owner of the call at a probe whose stack pointer, corrected to what it was at

@@ -23,7 +23,8 @@ fn every_program_passes_the_verifier() {
         &[function(ExitProbe::Ret), function(ExitProbe::Uretprobe)],
     )
     .unwrap();
-    let offset = kernel.follow(&[std::process::id()]).unwrap();
+    kernel.list(std::process::id()).unwrap();
+    let offset = kernel.follow_forks().unwrap();
     assert!(
         offset >= 8,
         "the common fields of an event take 8 bytes, child_pid is at {offset}"

@@ -218,7 +218,7 @@ impl Collector {
     }
 
     fn finish(&mut self, end: End) -> Result<(), CollectError> {
-        self.kernel.detach();
+        self.kernel.detach()?;
         while self.drain() > 0 {}
         self.flush()?;
         self.store.end_session(self.session, unix_ns())?;

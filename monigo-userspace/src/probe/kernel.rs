@@ -5,7 +5,7 @@ use std::{fs, path::{Path, PathBuf}};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{RawTracePoint, TracePoint, UProbe},
+    programs::{RawTracePoint, TracePoint},
 };
 use monigo_common::{
     config::{Control, FunctionControl},
@@ -14,8 +14,10 @@ use monigo_common::{
     open::{DeepKey, INLINE_DEPTH, OpenCall, OpenCalls, OwnerKey},
 };
 
-use super::{Attachment, PlannedFunction, ProbeError, RecordError, Record, decode, links};
-use crate::store::ExitProbe;
+use super::{
+    PlannedFunction, ProbeError, Record, RecordError, decode,
+    links::{Attachment, Programs},
+};
 
 /// The object that the build script compiles.
 static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo"));
@@ -31,18 +33,11 @@ pub struct Sizes {
     pub ring_bytes: u32,
 }
 
-/// Counters and histogram of one function, cumulative since attach, summed over CPUs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Totals {
-    /// The counters. `max_ns` and `inverted_min_ns` hold the extremes.
-    pub counters: Counters,
-    /// Non-empty buckets per CPU, wrapping at 2^32.
-    pub buckets: Vec<Vec<u32>>,
-}
-
 /// monigo's programs in the kernel.
 pub struct Kernel {
     ebpf: Ebpf,
+    programs: Programs,
+    settings: Control,
     attachment: Option<Attachment>,
     control: Array<MapData, Control>,
     functions: Array<MapData, FunctionControl>,
@@ -66,16 +61,7 @@ impl Kernel {
             .map_max_entries("RECORDS", sizes.ring_bytes)
             .load(PROGRAMS)
             .map_err(|error| ProbeError::Maps(Box::new(error)))?;
-        let mut programs = vec!["call_entry"];
-        if functions.iter().any(|function| function.exit == ExitProbe::Ret) {
-            programs.push("call_exit");
-        }
-        if functions.iter().any(|function| function.exit == ExitProbe::Uretprobe) {
-            programs.push("call_return");
-        }
-        for name in programs {
-            load_uprobe(links::uprobe(&mut ebpf, name)?, name)?;
-        }
+        let programs = Programs::load(&mut ebpf, PROGRAMS, functions)?;
         for (name, event) in
             [("thread_exit", "sched_process_exit"), ("process_exec", "sched_process_exec")]
         {
@@ -91,7 +77,9 @@ impl Kernel {
             losses: map(&mut ebpf, "LOSSES")?,
             processes: map(&mut ebpf, "PROCESSES")?,
             ring: map(&mut ebpf, "RECORDS")?,
+            programs,
             attachment: None,
+            settings: Control::default(),
             ebpf,
         };
         for function in 0..sizes.functions {
@@ -100,34 +88,47 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// Attaches every site of `functions` in the image at `path`; `pid` restricts the probes to
-    /// one process.
+    /// Attaches every site of `functions` in the image at `path`, and starts to count once all
+    /// are in place; `pid` restricts the probes to one process.
     pub fn attach(
         &mut self,
         path: &Path,
         functions: &[PlannedFunction],
         pid: Option<u32>,
     ) -> Result<(), ProbeError> {
-        self.attachment = Some(Attachment::new(&mut self.ebpf, path, functions, pid)?);
-        Ok(())
+        self.attachment = Some(self.programs.attach(&mut self.ebpf, path, functions, pid)?);
+        self.arm(true)
     }
 
-    /// Removes every probe; counters and open calls stay readable.
-    pub fn detach(&mut self) {
+    /// Stops counting and removes every probe; counters and open calls stay readable.
+    pub fn detach(&mut self) -> Result<(), ProbeError> {
+        let disarmed = self.arm(false);
         if let Some(attachment) = self.attachment.take() {
             attachment.detach(&mut self.ebpf);
         }
+        disarmed
     }
 
-    /// Lists processes to trace, and watches forks so that their children are listed too.
-    /// Returns the offset for [`Control::fork_child_offset`].
-    pub fn follow(&mut self, pids: &[u32]) -> Result<u32, ProbeError> {
+    fn arm(&mut self, armed: bool) -> Result<(), ProbeError> {
+        self.settings.armed = u32::from(armed);
+        self.write_settings()
+    }
+
+    fn write_settings(&mut self) -> Result<(), ProbeError> {
+        self.control.set(0, self.settings, 0).map_err(in_map("CONTROL"))
+    }
+
+    /// Lists a process to trace, for [`Control::only_listed`].
+    pub fn list(&mut self, pid: u32) -> Result<(), ProbeError> {
+        self.processes.insert(pid, 1, 0).map_err(in_map("PROCESSES"))
+    }
+
+    /// Watches forks, so that children of listed processes are listed too. Returns the offset for
+    /// [`Control::fork_child_offset`].
+    pub fn follow_forks(&mut self) -> Result<u32, ProbeError> {
         const EVENT: &str = "sched_process_fork";
         const PROGRAM: &str = "process_fork";
         let offset = fork_child_offset()?;
-        for pid in pids {
-            self.processes.insert(pid, 1, 0).map_err(in_map("PROCESSES"))?;
-        }
         let program: &mut TracePoint = self
             .ebpf
             .program_mut(PROGRAM)
@@ -142,9 +143,10 @@ impl Kernel {
         Ok(offset)
     }
 
-    /// Writes the settings.
+    /// Replaces the settings; whether calls are counted stays as it is.
     pub fn set_control(&mut self, control: Control) -> Result<(), ProbeError> {
-        self.control.set(0, control, 0).map_err(in_map("CONTROL"))
+        self.settings = Control { armed: self.settings.armed, ..control };
+        self.write_settings()
     }
 
     /// Calls of `function` at least this long are always recorded; `u64::MAX` for none.
@@ -223,10 +225,6 @@ impl Kernel {
         }
         limit
     }
-}
-
-fn load_uprobe(program: &mut UProbe, name: &'static str) -> Result<(), ProbeError> {
-    program.load().map_err(|source| ProbeError::Load { program: name, source: Box::new(source) })
 }
 
 fn watch(ebpf: &mut Ebpf, name: &'static str, event: &'static str) -> Result<(), ProbeError> {

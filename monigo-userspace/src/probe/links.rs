@@ -11,7 +11,10 @@ use aya::{
 };
 use monigo_common::cookie::{Cookie, FLAG_CONDITIONAL, FLAG_GO, FLAG_JUMP};
 
-use super::ProbeError;
+use super::{
+    ProbeError,
+    multi::{self, MultiLink, MultiProgram},
+};
 use crate::{
     plan::{FunctionPlan, Site, SiteKind},
     store::ExitProbe,
@@ -43,62 +46,142 @@ impl PlannedFunction {
     }
 }
 
-/// Probes in place. Detaches entries before exits, so that no call is seen to begin whose end
-/// cannot be seen.
-#[derive(Debug, Default)]
-pub struct Attachment {
-    entries: Vec<UProbeLinkId>,
-    exits: Vec<UProbeLinkId>,
-    returns: Vec<UProbeLinkId>,
+/// The program for one role, loaded for the best link this kernel has.
+#[derive(Debug)]
+enum Loaded {
+    Multi(MultiProgram),
+    Perf,
 }
 
-/// Which program a site gets.
-const ENTRY: &str = "call_entry";
-const EXIT: &str = "call_exit";
-const RETURN: &str = "call_return";
+/// The role of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Exit,
+    Return,
+    Entry,
+}
 
-impl Attachment {
-    /// Attaches every site, exits first. `pid` restricts the probes to one process.
-    pub fn new(
+impl Role {
+    /// In the order to attach: no call should be seen to begin whose end cannot be seen.
+    const ALL: [Self; 3] = [Self::Exit, Self::Return, Self::Entry];
+
+    const fn program(self) -> &'static str {
+        match self {
+            Self::Exit => "call_exit",
+            Self::Return => "call_return",
+            Self::Entry => "call_entry",
+        }
+    }
+
+    /// The sites of all functions that get this role's program.
+    fn sites(self, functions: &[PlannedFunction]) -> Vec<(usize, Site)> {
+        let of_plan = |function: &PlannedFunction, plan: &FunctionPlan| match (self, function.exit) {
+            (Self::Entry, _) | (Self::Return, ExitProbe::Uretprobe) => vec![plan.entry],
+            (Self::Exit, ExitProbe::Ret) => plan.exits.clone(),
+            _ => Vec::new(),
+        };
+        let sites = functions.iter().enumerate().flat_map(|(index, function)| {
+            let plans = function.plans.iter();
+            plans.flat_map(move |plan| of_plan(function, plan)).map(move |site| (index, site))
+        });
+        sites.collect()
+    }
+}
+
+/// The programs for probes, loaded.
+#[derive(Debug)]
+pub struct Programs {
+    loaded: Vec<(Role, Loaded)>,
+}
+
+impl Programs {
+    /// Loads what `functions` need: for multi links where the kernel takes them, else for perf
+    /// events. `ebpf` must still hold its maps.
+    pub fn load(
+        ebpf: &mut Ebpf,
+        object: &[u8],
+        functions: &[PlannedFunction],
+    ) -> Result<Self, ProbeError> {
+        let roles: Vec<Role> = Role::ALL
+            .into_iter()
+            .filter(|role| *role == Role::Entry || !role.sites(functions).is_empty())
+            .collect();
+        let names: Vec<(&'static str, bool)> =
+            roles.iter().map(|role| (role.program(), *role == Role::Return)).collect();
+        match multi::load(object, ebpf, &names) {
+            Ok(programs) => {
+                let loaded = programs.into_iter().map(Loaded::Multi);
+                return Ok(Self { loaded: roles.into_iter().zip(loaded).collect() });
+            }
+            Err(error) => tracing::info!("no uprobe_multi links here ({error}); using perf events"),
+        }
+        let mut loaded = Vec::new();
+        for role in roles {
+            load_for_perf(ebpf, role)?;
+            loaded.push((role, Loaded::Perf));
+        }
+        Ok(Self { loaded })
+    }
+
+    /// Attaches every site of `functions` in the file at `path`; `pid` restricts the probes to
+    /// one process.
+    pub fn attach(
+        &mut self,
         ebpf: &mut Ebpf,
         path: &Path,
         functions: &[PlannedFunction],
         pid: Option<u32>,
-    ) -> Result<Self, ProbeError> {
-        let scope = pid.and_then(NonZeroU32::new).map_or(Scope(None), |pid| Scope(Some(pid)));
-        let mut attachment = Self::default();
-        for (index, function) in functions.iter().enumerate() {
-            for plan in &function.plans {
-                match function.exit {
-                    ExitProbe::Ret => {
-                        for site in &plan.exits {
-                            let link = attach(ebpf, EXIT, path, scope, function, index, *site)?;
-                            attachment.exits.push(link);
-                        }
-                    }
-                    ExitProbe::Uretprobe => {
-                        let link = attach(ebpf, RETURN, path, scope, function, index, plan.entry)?;
-                        attachment.returns.push(link);
-                    }
-                }
+    ) -> Result<Attachment, ProbeError> {
+        let mut attachment = Attachment::default();
+        for (role, program) in &mut self.loaded {
+            let sites = role.sites(functions);
+            if sites.is_empty() {
+                continue;
             }
-        }
-        for (index, function) in functions.iter().enumerate() {
-            for plan in &function.plans {
-                let link = attach(ebpf, ENTRY, path, scope, function, index, plan.entry)?;
-                attachment.entries.push(link);
+            if let Loaded::Multi(multi) = program {
+                let pairs: Vec<(u64, u64)> = sites
+                    .iter()
+                    .map(|(index, site)| {
+                        let cookie = cookie(*index, functions[*index].go, site.kind);
+                        (site.file_offset, cookie.pack())
+                    })
+                    .collect();
+                match multi.attach(path, &pairs, pid) {
+                    Ok(link) => {
+                        attachment.multi.push(link);
+                        continue;
+                    }
+                    // One refused site refuses them all; perf events tell which one.
+                    Err(error) => tracing::info!("one link for all sites was refused: {error}"),
+                }
+                load_for_perf(ebpf, *role)?;
+                *program = Loaded::Perf;
+            }
+            for (index, site) in sites {
+                let function = &functions[index];
+                let link = attach(ebpf, role.program(), path, pid, function, index, site)?;
+                attachment.perf.push((*role, link));
             }
         }
         Ok(attachment)
     }
+}
 
-    /// Removes every probe.
-    pub fn detach(self, ebpf: &mut Ebpf) {
-        for (program, links) in
-            [(ENTRY, self.entries), (EXIT, self.exits), (RETURN, self.returns)]
-        {
-            let Ok(program) = uprobe(ebpf, program) else { continue };
-            for link in links {
+/// Probes in place.
+#[derive(Debug, Default)]
+pub struct Attachment {
+    multi: Vec<MultiLink>,
+    perf: Vec<(Role, UProbeLinkId)>,
+}
+
+impl Attachment {
+    /// Removes every probe, entries first.
+    pub fn detach(mut self, ebpf: &mut Ebpf) {
+        while let Some(link) = self.multi.pop() {
+            drop(link);
+        }
+        for (role, link) in self.perf.into_iter().rev() {
+            if let Ok(program) = uprobe(ebpf, role.program()) {
                 // A link that is already gone is what we want.
                 let _ = program.detach(link);
             }
@@ -106,16 +189,14 @@ impl Attachment {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Scope(Option<NonZeroU32>);
-
-impl From<Scope> for UProbeScope {
-    fn from(scope: Scope) -> Self {
-        scope.0.map_or(Self::AllProcesses, Self::OneProcess)
-    }
+fn load_for_perf(ebpf: &mut Ebpf, role: Role) -> Result<(), ProbeError> {
+    let name = role.program();
+    uprobe(ebpf, name)?
+        .load()
+        .map_err(|source| ProbeError::Load { program: name, source: Box::new(source) })
 }
 
-pub(super) fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, ProbeError> {
+fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, ProbeError> {
     ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
         .ok_or(ProbeError::Missing(name))
@@ -125,7 +206,7 @@ fn attach(
     ebpf: &mut Ebpf,
     program: &'static str,
     path: &Path,
-    scope: Scope,
+    pid: Option<u32>,
     function: &PlannedFunction,
     index: usize,
     site: Site,
@@ -134,7 +215,10 @@ fn attach(
         location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
         cookie: Some(cookie(index, function.go, site.kind).pack()),
     };
-    uprobe(ebpf, program)?.attach(point, path, scope.into()).map_err(|source| ProbeError::Attach {
+    let scope = pid
+        .and_then(NonZeroU32::new)
+        .map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
+    uprobe(ebpf, program)?.attach(point, path, scope).map_err(|source| ProbeError::Attach {
         function: function.name.clone(),
         path: path.to_owned(),
         offset: site.file_offset,

@@ -8,10 +8,11 @@ mod decode;
 mod error;
 mod kernel;
 mod links;
+mod multi;
 
 pub use self::{
     decode::{Record, RecordError, decode},
     error::ProbeError,
-    kernel::{Kernel, Sizes, Totals},
-    links::{Attachment, PlannedFunction},
+    kernel::{Kernel, Sizes},
+    links::PlannedFunction,
 };

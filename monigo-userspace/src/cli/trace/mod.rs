@@ -171,11 +171,19 @@ fn attach(
     };
     let pid = match &target.scope {
         Scope::Everyone => None,
-        Scope::Process(pid) => Some(*pid),
+        Scope::Process(pid) => {
+            // Multi links of kernels before 6.10 fire for other processes too.
+            control.only_listed = 1;
+            kernel.list(*pid)?;
+            Some(*pid)
+        }
         Scope::Tree(pids) => {
             control.only_listed = 1;
             control.follow_forks = 1;
-            control.fork_child_offset = kernel.follow(pids)?;
+            control.fork_child_offset = kernel.follow_forks()?;
+            for pid in pids {
+                kernel.list(*pid)?;
+            }
             None
         }
     };

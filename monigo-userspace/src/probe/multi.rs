@@ -1,0 +1,145 @@
+//! Many probes through one link (`uprobe_multi`, Linux 6.6 and later): thousands attach and
+//! detach in the time that perf events need for one.
+//!
+//! aya 0.14 has no such link, so the programs are loaded here a second time, with the attach type
+//! that it needs, over the maps that aya made. Layouts: `union bpf_attr` in Linux
+//! `include/uapi/linux/bpf.h`.
+
+use std::{
+    collections::HashSet,
+    ffi::CString,
+    io, mem,
+    os::{
+        fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+        unix::ffi::OsStrExt as _,
+    },
+    path::Path,
+};
+
+use aya::{Ebpf, maps::Map};
+use aya_obj::{
+    Object,
+    generated::{bpf_attr, bpf_attach_type, bpf_cmd, bpf_prog_type, BPF_F_UPROBE_MULTI_RETURN},
+};
+
+/// A program loaded for multi links.
+#[derive(Debug)]
+pub struct MultiProgram {
+    fd: OwnedFd,
+    on_return: bool,
+}
+
+/// Probes on many sites; closing the descriptor removes them.
+#[derive(Debug)]
+pub struct MultiLink {
+    _fd: OwnedFd,
+}
+
+/// Loads programs by name for multi links over the maps of `ebpf`. Those in `on_return` fire at
+/// returns.
+///
+/// # Errors
+/// Whatever keeps this kernel or this object from it; perf events are the way then.
+pub fn load(
+    object: &[u8],
+    ebpf: &Ebpf,
+    names: &[(&'static str, bool)],
+) -> Result<Vec<MultiProgram>, io::Error> {
+    let other = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
+    let mut object = Object::parse(object).map_err(|error| other(&error))?;
+    let text: HashSet<usize> =
+        object.functions.keys().map(|(section_index, _)| *section_index).collect();
+    let definitions: Vec<(String, aya_obj::Map)> = object.maps.drain().collect();
+    let descriptors: Vec<(&str, RawFd, &aya_obj::Map)> = definitions
+        .iter()
+        .filter_map(|(name, map)| Some((name.as_str(), map_fd(ebpf.map(name)?)?, map)))
+        .collect();
+    object.relocate_maps(descriptors.into_iter(), &text).map_err(|error| other(&error))?;
+    object.relocate_calls(&text).map_err(|error| other(&error))?;
+    object.sanitize_functions(aya::features());
+    names
+        .iter()
+        .map(|&(name, on_return)| {
+            let program = object
+                .programs
+                .get(name)
+                .ok_or_else(|| io::Error::other(format!("no program {name}")))?;
+            let function = object
+                .functions
+                .get(&program.function_key())
+                .ok_or_else(|| io::Error::other(format!("no code for program {name}")))?;
+            let fd = load_program(&function.instructions, &program.license)?;
+            Ok(MultiProgram { fd, on_return })
+        })
+        .collect()
+}
+
+/// Descriptor of the kinds of maps that the programs use.
+fn map_fd(map: &Map) -> Option<RawFd> {
+    use std::os::fd::AsFd as _;
+    match map {
+        Map::Array(data) | Map::PerCpuArray(data) | Map::HashMap(data) | Map::RingBuf(data) => {
+            Some(data.fd().as_fd().as_raw_fd())
+        }
+        _ => None,
+    }
+}
+
+fn load_program(
+    instructions: &[aya_obj::generated::bpf_insn],
+    license: &CString,
+) -> Result<OwnedFd, io::Error> {
+    // SAFETY: all-zero is a valid `bpf_attr`.
+    let mut attr: bpf_attr = unsafe { mem::zeroed() };
+    // SAFETY: the member that BPF_PROG_LOAD reads.
+    let load = unsafe { &mut attr.__bindgen_anon_3 };
+    load.prog_type = bpf_prog_type::BPF_PROG_TYPE_KPROBE as u32;
+    load.expected_attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+    load.insns = instructions.as_ptr() as u64;
+    load.insn_cnt = instructions.len() as u32;
+    load.license = license.as_ptr() as u64;
+    bpf(bpf_cmd::BPF_PROG_LOAD, &attr)
+}
+
+impl MultiProgram {
+    /// Attaches to every offset of the file at `path`, with a cookie each; `pid` restricts the
+    /// probes to one process.
+    pub fn attach(
+        &self,
+        path: &Path,
+        sites: &[(u64, u64)],
+        pid: Option<u32>,
+    ) -> Result<MultiLink, io::Error> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        let (offsets, cookies): (Vec<u64>, Vec<u64>) = sites.iter().copied().unzip();
+        // SAFETY: all-zero is a valid `bpf_attr`.
+        let mut attr: bpf_attr = unsafe { mem::zeroed() };
+        // SAFETY: the member that BPF_LINK_CREATE reads.
+        let link = unsafe { &mut attr.link_create };
+        link.__bindgen_anon_1.prog_fd = self.fd.as_raw_fd().unsigned_abs();
+        link.attach_type = bpf_attach_type::BPF_TRACE_UPROBE_MULTI as u32;
+        // SAFETY: the member for this attach type.
+        let multi = unsafe { &mut link.__bindgen_anon_3.uprobe_multi };
+        multi.path = path.as_ptr() as u64;
+        multi.offsets = offsets.as_ptr() as u64;
+        multi.cookies = cookies.as_ptr() as u64;
+        multi.cnt = sites.len() as u32;
+        multi.flags = if self.on_return { BPF_F_UPROBE_MULTI_RETURN as u32 } else { 0 };
+        multi.pid = pid.unwrap_or(0);
+        Ok(MultiLink { _fd: bpf(bpf_cmd::BPF_LINK_CREATE, &attr)? })
+    }
+}
+
+/// A bpf() call that makes a descriptor.
+fn bpf(command: bpf_cmd, attr: &bpf_attr) -> Result<OwnedFd, io::Error> {
+    // SAFETY: `attr` lives through the call, and so does what it points to.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_ref(attr), size_of::<bpf_attr>())
+    };
+    let fd = i32::try_from(fd).unwrap_or(-1);
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
