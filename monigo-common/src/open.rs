@@ -4,9 +4,8 @@ use crate::pod;
 
 /// Innermost calls kept inside [`OpenCalls`]; deeper ones go to an overflow map.
 pub const INLINE_DEPTH: usize = 8;
-/// Most calls that one event may close as unwound. A `longjmp` over more leaves the rest to the
-/// next events of the same thread.
-pub const MAX_UNWIND: usize = 256;
+/// Most calls that one event may close as unwound: more than can be open.
+pub const MAX_UNWIND: u32 = 1 << 20;
 
 /// Who makes a call: a thread, or a goroutine in Go programs.
 #[repr(C)]

@@ -1,7 +1,8 @@
 //! The stack of open calls of one owner, ordered by position.
 
-use core::arch::asm;
+use core::{arch::asm, ffi::c_void};
 
+use aya_ebpf::helpers::generated::bpf_loop;
 use monigo_common::open::{DeepKey, INLINE_DEPTH, MAX_UNWIND, OpenCall, OpenCalls, OwnerKey};
 
 use crate::maps::{COUNTERS, DEEP, add};
@@ -109,22 +110,12 @@ impl Stack {
     /// Closes calls that cannot be running any more once the stack is at `limit`: those below it.
     #[inline(always)]
     pub fn unwind_below(&mut self, limit: u64) {
-        for _ in 0..MAX_UNWIND {
-            let depth = self.depth();
-            if depth == 0 {
-                return;
+        if self.top().is_some_and(|top| top.position < limit) {
+            let mut unwind = Unwind { open: self.open, owner: self.owner, limit };
+            // SAFETY: the callback and its argument outlive the call.
+            unsafe {
+                bpf_loop(MAX_UNWIND, unwind_one as *mut c_void, (&raw mut unwind).cast(), 0);
             }
-            match self.top() {
-                Some(top) if top.position >= limit => return,
-                Some(top) => {
-                    if let Some(counters) = COUNTERS.get_ptr_mut(top.function) {
-                        // SAFETY: `counters` points to a live map value.
-                        add(unsafe { &raw mut (*counters).unwound }, 1);
-                    }
-                }
-                None => {}
-            }
-            self.pop();
         }
     }
 
@@ -133,4 +124,30 @@ impl Stack {
     pub fn unwind_all(&mut self) {
         self.unwind_below(u64::MAX);
     }
+}
+
+/// What [`unwind_one`] works on.
+struct Unwind {
+    open: *mut OpenCalls,
+    owner: OwnerKey,
+    limit: u64,
+}
+
+/// Closes the innermost call if it lies below the limit; one round of `bpf_loop`, which the
+/// verifier checks once whatever the number of rounds. Returns 1 to stop.
+#[inline(never)]
+extern "C" fn unwind_one(_round: u32, unwind: *mut c_void) -> i64 {
+    // SAFETY: `bpf_loop` passes on what `unwind_below` gave it.
+    let unwind = unsafe { &*unwind.cast::<Unwind>() };
+    let mut stack = Stack::new(unwind.open, unwind.owner);
+    let Some(top) = stack.top() else { return 1 };
+    if top.position >= unwind.limit {
+        return 1;
+    }
+    if let Some(counters) = COUNTERS.get_ptr_mut(top.function) {
+        // SAFETY: `counters` points to a live map value.
+        add(unsafe { &raw mut (*counters).unwound }, 1);
+    }
+    stack.pop();
+    0
 }

@@ -18,7 +18,7 @@ use std::{
 
 use aya::{Ebpf, maps::Map};
 use aya_obj::{
-    Object,
+    Function, Object,
     generated::{bpf_attr, bpf_attach_type, bpf_cmd, bpf_prog_type, BPF_F_UPROBE_MULTI_RETURN},
 };
 
@@ -49,6 +49,12 @@ pub fn load(
     let mut object = Object::parse(object).map_err(|error| other(&error))?;
     let text: HashSet<usize> =
         object.functions.keys().map(|(section_index, _)| *section_index).collect();
+    // Callbacks of `bpf_loop` need type information.
+    let btf = match aya::features().btf() {
+        Some(features) => object.fixup_and_sanitize_btf(features).map_err(|error| other(&error))?,
+        None => None,
+    };
+    let btf = btf.map(|btf| load_btf(&btf.to_bytes())).transpose()?;
     let definitions: Vec<(String, aya_obj::Map)> = object.maps.drain().collect();
     let descriptors: Vec<(&str, RawFd, &aya_obj::Map)> = definitions
         .iter()
@@ -68,7 +74,7 @@ pub fn load(
                 .functions
                 .get(&program.function_key())
                 .ok_or_else(|| io::Error::other(format!("no code for program {name}")))?;
-            let fd = load_program(&function.instructions, &program.license)?;
+            let fd = load_program(function, &program.license, btf.as_ref())?;
             Ok(MultiProgram { fd, on_return })
         })
         .collect()
@@ -85,10 +91,23 @@ fn map_fd(map: &Map) -> Option<RawFd> {
     }
 }
 
+fn load_btf(bytes: &[u8]) -> Result<OwnedFd, io::Error> {
+    // SAFETY: all-zero is a valid `bpf_attr`.
+    let mut attr: bpf_attr = unsafe { mem::zeroed() };
+    // SAFETY: the member that BPF_BTF_LOAD reads.
+    let load = unsafe { &mut attr.__bindgen_anon_7 };
+    load.btf = bytes.as_ptr() as u64;
+    load.btf_size = bytes.len() as u32;
+    bpf(bpf_cmd::BPF_BTF_LOAD, &attr)
+}
+
 fn load_program(
-    instructions: &[aya_obj::generated::bpf_insn],
+    function: &Function,
     license: &CString,
+    btf: Option<&OwnedFd>,
 ) -> Result<OwnedFd, io::Error> {
+    let instructions = &function.instructions;
+    let functions = function.func_info.func_info_bytes();
     // SAFETY: all-zero is a valid `bpf_attr`.
     let mut attr: bpf_attr = unsafe { mem::zeroed() };
     // SAFETY: the member that BPF_PROG_LOAD reads.
@@ -98,6 +117,14 @@ fn load_program(
     load.insns = instructions.as_ptr() as u64;
     load.insn_cnt = instructions.len() as u32;
     load.license = license.as_ptr() as u64;
+    if let Some(btf) = btf
+        && function.func_info_rec_size > 0
+    {
+        load.prog_btf_fd = btf.as_raw_fd().unsigned_abs();
+        load.func_info_rec_size = function.func_info_rec_size as u32;
+        load.func_info = functions.as_ptr() as u64;
+        load.func_info_cnt = function.func_info.len() as u32;
+    }
     bpf(bpf_cmd::BPF_PROG_LOAD, &attr)
 }
 
