@@ -121,7 +121,9 @@ pub fn without_generics(name: &str) -> String {
     let mut at = 0;
     while at < bytes.len() {
         let rest = &name[at..];
-        if depth == 0 && let Some(operator) = operator_at(name, at) {
+        if depth == 0
+            && let Some(operator) = operator_at(name, at)
+        {
             out.push_str(operator);
             at += operator.len();
             continue;
@@ -145,11 +147,9 @@ pub fn without_generics(name: &str) -> String {
                 continue;
             }
             '<' | '[' => depth += 1,
-            '>' if at > 0 && bytes[at - 1] == b'-' => {
-                if depth == 0 {
-                    out.push(c);
-                }
-            }
+            // The arrow of a function type is no bracket.
+            '>' if at > 0 && bytes[at - 1] == b'-' && depth > 0 => {}
+            '>' if at > 0 && bytes[at - 1] == b'-' => out.push(c),
             '>' | ']' => depth = depth.saturating_sub(1),
             _ if depth == 0 => out.push(c),
             _ => {}
@@ -233,10 +233,7 @@ mod tests {
         assert!(!is_cpp(legacy));
         let llvm = format!("{legacy}.llvm.1234567");
         assert_eq!(without_parameters(&llvm), "core::fmt::Formatter::write_str");
-        assert_eq!(
-            full("_RNvCs1234_7mycrate3foo"),
-            "mycrate::foo"
-        );
+        assert_eq!(full("_RNvCs1234_7mycrate3foo"), "mycrate::foo");
     }
 
     #[test]
@@ -259,7 +256,10 @@ mod tests {
             ("f", ".isra.0.constprop.12.cold")
         );
         assert_eq!(split_clone_suffix("main.handle"), ("main.handle", ""));
-        assert_eq!(split_clone_suffix("main.main.func1"), ("main.main.func1", ""));
+        assert_eq!(
+            split_clone_suffix("main.main.func1"),
+            ("main.main.func1", "")
+        );
         assert_eq!(split_clone_suffix("main.go.0"), ("main.go.0", ""));
         assert_eq!(split_clone_suffix(".cold"), (".cold", ""));
     }

@@ -41,7 +41,7 @@ impl InlinedFunctions {
         let present: HashSet<&str> = image
             .functions()
             .iter()
-            .flat_map(|function| function.linkage_names())
+            .flat_map(Function::linkage_names)
             .collect();
         let mut functions: Vec<Function> = self
             .callers
@@ -65,7 +65,9 @@ fn with_dwarf<T>(image: &Image, read: impl FnOnce(&Dwarf<Reader<'_>>) -> Option<
         // Line tables and locations are not needed here and are the largest.
         let wanted = !matches!(
             id,
-            gimli::SectionId::DebugLine | gimli::SectionId::DebugLoc | gimli::SectionId::DebugLocLists
+            gimli::SectionId::DebugLine
+                | gimli::SectionId::DebugLoc
+                | gimli::SectionId::DebugLocLists
         );
         match file.section_by_name(id.name()).filter(|_| wanted) {
             Some(section) => section.uncompressed_data(),
@@ -143,9 +145,13 @@ impl Collector {
         if let Some(declaration) = reference(unit, entry, gimli::DW_AT_specification) {
             self.declarations.insert(offset, declaration);
         }
-        let name = [gimli::DW_AT_linkage_name, gimli::DW_AT_MIPS_linkage_name, gimli::DW_AT_name]
-            .into_iter()
-            .find_map(|name| text(dwarf, unit, entry.attr_value(name)?));
+        let name = [
+            gimli::DW_AT_linkage_name,
+            gimli::DW_AT_MIPS_linkage_name,
+            gimli::DW_AT_name,
+        ]
+        .into_iter()
+        .find_map(|name| text(dwarf, unit, entry.attr_value(name)?));
         if let Some(name) = name {
             self.names.insert(offset, name);
         }
@@ -207,9 +213,7 @@ pub(super) fn goid_offset(image: &Image) -> Option<u32> {
             let Ok(unit) = dwarf.unit(header) else {
                 continue;
             };
-            let is_runtime = unit
-                .name
-                .is_some_and(|name| name.slice() == b"runtime");
+            let is_runtime = unit.name.is_some_and(|name| name.slice() == b"runtime");
             if is_runtime && let Ok(Some(offset)) = member_offset(dwarf, &unit, "runtime.g", "goid")
             {
                 return Some(offset);
@@ -234,10 +238,10 @@ fn member_offset(
             return Ok(None);
         }
         match entry.tag() {
-            gimli::DW_TAG_structure_type if inside.is_none() => {
-                if name().as_deref() == Some(structure) {
-                    inside = Some(entry.depth());
-                }
+            gimli::DW_TAG_structure_type
+                if inside.is_none() && name().as_deref() == Some(structure) =>
+            {
+                inside = Some(entry.depth());
             }
             gimli::DW_TAG_member if inside.is_some() && name().as_deref() == Some(member) => {
                 let value = entry.attr_value(gimli::DW_AT_data_member_location);

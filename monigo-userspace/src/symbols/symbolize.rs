@@ -176,13 +176,11 @@ impl Symbolizer {
             if *address == 0 {
                 break;
             }
-            match self.frames(pid, *address, depth > 0) {
-                Some(frames) => stack.frames.extend_from_slice(&frames),
-                None => {
-                    stack.truncated = true;
-                    break;
-                }
-            }
+            let Some(frames) = self.frames(pid, *address, depth > 0) else {
+                stack.truncated = true;
+                break;
+            };
+            stack.frames.extend_from_slice(&frames);
         }
         stack
     }
@@ -208,11 +206,12 @@ impl Symbolizer {
         if let Some(frames) = self.kernel.get(address) {
             return frames;
         }
-        let mut kernel = Kernel::default();
         // A vmlinux file with debug information takes seconds and gigabytes; names suffice.
-        kernel.vmlinux = MaybeDefault::None;
-        kernel.debug_syms = false;
-        let source = Source::Kernel(kernel);
+        let source = Source::Kernel(Kernel {
+            vmlinux: MaybeDefault::None,
+            debug_syms: false,
+            ..Kernel::default()
+        });
         let name = match self
             .blazesym
             .symbolize_single(&source, Input::AbsAddr(address))
@@ -262,7 +261,12 @@ impl Symbolizer {
         let Some(process) = self.processes.get(&pid) else {
             return self.place_in_main(address);
         };
-        if process.maps.find(address).is_none_or(|found| !found.executable) && !process.ended {
+        if process
+            .maps
+            .find(address)
+            .is_none_or(|found| !found.executable)
+            && !process.ended
+        {
             // The process may have loaded a library since.
             match ProcessMaps::read(pid) {
                 // An ended process that nobody collected has empty maps.
@@ -306,7 +310,9 @@ impl Symbolizer {
     fn place_in_main(&self, address: u64) -> Place {
         let found = self.main.as_ref().and_then(|image| {
             let fixed = image.kind() == ImageKind::Executable && image.is_code(address);
-            fixed.then(|| self.by_id.get(&image.id()).copied()).flatten()
+            fixed
+                .then(|| self.by_id.get(&image.id()).copied())
+                .flatten()
         });
         match found {
             Some(image) => Place::Code {
@@ -372,8 +378,7 @@ impl Symbolizer {
         image: Option<Arc<Image>>,
     ) -> Option<usize> {
         let file = File::open(path).ok()?;
-        let image =
-            image.or_else(|| Image::open_as(path, Path::new(&show)).ok().map(Arc::new));
+        let image = image.or_else(|| Image::open_as(path, Path::new(&show)).ok().map(Arc::new));
         let at = self.images.len();
         self.images.push(Some(Loaded { show, file, image }));
         self.by_id.insert(id, at);

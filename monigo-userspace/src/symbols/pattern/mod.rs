@@ -339,7 +339,11 @@ pub fn list(image: &Image, pattern: Option<&str>) -> Result<Vec<Function>, Match
         hits = image
             .functions()
             .iter()
-            .filter(|function| tiers.iter().any(|tier| matcher.hits(image, function, *tier)))
+            .filter(|function| {
+                tiers
+                    .iter()
+                    .any(|tier| matcher.hits(image, function, *tier))
+            })
             .cloned()
             .collect();
         if !hits.is_empty() {
