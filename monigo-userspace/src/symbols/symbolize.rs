@@ -46,9 +46,9 @@ pub struct SymbolizedStack {
 
 type Frames = Arc<[Frame]>;
 
-/// Resolves addresses, with caches. Belongs to one thread.
+/// Resolves addresses, with caches.
 pub struct Symbolizer {
-    blazesym: blazesym::symbolize::Symbolizer,
+    blazesym: Blazesym,
     images: Vec<Option<Loaded>>,
     by_id: HashMap<ImageId, usize>,
     processes: HashMap<u32, Process>,
@@ -58,6 +58,15 @@ pub struct Symbolizer {
     kernel: Cache<u64>,
     main: Option<Arc<Image>>,
 }
+
+/// blazesym's symbolizer, free to move between threads.
+struct Blazesym(blazesym::symbolize::Symbolizer);
+
+// SAFETY: it is not `Send` because its parts share each other through `Rc`. All of those are
+// reachable only from it: no dispatch function is installed that could keep one, what its methods
+// return borrows from it, and it has no thread-local state. Moving it moves every owner at once;
+// it stays `!Sync`.
+unsafe impl Send for Blazesym {}
 
 /// A mapped file.
 struct Loaded {
@@ -214,6 +223,7 @@ impl Symbolizer {
         });
         let name = match self
             .blazesym
+            .0
             .symbolize_single(&source, Input::AbsAddr(address))
         {
             Ok(Symbolized::Sym(sym)) => sym.name.into_owned(),
@@ -425,6 +435,7 @@ impl Symbolizer {
         let source = Source::Elf(Elf::new(path));
         let symbolized = self
             .blazesym
+            .0
             .symbolize_single(&source, Input::VirtOffset(vaddr));
         let Ok(Symbolized::Sym(sym)) = symbolized else {
             let stub = image.and_then(|image| image.plt_name(vaddr));
@@ -493,15 +504,15 @@ fn unknown(image: &str, address: u64) -> Frame {
     }
 }
 
-fn new_blazesym() -> blazesym::symbolize::Symbolizer {
+fn new_blazesym() -> Blazesym {
     // Files are held open, so they cannot change under their descriptors; demangling is done here,
     // in one way for everything.
-    blazesym::symbolize::Symbolizer::builder()
+    let builder = blazesym::symbolize::Symbolizer::builder()
         .enable_auto_reload(false)
         .enable_code_info(true)
         .enable_inlined_fns(true)
-        .enable_demangling(false)
-        .build()
+        .enable_demangling(false);
+    Blazesym(builder.build())
 }
 
 #[cfg(test)]
