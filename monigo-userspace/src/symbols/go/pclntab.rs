@@ -221,9 +221,6 @@ impl GoTable {
 
     /// A name by its offset in the name table.
     pub(in super::super) fn name<'i>(&self, image: &'i Image, offset: u32) -> Option<&'i str> {
-        if offset == 0 && self.layout == Layout::Go120 {
-            return None;
-        }
         let at = self.name_table.checked_add(offset as usize)?;
         (at < self.unit_table)
             .then(|| text_at(self.data(image)?, at))

@@ -302,7 +302,7 @@ fn find_inlined(image: &Image, pattern: &str) -> Vec<Function> {
     let mut hits = Vec::new();
     for matcher in matchers {
         let tiers: &[Tier] = match &matcher {
-            Matcher::Name { .. } => &[Tier::Raw, Tier::Full, Tier::Suffix],
+            Matcher::Name { .. } => &[Tier::Raw, Tier::Full, Tier::Suffix, Tier::Closure],
             Matcher::Expression(tier, _) => &[*tier],
         };
         for tier in tiers {
