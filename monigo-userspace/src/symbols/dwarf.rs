@@ -41,7 +41,7 @@ impl InlinedFunctions {
         let present: HashSet<&str> = image
             .functions()
             .iter()
-            .flat_map(|function| function.linkage_names())
+            .flat_map(Function::linkage_names)
             .collect();
         let mut functions: Vec<Function> = self
             .callers
@@ -62,10 +62,10 @@ fn with_dwarf<T>(image: &Image, read: impl FnOnce(&Dwarf<Reader<'_>>) -> Option<
     file.section_by_name(".debug_info")
         .or_else(|| file.section_by_name(".zdebug_info"))?;
     let load = |id: gimli::SectionId| -> Result<Cow<'_, [u8]>, object::Error> {
-        // Line tables and locations are not needed here and are the largest.
+        // Locations are not needed here, and are large.
         let wanted = !matches!(
             id,
-            gimli::SectionId::DebugLine | gimli::SectionId::DebugLoc | gimli::SectionId::DebugLocLists
+            gimli::SectionId::DebugLoc | gimli::SectionId::DebugLocLists
         );
         match file.section_by_name(id.name()).filter(|_| wanted) {
             Some(section) => section.uncompressed_data(),
@@ -107,18 +107,31 @@ impl Collector {
     fn unit(&mut self, dwarf: &Dwarf<Reader<'_>>, unit: &Unit<Reader<'_>>) -> gimli::Result<()> {
         // Depth and offset of the subprograms around the current entry.
         let mut around: Vec<(isize, usize)> = Vec::new();
+        // Depth and name of the namespaces and classes around it.
+        let mut scopes: Vec<(isize, String)> = Vec::new();
         let mut entries = unit.entries();
         while let Some(entry) = entries.next_dfs()? {
             let depth = entry.depth();
             while around.last().is_some_and(|(outer, _)| *outer >= depth) {
                 around.pop();
             }
+            while scopes.last().is_some_and(|(outer, _)| *outer >= depth) {
+                scopes.pop();
+            }
             let Some(offset) = global(unit, entry.offset()) else {
                 continue;
             };
             match entry.tag() {
+                gimli::DW_TAG_namespace
+                | gimli::DW_TAG_structure_type
+                | gimli::DW_TAG_class_type => {
+                    let name = entry.attr_value(gimli::DW_AT_name);
+                    if let Some(name) = name.and_then(|name| text(dwarf, unit, name)) {
+                        scopes.push((depth, name));
+                    }
+                }
                 gimli::DW_TAG_subprogram => {
-                    self.subprogram(dwarf, unit, entry, offset);
+                    self.subprogram(dwarf, unit, entry, offset, &scopes);
                     around.push((depth, offset));
                 }
                 gimli::DW_TAG_inlined_subroutine => {
@@ -139,13 +152,24 @@ impl Collector {
         unit: &Unit<Reader<'_>>,
         entry: &Die<'_>,
         offset: usize,
+        scopes: &[(isize, String)],
     ) {
         if let Some(declaration) = reference(unit, entry, gimli::DW_AT_specification) {
             self.declarations.insert(offset, declaration);
         }
-        let name = [gimli::DW_AT_linkage_name, gimli::DW_AT_MIPS_linkage_name, gimli::DW_AT_name]
-            .into_iter()
-            .find_map(|name| text(dwarf, unit, entry.attr_value(name)?));
+        let attribute = |name| text(dwarf, unit, entry.attr_value(name)?);
+        let linkage = attribute(gimli::DW_AT_linkage_name)
+            .or_else(|| attribute(gimli::DW_AT_MIPS_linkage_name));
+        // Static functions may have no linkage name; where they stand gives the path.
+        let name = linkage.or_else(|| {
+            let mut path = String::new();
+            for (_, scope) in scopes {
+                path.push_str(scope);
+                path.push_str("::");
+            }
+            path.push_str(&attribute(gimli::DW_AT_name)?);
+            Some(path)
+        });
         if let Some(name) = name {
             self.names.insert(offset, name);
         }
@@ -207,9 +231,7 @@ pub(super) fn goid_offset(image: &Image) -> Option<u32> {
             let Ok(unit) = dwarf.unit(header) else {
                 continue;
             };
-            let is_runtime = unit
-                .name
-                .is_some_and(|name| name.slice() == b"runtime");
+            let is_runtime = unit.name.is_some_and(|name| name.slice() == b"runtime");
             if is_runtime && let Ok(Some(offset)) = member_offset(dwarf, &unit, "runtime.g", "goid")
             {
                 return Some(offset);
@@ -234,10 +256,10 @@ fn member_offset(
             return Ok(None);
         }
         match entry.tag() {
-            gimli::DW_TAG_structure_type if inside.is_none() => {
-                if name().as_deref() == Some(structure) {
-                    inside = Some(entry.depth());
-                }
+            gimli::DW_TAG_structure_type
+                if inside.is_none() && name().as_deref() == Some(structure) =>
+            {
+                inside = Some(entry.depth());
             }
             gimli::DW_TAG_member if inside.is_some() && name().as_deref() == Some(member) => {
                 let value = entry.attr_value(gimli::DW_AT_data_member_location);

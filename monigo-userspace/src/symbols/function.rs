@@ -70,7 +70,10 @@ impl Function {
 
     /// Bytes of code, cold parts included.
     pub fn size_bytes(&self) -> u64 {
-        self.ranges.iter().map(|range| range.end - range.start).sum()
+        self.ranges
+            .iter()
+            .map(|range| range.end - range.start)
+            .sum()
     }
 
     /// Whether `address` is inside one of the ranges.

@@ -310,9 +310,7 @@ impl Image {
     /// Where in the file the byte at `vaddr` is.
     pub fn file_offset(&self, vaddr: u64) -> Option<u64> {
         let segment = self.segment_of(vaddr)?;
-        segment
-            .file_offset
-            .checked_add(vaddr - segment.vaddr.start)
+        segment.file_offset.checked_add(vaddr - segment.vaddr.start)
     }
 
     /// Address of the byte at `offset` in the file; where segments overlap, the executable one's.
@@ -322,10 +320,8 @@ impl Image {
             let vaddr = segment.vaddr.start.checked_add(within)?;
             segment.vaddr.contains(&vaddr).then_some(vaddr)
         };
-        let (code, rest): (Vec<_>, Vec<_>) = self
-            .segments
-            .iter()
-            .partition(|segment| segment.executable);
+        let (code, rest): (Vec<_>, Vec<_>) =
+            self.segments.iter().partition(|segment| segment.executable);
         code.into_iter().chain(rest).find_map(vaddr)
     }
 
@@ -445,7 +441,10 @@ fn check_header(data: &[u8], show_path: &Path) -> Result<(), ImageError> {
         path: path(),
         reason: "its header is cut short".to_owned(),
     };
-    let (class, order) = (*data.get(4).ok_or_else(short)?, *data.get(5).ok_or_else(short)?);
+    let (class, order) = (
+        *data.get(4).ok_or_else(short)?,
+        *data.get(5).ok_or_else(short)?,
+    );
     let half = |at: usize| -> Option<u16> {
         let bytes: [u8; 2] = data.get(at..at + 2)?.try_into().ok()?;
         Some(if order == 2 {

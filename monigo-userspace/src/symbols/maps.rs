@@ -102,9 +102,9 @@ impl ProcessMaps {
 
     /// The mappings that hold code of files.
     pub fn code(&self) -> impl Iterator<Item = &Mapping> {
-        self.mappings.iter().filter(|mapping| {
-            mapping.executable && matches!(mapping.backing, Backing::File { .. })
-        })
+        self.mappings
+            .iter()
+            .filter(|mapping| mapping.executable && matches!(mapping.backing, Backing::File { .. }))
     }
 
     /// The mapping that holds code of this file.
@@ -236,20 +236,14 @@ nonsense
             maps.find(0x5581_a0b0_0000).unwrap().show_path(),
             Path::new("[jit]")
         );
-        assert_eq!(
-            maps.find(0x7ffc_9f1f_2000).unwrap().backing,
-            Backing::Vdso
-        );
+        assert_eq!(maps.find(0x7ffc_9f1f_2000).unwrap().backing, Backing::Vdso);
         assert_eq!(maps.code().count(), 1);
     }
 
     #[test]
     fn newline_in_path() {
         let maps = ProcessMaps::parse(1, b"1000-2000 r-xp 0 00:01 5 /a\\012b\n");
-        assert_eq!(
-            maps.find(0x1000).unwrap().show_path(),
-            Path::new("/a\nb")
-        );
+        assert_eq!(maps.find(0x1000).unwrap().show_path(), Path::new("/a\nb"));
     }
 
     #[test]

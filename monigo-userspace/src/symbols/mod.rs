@@ -17,6 +17,8 @@ mod image;
 pub mod maps;
 pub mod pattern;
 pub mod symbolize;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 

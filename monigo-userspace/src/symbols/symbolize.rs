@@ -46,9 +46,9 @@ pub struct SymbolizedStack {
 
 type Frames = Arc<[Frame]>;
 
-/// Resolves addresses, with caches. Belongs to one thread.
+/// Resolves addresses, with caches.
 pub struct Symbolizer {
-    blazesym: blazesym::symbolize::Symbolizer,
+    blazesym: Blazesym,
     images: Vec<Option<Loaded>>,
     by_id: HashMap<ImageId, usize>,
     processes: HashMap<u32, Process>,
@@ -58,6 +58,15 @@ pub struct Symbolizer {
     kernel: Cache<u64>,
     main: Option<Arc<Image>>,
 }
+
+/// blazesym's symbolizer, free to move between threads.
+struct Blazesym(blazesym::symbolize::Symbolizer);
+
+// SAFETY: it is not `Send` because its parts share each other through `Rc`. All of those are
+// reachable only from it: no dispatch function is installed that could keep one, what its methods
+// return borrows from it, and it has no thread-local state. Moving it moves every owner at once;
+// it stays `!Sync`.
+unsafe impl Send for Blazesym {}
 
 /// A mapped file.
 struct Loaded {
@@ -176,13 +185,11 @@ impl Symbolizer {
             if *address == 0 {
                 break;
             }
-            match self.frames(pid, *address, depth > 0) {
-                Some(frames) => stack.frames.extend_from_slice(&frames),
-                None => {
-                    stack.truncated = true;
-                    break;
-                }
-            }
+            let Some(frames) = self.frames(pid, *address, depth > 0) else {
+                stack.truncated = true;
+                break;
+            };
+            stack.frames.extend_from_slice(&frames);
         }
         stack
     }
@@ -208,13 +215,15 @@ impl Symbolizer {
         if let Some(frames) = self.kernel.get(address) {
             return frames;
         }
-        let mut kernel = Kernel::default();
         // A vmlinux file with debug information takes seconds and gigabytes; names suffice.
-        kernel.vmlinux = MaybeDefault::None;
-        kernel.debug_syms = false;
-        let source = Source::Kernel(kernel);
+        let source = Source::Kernel(Kernel {
+            vmlinux: MaybeDefault::None,
+            debug_syms: false,
+            ..Kernel::default()
+        });
         let name = match self
             .blazesym
+            .0
             .symbolize_single(&source, Input::AbsAddr(address))
         {
             Ok(Symbolized::Sym(sym)) => sym.name.into_owned(),
@@ -262,7 +271,12 @@ impl Symbolizer {
         let Some(process) = self.processes.get(&pid) else {
             return self.place_in_main(address);
         };
-        if process.maps.find(address).is_none_or(|found| !found.executable) && !process.ended {
+        if process
+            .maps
+            .find(address)
+            .is_none_or(|found| !found.executable)
+            && !process.ended
+        {
             // The process may have loaded a library since.
             match ProcessMaps::read(pid) {
                 // An ended process that nobody collected has empty maps.
@@ -306,7 +320,9 @@ impl Symbolizer {
     fn place_in_main(&self, address: u64) -> Place {
         let found = self.main.as_ref().and_then(|image| {
             let fixed = image.kind() == ImageKind::Executable && image.is_code(address);
-            fixed.then(|| self.by_id.get(&image.id()).copied()).flatten()
+            fixed
+                .then(|| self.by_id.get(&image.id()).copied())
+                .flatten()
         });
         match found {
             Some(image) => Place::Code {
@@ -372,8 +388,7 @@ impl Symbolizer {
         image: Option<Arc<Image>>,
     ) -> Option<usize> {
         let file = File::open(path).ok()?;
-        let image =
-            image.or_else(|| Image::open_as(path, Path::new(&show)).ok().map(Arc::new));
+        let image = image.or_else(|| Image::open_as(path, Path::new(&show)).ok().map(Arc::new));
         let at = self.images.len();
         self.images.push(Some(Loaded { show, file, image }));
         self.by_id.insert(id, at);
@@ -420,6 +435,7 @@ impl Symbolizer {
         let source = Source::Elf(Elf::new(path));
         let symbolized = self
             .blazesym
+            .0
             .symbolize_single(&source, Input::VirtOffset(vaddr));
         let Ok(Symbolized::Sym(sym)) = symbolized else {
             let stub = image.and_then(|image| image.plt_name(vaddr));
@@ -488,15 +504,15 @@ fn unknown(image: &str, address: u64) -> Frame {
     }
 }
 
-fn new_blazesym() -> blazesym::symbolize::Symbolizer {
+fn new_blazesym() -> Blazesym {
     // Files are held open, so they cannot change under their descriptors; demangling is done here,
     // in one way for everything.
-    blazesym::symbolize::Symbolizer::builder()
+    let builder = blazesym::symbolize::Symbolizer::builder()
         .enable_auto_reload(false)
         .enable_code_info(true)
         .enable_inlined_fns(true)
-        .enable_demangling(false)
-        .build()
+        .enable_demangling(false);
+    Blazesym(builder.build())
 }
 
 #[cfg(test)]

@@ -26,7 +26,8 @@ pub enum TargetError {
     /// No process, file or command of that name.
     #[error(
         "{text}: no process of that name runs, and there is no such file here or in PATH; give \
-         the program's path or a PID{}", similar_names(similar)
+         the program's path or a PID{}",
+        similar_names(similar)
     )]
     NothingNamed {
         /// As given.

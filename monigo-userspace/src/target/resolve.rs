@@ -199,9 +199,11 @@ fn named(text: &str) -> Result<Target, TargetError> {
 fn goes_by(process: &Process, text: &str) -> bool {
     /// The kernel cuts names to this many bytes.
     const COMM: usize = 15;
-    process.basename() == text
-        || process.comm == text
-        || text.len() > COMM && text.get(..COMM) == Some(&process.comm)
+    // A long name that the kernel cut is that of a script, unless the executable explains it.
+    let cut = text.len() > COMM
+        && text.get(..COMM) == Some(&process.comm)
+        && !process.basename().starts_with(&process.comm);
+    process.basename() == text || process.comm == text || cut
 }
 
 fn by_name(

@@ -30,12 +30,22 @@ fn by_section(image: &Image) -> Option<GoTable> {
 /// data, aligned to 8 bytes at least.
 fn by_magic(image: &Image) -> Option<GoTable> {
     // Scanning every C library for a Go table would cost more than it finds.
-    let go = [".go.buildinfo", ".note.go.buildid", ".go.module", ".gosymtab"];
+    let go = [
+        ".go.buildinfo",
+        ".note.go.buildid",
+        ".go.module",
+        ".gosymtab",
+    ];
     if !go.iter().any(|name| image.section(name).is_some()) {
         return None;
     }
-    let segments = image.segments().iter().filter(|segment| !segment.executable);
-    segments.into_iter().find_map(|segment| scan(image, segment))
+    let segments = image
+        .segments()
+        .iter()
+        .filter(|segment| !segment.executable);
+    segments
+        .into_iter()
+        .find_map(|segment| scan(image, segment))
 }
 
 fn scan(image: &Image, segment: &Segment) -> Option<GoTable> {
@@ -61,10 +71,12 @@ fn complete(image: &Image, table: GoTable) -> Option<GoTable> {
             symbol(),
             section(),
         ];
-        let text = found
-            .into_iter()
-            .flatten()
-            .max_by_key(|text| (score(image, &table, *text), *text == word(TEXT).unwrap_or(0)))?;
+        let text = found.into_iter().flatten().max_by_key(|text| {
+            (
+                score(image, &table, *text),
+                *text == word(TEXT).unwrap_or(0),
+            )
+        })?;
         if score(image, &table, text) == 0 {
             return None;
         }
@@ -126,7 +138,10 @@ fn module_data(image: &Image, table: &GoTable) -> Option<u64> {
         return relocated;
     }
     let wanted = table.vaddr.to_le_bytes();
-    let segments = image.segments().iter().filter(|segment| !segment.executable);
+    let segments = image
+        .segments()
+        .iter()
+        .filter(|segment| !segment.executable);
     for segment in segments {
         let data = image.bytes(segment.vaddr.clone()).unwrap_or_default();
         let found = data

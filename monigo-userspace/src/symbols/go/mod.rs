@@ -101,10 +101,15 @@ pub(super) fn functions(image: &Image, table: &GoTable, symbols: Vec<Function>) 
             .is_some_and(|entry| entry.range.contains(&address))
     };
     for symbol in symbols {
-        let Some(entry) = symbol.entry() else { continue };
+        let Some(entry) = symbol.entry() else {
+            continue;
+        };
         if covers(entry) {
             by_entry.insert(entry, symbol);
-        } else if entries.binary_search_by_key(&entry, |e| e.range.start).is_err() {
+        } else if entries
+            .binary_search_by_key(&entry, |e| e.range.start)
+            .is_err()
+        {
             functions.push(symbol);
         }
     }

@@ -152,7 +152,10 @@ impl GoTable {
             let address = self
                 .text_start
                 .checked_add(u64::from(u32_at(data, base)?))?;
-            Some((address, u32_at(data, base + 4).map(|offset| offset as usize)))
+            Some((
+                address,
+                u32_at(data, base + 4).map(|offset| offset as usize),
+            ))
         }
     }
 
@@ -218,17 +221,10 @@ impl GoTable {
 
     /// A name by its offset in the name table.
     pub(in super::super) fn name<'i>(&self, image: &'i Image, offset: u32) -> Option<&'i str> {
-        if offset == 0 && self.layout == Layout::Go120 {
-            return None;
-        }
         let at = self.name_table.checked_add(offset as usize)?;
         (at < self.unit_table)
             .then(|| text_at(self.data(image)?, at))
             .flatten()
-    }
-
-    fn record_word(&self, data: &[u8], entry: &Entry, at: usize) -> Option<u32> {
-        u32_at(data, entry.record.checked_add(at)?)
     }
 
     /// Value that a pc table gives for `vaddr`.
@@ -282,7 +278,7 @@ impl GoTable {
         };
         let npcdata = self.layout.npcdata_at();
         let value = |at: usize| {
-            let table = self.record_word(data, entry, at)?;
+            let table = record_word(data, entry, at)?;
             self.pc_value(data, entry, table, vaddr)
         };
         let file = value(npcdata - 8).and_then(|number| self.file(data, entry, number));
@@ -298,12 +294,9 @@ impl GoTable {
 
     /// File number `number` of the compilation unit of `entry`.
     fn file<'d>(&self, data: &'d [u8], entry: &Entry, number: i32) -> Option<&'d str> {
-        let unit = self.record_word(data, entry, self.layout.npcdata_at() + 4)?;
+        let unit = record_word(data, entry, self.layout.npcdata_at() + 4)?;
         let slot = (unit as usize).checked_add(usize::try_from(number).ok()?)?;
-        let offset = u32_at(
-            data,
-            self.unit_table.checked_add(slot.checked_mul(4)?)?,
-        )?;
+        let offset = u32_at(data, self.unit_table.checked_add(slot.checked_mul(4)?)?)?;
         if offset == u32::MAX {
             return None;
         }
@@ -313,16 +306,16 @@ impl GoTable {
 
     /// Offset of pc table `number` in `entry`, if it has one.
     fn pcdata(&self, data: &[u8], entry: &Entry, number: usize) -> Option<u32> {
-        let count = self.record_word(data, entry, self.layout.npcdata_at())?;
+        let count = record_word(data, entry, self.layout.npcdata_at())?;
         ((number as u64) < u64::from(count))
-            .then(|| self.record_word(data, entry, self.layout.record_size() + 4 * number))
+            .then(|| record_word(data, entry, self.layout.record_size() + 4 * number))
             .flatten()
     }
 
     /// The inline tree's bytes, to the end of their segment.
     fn inline_tree<'i>(&self, image: &'i Image, entry: &Entry) -> Option<&'i [u8]> {
         let data = self.data(image)?;
-        let count = self.record_word(data, entry, self.layout.npcdata_at())? as usize;
+        let count = record_word(data, entry, self.layout.npcdata_at())? as usize;
         let counted = entry.record.checked_add(self.layout.record_size() - 1)?;
         if usize::from(*data.get(counted)?) <= FUNCDATA_INLINE_TREE {
             return None;
@@ -478,6 +471,11 @@ impl GoTable {
     }
 }
 
+/// The 32-bit word `at` bytes into the record of `entry`.
+fn record_word(data: &[u8], entry: &Entry, at: usize) -> Option<u32> {
+    u32_at(data, entry.record.checked_add(at)?)
+}
+
 struct InlinedCall {
     name_offset: u32,
     /// Offset of an instruction at the call site, from the function's entry.
@@ -491,12 +489,7 @@ struct InlinedCall {
 /// Length of a function's code without the int3 bytes that pad it.
 fn trimmed_length(code: &[u8]) -> usize {
     const INT3: u8 = 0xcc;
-    let end = code.len()
-        - code
-            .iter()
-            .rev()
-            .take_while(|byte| **byte == INT3)
-            .count();
+    let end = code.len() - code.iter().rev().take_while(|byte| **byte == INT3).count();
     if end == code.len() || end == 0 {
         return end;
     }

@@ -302,7 +302,7 @@ fn find_inlined(image: &Image, pattern: &str) -> Vec<Function> {
     let mut hits = Vec::new();
     for matcher in matchers {
         let tiers: &[Tier] = match &matcher {
-            Matcher::Name { .. } => &[Tier::Raw, Tier::Full, Tier::Suffix],
+            Matcher::Name { .. } => &[Tier::Raw, Tier::Full, Tier::Suffix, Tier::Closure],
             Matcher::Expression(tier, _) => &[*tier],
         };
         for tier in tiers {
@@ -339,7 +339,11 @@ pub fn list(image: &Image, pattern: Option<&str>) -> Result<Vec<Function>, Match
         hits = image
             .functions()
             .iter()
-            .filter(|function| tiers.iter().any(|tier| matcher.hits(image, function, *tier)))
+            .filter(|function| {
+                tiers
+                    .iter()
+                    .any(|tier| matcher.hits(image, function, *tier))
+            })
             .cloned()
             .collect();
         if !hits.is_empty() {

@@ -1,0 +1,265 @@
+//! The function index: every symbol that is a function, one entry per address.
+
+use std::{borrow::Cow, collections::HashSet, ops::Range, path::PathBuf};
+
+use object::{
+    LittleEndian, Object as _, elf as abi,
+    read::elf::{Sym as _, SymbolTable, VersionTable},
+};
+
+use super::{
+    super::{Function, FunctionKind, Image, go},
+    ENDIAN, File,
+    cold::join_cold_parts,
+    hex,
+};
+
+type Header = abi::FileHeader64<LittleEndian>;
+
+/// All functions of an image, and who owns which address.
+#[derive(Debug, Default)]
+pub(in super::super) struct FunctionIndex {
+    pub functions: Vec<Function>,
+    /// The symbols came from a separate debug file.
+    pub from_debug_file: bool,
+    /// Ranges of code by start, with the index of their function.
+    by_address: Vec<(Range<u64>, usize)>,
+}
+
+impl FunctionIndex {
+    fn new(mut functions: Vec<Function>, from_debug_file: bool) -> Self {
+        functions.sort_by_key(|function| function.entry().unwrap_or(u64::MAX));
+        let mut by_address: Vec<_> = functions
+            .iter()
+            .enumerate()
+            .filter(|(_, function)| function.kind != FunctionKind::NotCode)
+            .flat_map(|(at, function)| {
+                function
+                    .ranges
+                    .iter()
+                    .cloned()
+                    .map(move |range| (range, at))
+            })
+            .collect();
+        by_address.sort_by_key(|(range, _)| range.start);
+        Self {
+            functions,
+            from_debug_file,
+            by_address,
+        }
+    }
+
+    pub(in super::super) fn function_at(&self, vaddr: u64) -> Option<&Function> {
+        /// Symbols inside other symbols (hand-written assembly) nest a few deep at most.
+        const NESTED: usize = 16;
+        let end = self
+            .by_address
+            .partition_point(|(range, _)| range.start <= vaddr);
+        let (_, at) = self.by_address[..end]
+            .iter()
+            .rev()
+            .take(NESTED)
+            .find(|(range, _)| range.contains(&vaddr))?;
+        self.functions.get(*at)
+    }
+}
+
+/// A symbol as it stands in a table.
+struct Symbol<'data> {
+    name: Cow<'data, str>,
+    address: u64,
+    size: u64,
+    /// 0 global, 1 weak, 2 local: the order of preference among names of one address.
+    rank: u8,
+    ifunc: bool,
+}
+
+/// Function symbols of a table, and the names of undefined ones.
+fn symbols<'data>(
+    table: &SymbolTable<'data, Header>,
+    versions: Option<&VersionTable<'data, Header>>,
+    undefined: &mut HashSet<&'data str>,
+) -> Vec<Symbol<'data>> {
+    let mut out = Vec::new();
+    for (number, symbol) in table.enumerate() {
+        let kind = symbol.st_type();
+        let ifunc = kind == abi::STT_GNU_IFUNC;
+        if kind != abi::STT_FUNC && !ifunc {
+            continue;
+        }
+        let name = table.symbol_name(ENDIAN, symbol).ok();
+        let Some(name) = name.and_then(|name| std::str::from_utf8(name).ok()) else {
+            continue;
+        };
+        // Linkers write versions into the names: `f@@V2` is the `f` that programs link to today,
+        // `f@V1` one kept for old programs, which must not pass for it.
+        let plain = name
+            .find('@')
+            .filter(|at| *at > 0)
+            .map_or(name, |at| &name[..at]);
+        if plain.is_empty() {
+            continue;
+        }
+        if symbol.is_undefined(ENDIAN) {
+            undefined.insert(plain);
+            continue;
+        }
+        let version = versions
+            .map(|versions| versions.version_index(ENDIAN, number))
+            .filter(abi::VersymIndex::is_hidden)
+            .and_then(|index| versions?.version(index.index()).ok().flatten())
+            .and_then(|version| std::str::from_utf8(version.name()).ok());
+        let name = match version {
+            Some(version) => Cow::Owned(format!("{plain}@{version}")),
+            None if name[plain.len()..].starts_with("@@") => Cow::Borrowed(plain),
+            None => Cow::Borrowed(name),
+        };
+        let address = symbol.st_value(ENDIAN);
+        if address == 0 {
+            continue;
+        }
+        let rank = match symbol.st_bind() {
+            abi::STB_LOCAL => 2,
+            abi::STB_WEAK => 1,
+            _ => 0,
+        };
+        out.push(Symbol {
+            name,
+            address,
+            size: symbol.st_size(ENDIAN),
+            rank,
+            ifunc,
+        });
+    }
+    out
+}
+
+/// Reads every function of an image.
+pub(in super::super) fn index(image: &Image) -> FunctionIndex {
+    let Some(file) = image.elf() else {
+        return FunctionIndex::default();
+    };
+    let mut undefined = HashSet::new();
+    let debug_image;
+    let debug_elf;
+    let mut from_debug_file = false;
+    let mut found = symbols(file.elf_symbol_table(), None, &mut undefined);
+    let stripped = found.is_empty();
+    // Go programs carry their own table, stripped or not.
+    if stripped && image.go_table().is_none() {
+        debug_image = debug_file(image, &file);
+        debug_elf = debug_image
+            .as_deref()
+            .and_then(|data| File::parse(data).ok());
+        if let Some(debug) = &debug_elf {
+            found = symbols(debug.elf_symbol_table(), None, &mut HashSet::new());
+            from_debug_file = !found.is_empty();
+        }
+    }
+    let versions = file
+        .elf_section_table()
+        .versions(ENDIAN, file.data())
+        .ok()
+        .flatten();
+    found.extend(symbols(
+        file.elf_dynamic_symbol_table(),
+        versions.as_ref(),
+        &mut undefined,
+    ));
+    let mut functions = merge(image, found);
+    if let Some(table) = image.go_table() {
+        functions = go::functions(image, table, functions);
+    }
+    join_cold_parts(image, &mut functions);
+    add_imported(image, &mut functions, &undefined);
+    FunctionIndex::new(functions, from_debug_file)
+}
+
+/// One function per address, under its best name.
+fn merge(image: &Image, mut symbols: Vec<Symbol<'_>>) -> Vec<Function> {
+    let underscores = |name: &str| name.bytes().take_while(|c| *c == b'_').count();
+    symbols.sort_by(|a, b| {
+        let key = |s: &Symbol<'_>| (s.address, s.rank, std::cmp::Reverse(s.size));
+        // Mangled names begin with an underscore, too, but never compete with plain ones.
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| underscores(&a.name).cmp(&underscores(&b.name)))
+            .then_with(|| a.name.cmp(&b.name))
+    });
+    let mut functions: Vec<Function> = Vec::with_capacity(symbols.len());
+    for group in symbols.chunk_by(|a, b| a.address == b.address) {
+        let Some(best) = group.first() else { continue };
+        let size = if best.size > 0 {
+            best.size
+        } else {
+            group.iter().map(|symbol| symbol.size).max().unwrap_or(0)
+        };
+        let end = best.address.saturating_add(size);
+        let is_code = size > 0 && image.code(best.address..end).is_some();
+        let kind = match (group.iter().any(|symbol| symbol.ifunc), is_code) {
+            (true, _) => FunctionKind::Ifunc,
+            (false, true) => FunctionKind::Code,
+            (false, false) => FunctionKind::NotCode,
+        };
+        let mut function = Function::new(best.name.clone(), Some(best.address..end), kind);
+        for symbol in group {
+            let known = function.linkage_names().any(|name| name == symbol.name);
+            if !known {
+                function.aliases.push(symbol.name.clone().into_owned());
+            }
+        }
+        functions.push(function);
+    }
+    functions
+}
+
+/// Functions that the image calls and others define.
+fn add_imported(image: &Image, functions: &mut Vec<Function>, undefined: &HashSet<&str>) {
+    let mut names: Vec<&str> = undefined.iter().copied().collect();
+    names.sort_unstable();
+    // A defined symbol of the same name (a PLT entry with an address, say) wins.
+    let defined: HashSet<String> = functions
+        .iter()
+        .flat_map(Function::linkage_names)
+        .filter(|name| undefined.contains(name))
+        .map(str::to_owned)
+        .collect();
+    for name in names {
+        if !defined.contains(name) {
+            let libraries = image.needed().to_vec();
+            let kind = FunctionKind::Imported { libraries };
+            functions.push(Function::new(name, None, kind));
+        }
+    }
+}
+
+/// A separate debug file: by build id, else by the name in `.gnu_debuglink`.
+fn debug_file(image: &Image, file: &File<'_>) -> Option<Vec<u8>> {
+    const LARGEST: u64 = 4 << 30;
+    let root = PathBuf::from("/usr/lib/debug");
+    let mut candidates = Vec::new();
+    if let Some(id) = image.build_id().filter(|id| id.len() > 2) {
+        candidates.push(
+            root.join(".build-id")
+                .join(&id[..2])
+                .join(format!("{}.debug", &id[2..])),
+        );
+    }
+    if let Ok(Some((name, _))) = file.gnu_debuglink()
+        && let Ok(name) = std::str::from_utf8(name)
+        && let Some(directory) = image.path().parent()
+    {
+        let absolute = directory.strip_prefix("/").unwrap_or(directory);
+        candidates.push(directory.join(name));
+        candidates.push(directory.join(".debug").join(name));
+        candidates.push(root.join(absolute).join(name));
+    }
+    let id = image.build_id();
+    candidates.into_iter().find_map(|path| {
+        let small = std::fs::metadata(&path).ok()?.len() < LARGEST;
+        let data = small.then(|| std::fs::read(&path).ok()).flatten()?;
+        let debug = File::parse(&*data).ok()?;
+        let debug_id = debug.build_id().ok().flatten().map(hex);
+        (debug_id.as_deref() == id).then_some(data)
+    })
+}

@@ -1,0 +1,106 @@
+//! Damaged files: any answer will do, but no panic and no hang.
+
+use std::{fs, sync::OnceLock};
+
+use proptest::prelude::*;
+
+use super::{super::*, samples};
+
+/// Asks an image everything.
+fn exercise(bytes: &[u8]) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    let Ok(image) = Image::open(file.path()) else {
+        return;
+    };
+    let _ = (
+        image.language(),
+        image.plt_ranges().len(),
+        image.only_inlined().len(),
+    );
+    for function in image.functions().iter().step_by(61) {
+        let _ = function.name();
+        let Some(entry) = function.entry() else {
+            continue;
+        };
+        let _ = (
+            image.function_at(entry),
+            image.plt_name(entry),
+            image.inlined_into(function),
+        );
+        if let Some(table) = image.go_table() {
+            let _ = go::frames(&image, table, entry.wrapping_add(9));
+        }
+    }
+    let _ = pattern::find(&image, "main.nothing");
+    let _ = pattern::find(&image, "*a*");
+}
+
+fn go_program() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| {
+        let toolchains = samples::go_toolchains();
+        let newest = toolchains.last().unwrap();
+        fs::read(samples::go(newest, &["-ldflags=-s -w"])).unwrap()
+    })
+}
+
+fn c_program() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| fs::read(samples::c(&["-O2", "-g"])).unwrap())
+}
+
+/// File range of a section.
+fn section(bytes: &[u8], name: &str) -> std::ops::Range<usize> {
+    use object::{Object as _, ObjectSection as _};
+    let file = object::File::parse(bytes).unwrap();
+    let (start, size) = file.section_by_name(name).unwrap().file_range().unwrap();
+    start as usize..(start + size) as usize
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn c_program_with_flipped_bytes(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..200)
+    ) {
+        let mut bytes = c_program().to_vec();
+        for (at, value) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        exercise(&bytes);
+    }
+
+    #[test]
+    fn headers_with_flipped_bytes(
+        flips in prop::collection::vec((0_usize..1024, any::<u8>()), 1..6),
+        keep in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = c_program().to_vec();
+        for (at, value) in flips {
+            bytes[at] = value;
+        }
+        exercise(&bytes);
+        let length = keep.index(bytes.len());
+        exercise(&bytes[..length]);
+    }
+
+    #[test]
+    fn go_table_with_flipped_bytes(
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..400),
+        near in prop::collection::vec((0_usize..4096, any::<u8>()), 0..8),
+    ) {
+        let mut bytes = go_program().to_vec();
+        let table = section(&bytes, ".gopclntab");
+        for (at, value) in flips {
+            let at = table.start + at.index(table.len());
+            bytes[at] = value;
+        }
+        for (at, value) in near {
+            bytes[table.start + 8 + at] = value;
+        }
+        exercise(&bytes);
+    }
+}

@@ -1,0 +1,6 @@
+//! Images of real programs, checked against other tools, and of damaged ones.
+
+mod damaged;
+mod go;
+mod native;
+pub(crate) mod samples;
