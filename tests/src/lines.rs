@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 
 /// Longest wait for anything. Only a broken run gets near it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Lines of a pipe, collected by a thread.
 #[derive(Debug)]

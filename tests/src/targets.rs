@@ -263,7 +263,7 @@ fn cached(
 fn run(command: &mut Command) -> Result<()> {
     let output = command
         .output()
-        .with_context(|| format!("running {:?}", command.get_program()))?;
+        .with_context(|| format!("running {}", command.get_program().display()))?;
     ensure!(
         output.status.success(),
         "{command:?} failed:\n{}",

@@ -300,11 +300,12 @@ fn database_in_a_missing_directory() -> Result<()> {
 
 #[test]
 fn database_that_is_none() -> Result<()> {
-    let (_keep, file) = temporary("broken.duckdb", &[0x5a; 20_000])?;
+    let noise = vec![0x5a; 20_000];
+    let (_keep, file) = temporary("broken.duckdb", &noise)?;
     let path = hidden()?;
     attach(text(&path)?, &["--fn", "first_user", "--db", text(&file)?])?
         .expect_error(FAILED, &["broken.duckdb"])?;
-    ensure!(fs::read(&file)? == [0x5a; 20_000], "the file was changed");
+    ensure!(fs::read(&file)? == noise, "the file was changed");
     run(["report", "--db", text(&file)?])?.expect_error(FAILED, &["broken.duckdb"])
 }
 
