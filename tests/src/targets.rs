@@ -206,23 +206,47 @@ fn native(
         &inputs,
         &(compiler, &flags, how.stripped, more),
         |output| {
-            let (libraries, options): (Vec<&str>, Vec<&str>) =
-                more.iter().partition(|flag| flag.starts_with("-l"));
-            let mut command = Command::new(compiler);
-            command
-                .args(&flags)
-                .args(options)
-                .args(&files)
-                .args(libraries)
-                .arg("-o")
-                .arg(output);
-            run(&mut command)?;
+            compile_and_link(compiler, &files, &flags, more, output)?;
             if how.stripped {
                 run(Command::new("strip").arg(output))?;
             }
             Ok(())
         },
     )
+}
+
+/// In two steps, since `-pg` is wanted in the code and not in the start-up files, which would
+/// write a profile.
+fn compile_and_link(
+    compiler: &str,
+    files: &[PathBuf],
+    flags: &[&str],
+    more: &[&str],
+    output: &Path,
+) -> Result<()> {
+    let (libraries, options): (Vec<&str>, Vec<&str>) =
+        more.iter().partition(|flag| flag.starts_with("-l"));
+    let mut objects = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let object = output.with_extension(format!("{index}.o"));
+        let mut command = Command::new(compiler);
+        command.arg("-c").args(flags).args(&options).arg(file);
+        run(command.arg("-o").arg(&object))?;
+        objects.push(object);
+    }
+    let mut command = Command::new(compiler);
+    command.args(
+        flags
+            .iter()
+            .filter(|flag| **flag != "-pg" && **flag != "-mnop-mcount"),
+    );
+    // `-x c++` is about sources.
+    command.args(
+        options
+            .iter()
+            .filter(|option| !matches!(**option, "-x" | "c++")),
+    );
+    run(command.args(&objects).args(libraries).arg("-o").arg(output))
 }
 
 /// Builds `name` unless it is there already. Tests run in processes of their own, so the first
