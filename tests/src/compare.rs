@@ -8,12 +8,17 @@ use crate::{
     monigo::{Function, Monigo, Report},
     program::{Count, Program, Truth},
     require_root,
+    targets::PrivateCopy,
 };
 
 /// Runs `program` with and without monigo attached to `image`. The target must do and print the
 /// same both times, and monigo must count exactly what the target counted.
 pub fn check_counts(program: &Path, image: &Path, arguments: &[&str]) -> Result<(Truth, Report)> {
     require_root()?;
+    let copy = PrivateCopy::of(program)?;
+    let own = copy.path();
+    // A library stays where its user looks for it.
+    let (image, program) = (if program == image { &own } else { image }, &*own);
     let alone = run_alone(program, arguments)?;
     let mut target = Program::start(program, arguments)?;
     let functions: Vec<&str> = alone.functions.keys().map(String::as_str).collect();

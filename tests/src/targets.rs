@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use tempfile::TempDir;
 
 use crate::build_directory;
 
@@ -89,6 +90,31 @@ impl GoVersion {
             Some(path) => Ok(path.clone()),
             None => bail!("no Go compiler at {candidates:?}; `cargo xtask setup` installs it"),
         }
+    }
+}
+
+/// A copy that only this test runs. Probes belong to a file, so tests that run the same one at
+/// the same time would count each other's calls.
+#[derive(Debug)]
+pub struct PrivateCopy {
+    directory: TempDir,
+    name: std::ffi::OsString,
+}
+
+impl PrivateCopy {
+    /// Copies `program`.
+    pub fn of(program: &Path) -> Result<Self> {
+        let copy = Self {
+            directory: tempfile::tempdir()?,
+            name: program.file_name().context("file name")?.to_owned(),
+        };
+        fs::copy(program, copy.path())?;
+        Ok(copy)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join(&self.name)
     }
 }
 

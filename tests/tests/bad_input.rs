@@ -149,6 +149,21 @@ fn a_function_that_cannot_be_planned() -> Result<()> {
         .expect_error(USAGE, &["empty_function", "nothing to measure"])
 }
 
+/// What is left out of a session is in its report.
+#[test]
+fn one_of_two_that_cannot_be_planned() -> Result<()> {
+    require_root()?;
+    let path = hidden()?;
+    let report = Monigo::attach(text(&path)?, &["first_user", "empty_function"], &[])?.stop()?;
+    ensure!(report.functions.len() == 1, "{:?}", report.functions);
+    let said = report
+        .warnings
+        .iter()
+        .any(|line| line.contains("empty_function") && line.contains("nothing to measure"));
+    ensure!(said, "not in the warnings: {:?}", report.warnings);
+    Ok(())
+}
+
 #[test]
 fn list_says_why() -> Result<()> {
     let path = hidden()?;

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use monigo_tests::{
     Monigo, Program, check_counts,
     compare::compare,
-    targets::{self, Go, GoVersion, Native},
+    targets::{self, Go, GoVersion, Native, PrivateCopy},
 };
 
 /// One test per scenario, each in a module per way of compiling.
@@ -153,7 +153,8 @@ fn durations_are_true() -> Result<()> {
 #[test]
 fn one_process_of_two() -> Result<()> {
     monigo_tests::require_root()?;
-    let path = targets::c_scenarios(Native::O2)?;
+    let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
+    let path = copy.path();
     let image = path.to_string_lossy().into_owned();
     let mut traced = Program::start(&path, &["calls", "2", "100"])?;
     let mut other = Program::start(&path, &["calls", "3", "50"])?;
@@ -177,7 +178,8 @@ fn one_process_of_two() -> Result<()> {
 #[test]
 fn process_started_later() -> Result<()> {
     monigo_tests::require_root()?;
-    let path = targets::c_scenarios(Native::O2)?;
+    let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
+    let path = copy.path();
     let image = path.to_string_lossy().into_owned();
     let monigo = Monigo::attach(&image, &["recurse"], &[])?;
     let mut target = Program::start(&path, &["recursion", "100", "2"])?;
@@ -197,7 +199,8 @@ fn process_started_later() -> Result<()> {
 #[test]
 fn max_calls() -> Result<()> {
     monigo_tests::require_root()?;
-    let path = targets::c_scenarios(Native::O2)?;
+    let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
+    let path = copy.path();
     let image = path.to_string_lossy().into_owned();
     let mut target = Program::start(&path, &["calls", "2", "500"])?;
     let monigo = Monigo::attach(&image, &["leaf"], &["--max-calls", "123"])?;
@@ -215,7 +218,8 @@ fn max_calls() -> Result<()> {
 #[test]
 fn duration() -> Result<()> {
     monigo_tests::require_root()?;
-    let path = targets::c_scenarios(Native::O2)?;
+    let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
+    let path = copy.path();
     let image = path.to_string_lossy().into_owned();
     let target = Program::start(&path, &["calls", "1", "1"])?;
     let report = Monigo::attach(&image, &["leaf"], &["--duration", "300ms"])?.report()?;
@@ -232,7 +236,8 @@ fn duration() -> Result<()> {
 #[test]
 fn monigo_killed() -> Result<()> {
     monigo_tests::require_root()?;
-    let path = targets::c_scenarios(Native::O2)?;
+    let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
+    let path = copy.path();
     let image = path.to_string_lossy().into_owned();
     let mut target = Program::start(&path, &["recursion", "50", "2"])?;
     let monigo = Monigo::attach(&image, &["recurse"], &[])?;
@@ -248,7 +253,8 @@ fn monigo_killed() -> Result<()> {
 fn cost_classes() -> Result<()> {
     monigo_tests::require_root()?;
     for (how, offset) in [(Native::LANDING_PADS, 4), (Native::NOP5, 0)] {
-        let path = targets::c_scenarios(how)?;
+        let copy = PrivateCopy::of(&targets::c_scenarios(how)?)?;
+        let path = copy.path();
         let image = path.to_string_lossy().into_owned();
         let outcome = monigo_tests::monigo::run(["list", &image, "caller", "--format", "json"])?;
         ensure!(outcome.status == Some(0), "{}", outcome.stderr);

@@ -124,7 +124,7 @@ long (*volatile pointer)(long) = last;
 
 TRACED long passes_on_through_pointer(long x)
 {
-    return pointer(x);
+    return pointer(x ^ 1);
 }
 
 void tail_calls(void)
