@@ -72,7 +72,7 @@ fn not_an_elf() -> Result<()> {
 #[test]
 fn an_empty_file() -> Result<()> {
     let (_keep, path) = temporary("empty", b"")?;
-    attach(text(&path)?, &["--fn", "f"])?.expect_error(USAGE, &["empty", "ELF"])
+    attach(text(&path)?, &["--fn", "f"])?.expect_error(USAGE, &["empty", "executable or library"])
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn another_architecture() -> Result<()> {
     whole[18..20].copy_from_slice(&183u16.to_le_bytes());
     let (_keep, path) = temporary("foreign", &whole)?;
     attach(text(&path)?, &["--fn", "first_user"])?
-        .expect_error(USAGE, &["foreign", "aarch64", "x86"])
+        .expect_error(USAGE, &["foreign", "arm64", "x86-64"])
 }
 
 #[test]
@@ -192,10 +192,10 @@ fn pid_that_is_gone() -> Result<()> {
     let mut child = Command::new("true").spawn()?;
     let pid = child.id().to_string();
     child.wait()?;
-    attach(&pid, &["--fn", "f"])?.expect_error(USAGE, &[&pid, "no process"])?;
+    attach(&pid, &["--fn", "f"])?.expect_error(USAGE, &[&pid, "no such process"])?;
     let path = hidden()?;
     attach(text(&path)?, &["--fn", "first_user", "--pid", &pid])?
-        .expect_error(USAGE, &[&pid, "no process"])
+        .expect_error(USAGE, &[&pid, "no such process"])
 }
 
 #[test]
@@ -319,9 +319,10 @@ fn database_that_is_none() -> Result<()> {
     let (_keep, file) = temporary("broken.duckdb", &noise)?;
     let path = hidden()?;
     attach(text(&path)?, &["--fn", "first_user", "--db", text(&file)?])?
-        .expect_error(FAILED, &["broken.duckdb"])?;
+        .expect_error(USAGE, &["broken.duckdb", "not a DuckDB database"])?;
     ensure!(fs::read(&file)? == noise, "the file was changed");
-    run(["report", "--db", text(&file)?])?.expect_error(FAILED, &["broken.duckdb"])
+    run(["report", "--db", text(&file)?])?
+        .expect_error(USAGE, &["broken.duckdb", "not a DuckDB database"])
 }
 
 #[test]
@@ -367,7 +368,7 @@ fn port_in_use() -> Result<()> {
         "--port",
         &port,
     ])?
-    .expect_error(FAILED, &[&port, "in use"])
+    .expect_error(USAGE, &[&port, "in use", "--port"])
 }
 
 #[test]

@@ -221,8 +221,9 @@ fn duration() -> Result<()> {
     let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
     let path = copy.path();
     let image = path.to_string_lossy().into_owned();
-    let target = Program::start(&path, &["calls", "1", "1"])?;
+    let mut target = Program::start(&path, &["calls", "1", "1"])?;
     let report = Monigo::attach(&image, &["leaf"], &["--duration", "300ms"])?.report()?;
+    target.go()?;
     ensure!(
         report.duration_ns >= 300_000_000,
         "{} ns",

@@ -62,11 +62,8 @@ fn with_dwarf<T>(image: &Image, read: impl FnOnce(&Dwarf<Reader<'_>>) -> Option<
     file.section_by_name(".debug_info")
         .or_else(|| file.section_by_name(".zdebug_info"))?;
     let load = |id: gimli::SectionId| -> Result<Cow<'_, [u8]>, object::Error> {
-        // Line tables and locations are not needed here and are the largest.
-        let wanted = !matches!(
-            id,
-            gimli::SectionId::DebugLine | gimli::SectionId::DebugLoc | gimli::SectionId::DebugLocLists
-        );
+        // Locations are not needed here. A unit cannot be read without the header of its lines.
+        let wanted = !matches!(id, gimli::SectionId::DebugLoc | gimli::SectionId::DebugLocLists);
         match file.section_by_name(id.name()).filter(|_| wanted) {
             Some(section) => section.uncompressed_data(),
             None => Ok(Cow::Borrowed(&[])),
