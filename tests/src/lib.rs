@@ -1,1 +1,48 @@
-//! End-to-end test support.
+//! End-to-end test support: builds small targets, runs them under the real monigo, compares what
+//! monigo reports with what the target counted itself.
+
+pub mod compare;
+pub mod lines;
+pub mod monigo;
+pub mod program;
+pub mod targets;
+
+pub use self::{
+    compare::check_counts,
+    monigo::{Monigo, Outcome, Report},
+    program::{Program, Truth},
+};
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, ensure};
+
+/// The monigo under test: `MONIGO_BIN`, or the one in the same target directory.
+pub fn monigo_path() -> Result<PathBuf> {
+    let path = match std::env::var_os("MONIGO_BIN") {
+        Some(path) => PathBuf::from(path),
+        None => build_directory()?.join("monigo"),
+    };
+    ensure!(
+        path.exists(),
+        "{} does not exist; `cargo build -p monigo-userspace` makes it",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// `target/debug`, where the test binary lies in `deps`.
+fn build_directory() -> Result<PathBuf> {
+    let test = std::env::current_exe().context("path of the test")?;
+    let deps = test.parent().context("directory of the test")?;
+    Ok(deps.parent().context("build directory")?.to_owned())
+}
+
+/// Probes need privileges; fails with a sentence instead of a puzzle.
+pub fn require_root() -> Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "end-to-end tests attach probes and need root"
+    );
+    Ok(())
+}

@@ -6,7 +6,8 @@ pub fn full(linkage_name: &str) -> String {
     let (base, suffix) = split_clone_suffix(linkage_name);
     let demangled = rust(base).or_else(|| cpp(base, true));
     match (demangled, suffix) {
-        (Some(name), "") => name,
+        // ThinLTO renames without making a clone.
+        (Some(name), suffix) if suffix.is_empty() || suffix.starts_with(".llvm.") => name,
         (Some(name), suffix) => format!("{name} [{suffix}]"),
         (None, _) => linkage_name.to_owned(),
     }

@@ -1,0 +1,257 @@
+//! The real monigo, run as a user would.
+
+use std::{
+    ffi::OsStr,
+    io::Read as _,
+    process::{Child, Command, Stdio},
+    thread::JoinHandle,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde::Deserialize;
+
+use crate::{lines::Lines, monigo_path, program::die_with_test};
+
+/// The object that `--format json` prints.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Report {
+    /// What was traced.
+    pub target: Target,
+    /// Length of the session, ns.
+    pub duration_ns: u64,
+    /// One per traced function.
+    pub functions: Vec<Function>,
+    /// Calls recorded in full.
+    pub events: Events,
+    /// Sentences for the user.
+    pub warnings: Vec<String>,
+}
+
+/// The report's `target`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Target {
+    /// Path as shown.
+    pub path: String,
+    /// Pids seen.
+    pub pids: Vec<u32>,
+    /// `go`, `rust`, `c` or `c++`.
+    pub language: String,
+}
+
+/// One function of the report.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Function {
+    /// Demangled name.
+    pub name: String,
+    /// Completed calls.
+    pub calls: u64,
+    /// Calls that ended otherwise.
+    pub unwound: u64,
+    /// Open calls.
+    pub in_flight: u64,
+    /// Durations.
+    pub latency_ns: Latency,
+    /// How it was probed.
+    pub probe: Probe,
+}
+
+/// Latency of completed calls, ns.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[expect(missing_docs, reason = "named as in the contract")]
+pub struct Latency {
+    pub min: u64,
+    pub mean: u64,
+    pub p50: u64,
+    pub p90: u64,
+    pub p99: u64,
+    pub p999: u64,
+    pub max: u64,
+    pub total: u64,
+}
+
+/// How a function was probed.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Probe {
+    /// Hexadecimal address.
+    pub entry: String,
+    /// `ret` or `uretprobe`.
+    pub exit: String,
+    /// Sites.
+    pub sites: u32,
+    /// `emulated`, `single-step` or `nop5`.
+    pub cost_class: String,
+}
+
+/// Records written and lost.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Events {
+    /// Written.
+    pub recorded: u64,
+    /// Lost.
+    pub dropped: u64,
+}
+
+/// How a monigo that ran to its end ended.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// Exit status; `None` when a signal ended it.
+    pub status: Option<i32>,
+    /// Everything on stdout.
+    pub stdout: String,
+    /// Everything on stderr.
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Checks the exit status, that the message holds every one of `parts`, and that it is a
+    /// message and not a backtrace.
+    pub fn expect_error(&self, status: i32, parts: &[&str]) -> Result<()> {
+        ensure!(
+            self.status == Some(status),
+            "exit status {:?} instead of {status}; stderr:\n{}",
+            self.status,
+            self.stderr
+        );
+        for part in parts {
+            ensure!(
+                self.stderr.to_lowercase().contains(&part.to_lowercase()),
+                "the message does not mention {part:?}:\n{}",
+                self.stderr
+            );
+        }
+        for noise in ["panicked", "RUST_BACKTRACE", "stack backtrace"] {
+            ensure!(
+                !self.stderr.contains(noise),
+                "the message is not for people:\n{}",
+                self.stderr
+            );
+        }
+        ensure!(
+            self.stdout.is_empty(),
+            "an error belongs on stderr alone; stdout:\n{}",
+            self.stdout
+        );
+        Ok(())
+    }
+}
+
+/// Runs monigo to its end.
+pub fn run<I, S>(arguments: I) -> Result<Outcome>
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<OsStr>,
+{
+    Monigo::spawn(arguments)?.wait()
+}
+
+/// A running monigo. It dies with the test.
+#[derive(Debug)]
+pub struct Monigo {
+    child: Child,
+    stdout: Option<JoinHandle<std::io::Result<String>>>,
+    stderr: Lines,
+}
+
+impl Monigo {
+    /// Starts it without waiting for anything.
+    pub fn spawn<I, S>(arguments: I) -> Result<Self>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut command = Command::new(monigo_path()?);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        die_with_test(&mut command);
+        let mut child = command.spawn().context("starting monigo")?;
+        let mut pipe = child.stdout.take().context("stdout of monigo")?;
+        let stdout = std::thread::spawn(move || {
+            let mut text = String::new();
+            pipe.read_to_string(&mut text).map(|_| text)
+        });
+        let stderr = Lines::new(child.stderr.take().context("stderr of monigo")?);
+        Ok(Self {
+            child,
+            stdout: Some(stdout),
+            stderr,
+        })
+    }
+
+    /// `monigo attach TARGET --fn ...` with JSON at the end; returns when the probes are in.
+    pub fn attach(target: &str, functions: &[&str], more: &[&str]) -> Result<Self> {
+        let mut arguments = vec!["attach", target, "--headless", "--format", "json"];
+        for function in functions {
+            arguments.extend(["--fn", function]);
+        }
+        arguments.extend(more);
+        let mut monigo = Self::spawn(arguments)?;
+        monigo.await_attached()?;
+        Ok(monigo)
+    }
+
+    /// Waits until all probes are in.
+    pub fn await_attached(&mut self) -> Result<()> {
+        self.stderr
+            .wait_for("\"monigo: attached\" on monigo's stderr", |line| {
+                line.starts_with("monigo: attached ").then_some(())
+            })
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Ctrl-C, then the report.
+    pub fn stop(self) -> Result<Report> {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT)?;
+        self.report()
+    }
+
+    /// Waits for its own end, then the report.
+    pub fn report(self) -> Result<Report> {
+        let outcome = self.wait()?;
+        if outcome.status != Some(0) {
+            bail!(
+                "monigo ended with {:?}:\n{}",
+                outcome.status,
+                outcome.stderr
+            );
+        }
+        serde_json::from_str(&outcome.stdout).with_context(|| {
+            format!(
+                "monigo's JSON is not as agreed:\n{}\nstderr:\n{}",
+                outcome.stdout, outcome.stderr
+            )
+        })
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> Result<Outcome> {
+        self.stderr.drain()?;
+        let stdout = match self.stdout.take().map(JoinHandle::join) {
+            Some(Ok(text)) => text?,
+            _ => bail!("monigo's stdout could not be read"),
+        };
+        let status = self.child.wait()?;
+        Ok(Outcome {
+            status: status.code(),
+            stdout,
+            stderr: self.stderr.text(),
+        })
+    }
+}
+
+impl Drop for Monigo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

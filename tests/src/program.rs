@@ -1,0 +1,120 @@
+//! A running target.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    os::unix::process::CommandExt as _,
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use crate::lines::Lines;
+
+/// What a target counted itself.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Truth {
+    /// By the name that serves as the pattern for monigo.
+    pub functions: BTreeMap<String, Count>,
+    /// Results of its work, and whatever else it measured.
+    pub values: BTreeMap<String, i64>,
+}
+
+/// Calls of one function.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Count {
+    /// Calls that returned.
+    pub calls: u64,
+    /// Calls ended by a panic, an exception, a jump or the end of their thread.
+    pub unwound: u64,
+    /// Calls still open.
+    pub in_flight: u64,
+}
+
+/// A target that waits to be told to go. It dies with the test.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    input: Option<ChildStdin>,
+    output: Lines,
+}
+
+impl Program {
+    /// Starts `path` and waits until it says that it is ready.
+    pub fn start(path: &Path, arguments: &[&str]) -> Result<Self> {
+        let mut command = Command::new(path);
+        command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        die_with_test(&mut command);
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("starting {}", path.display()))?;
+        let mut output = Lines::new(child.stdout.take().context("stdout of the target")?);
+        let input = child.stdin.take();
+        output.wait_for("\"ready\" from the target", |line| {
+            line.starts_with("ready ").then_some(())
+        })?;
+        Ok(Self {
+            child,
+            input,
+            output,
+        })
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Lets it do its work and waits for the truth.
+    pub fn go(&mut self) -> Result<Truth> {
+        self.say("go")?;
+        let line = self.output.wait_for("the target's JSON line", |line| {
+            line.starts_with('{').then(|| line.to_owned())
+        })?;
+        serde_json::from_str(&line).with_context(|| format!("the target printed {line}"))
+    }
+
+    /// Lets it exit, and checks that it does so in good order.
+    pub fn finish(mut self) -> Result<()> {
+        self.say("exit")?;
+        drop(self.input.take());
+        self.output.drain()?;
+        let status = self.child.wait()?;
+        ensure!(status.success(), "the target ended with {status}");
+        Ok(())
+    }
+
+    fn say(&mut self, word: &str) -> Result<()> {
+        let input = self
+            .input
+            .as_mut()
+            .context("the target's input is closed")?;
+        writeln!(input, "{word}").with_context(|| format!("telling the target \"{word}\""))
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Makes the kernel kill the child if the test dies without running destructors.
+pub(crate) fn die_with_test(command: &mut Command) {
+    // SAFETY: `prctl` is async-signal-safe and touches nothing of the parent.
+    unsafe {
+        command.pre_exec(|| {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 {
+                Ok(())
+            } else {
+                Err(std::io::Error::last_os_error())
+            }
+        });
+    }
+}

@@ -1,0 +1,323 @@
+//! Compiles the targets on demand, once per source and flags.
+
+use std::{
+    env, fs,
+    fs::File,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::build_directory;
+
+/// How a C or C++ target is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Native {
+    /// Further compiler flags.
+    pub flags: &'static [&'static str],
+    /// Whether symbols and debug information are removed, except what the loader needs.
+    pub stripped: bool,
+}
+
+impl Native {
+    /// No optimisation.
+    pub const O0: Self = Self::with(&["-O0", "-g"]);
+    /// Optimised, no frame pointers, position-independent: the usual release build.
+    pub const O2: Self = Self::with(&["-O2", "-g", "-fomit-frame-pointer", "-pie", "-fPIE"]);
+    /// Optimised for size.
+    pub const OS: Self = Self::with(&["-Os", "-g"]);
+    /// Not position-independent.
+    pub const NO_PIE: Self = Self::with(&["-O2", "-g", "-no-pie", "-fno-pie"]);
+    /// With frame pointers.
+    pub const FRAME_POINTERS: Self = Self::with(&["-O2", "-g", "-fno-omit-frame-pointer"]);
+    /// With landing pads for indirect branches, as distributions build.
+    pub const LANDING_PADS: Self = Self::with(&["-O2", "-g", "-fcf-protection=full"]);
+    /// With a 5-byte nop at each entry.
+    pub const NOP5: Self = Self::with(&[
+        "-O2",
+        "-g",
+        "-no-pie",
+        "-fno-pie",
+        "-pg",
+        "-mfentry",
+        "-mnop-mcount",
+    ]);
+    /// Without symbols beyond the dynamic ones.
+    pub const STRIPPED: Self = Self {
+        flags: &["-O2", "-rdynamic"],
+        stripped: true,
+    };
+
+    const fn with(flags: &'static [&'static str]) -> Self {
+        Self {
+            flags,
+            stripped: false,
+        }
+    }
+}
+
+/// How the Go target is compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Go {
+    /// Which compiler.
+    pub version: GoVersion,
+    /// Further flags of `go build`.
+    pub flags: &'static [&'static str],
+}
+
+/// Go compilers of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GoVersion {
+    /// The distribution's (1.19 on Debian 12): no `push %rbp`, other `runtime.g`.
+    Distribution,
+    /// 1.27.3 as set-up installs it.
+    Current,
+}
+
+impl GoVersion {
+    fn compiler(self) -> Result<PathBuf> {
+        let candidates = match self {
+            Self::Distribution => vec![PathBuf::from("/usr/bin/go")],
+            Self::Current => {
+                let home = env::var_os("HOME").context("HOME is not set")?;
+                vec![Path::new(&home).join(".cache/monigo/go/1.27.3/go/bin/go")]
+            }
+        };
+        match candidates.iter().find(|path| path.exists()) {
+            Some(path) => Ok(path.clone()),
+            None => bail!("no Go compiler at {candidates:?}; `cargo xtask setup` installs it"),
+        }
+    }
+}
+
+/// A copy that only this test runs. Probes belong to a file, so tests that run the same one at
+/// the same time would count each other's calls.
+#[derive(Debug)]
+pub struct PrivateCopy {
+    directory: TempDir,
+    name: std::ffi::OsString,
+}
+
+impl PrivateCopy {
+    /// Copies `program`.
+    pub fn of(program: &Path) -> Result<Self> {
+        let copy = Self {
+            directory: tempfile::tempdir()?,
+            name: program.file_name().context("file name")?.to_owned(),
+        };
+        fs::copy(program, copy.path())?;
+        Ok(copy)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join(&self.name)
+    }
+}
+
+/// Sources of the targets.
+pub fn sources() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("targets")
+}
+
+/// The C target with all its scenarios.
+pub fn c_scenarios(how: Native) -> Result<PathBuf> {
+    let files = ["harness.c", "main.c", "calls.c", "endings.c"];
+    native(
+        "gcc",
+        "scenarios",
+        &files.map(|file| format!("c/{file}")),
+        how,
+        &["-pthread"],
+    )
+}
+
+/// A C target of one file beside the harness.
+pub fn c_program(name: &str, how: Native) -> Result<PathBuf> {
+    let files = ["c/harness.c".to_owned(), format!("c/{name}.c")];
+    native("gcc", name, &files, how, &["-pthread"])
+}
+
+/// The C++ target.
+pub fn cpp_exceptions(how: Native) -> Result<PathBuf> {
+    let flags = ["-pthread", "-x", "c++"];
+    // The harness is valid C++ too; its functions keep their C names.
+    let files = ["c/harness.c", "cpp/exceptions.cpp"].map(str::to_owned);
+    native("g++", "exceptions", &files, how, &flags)
+}
+
+/// The shared library, and the program that uses it.
+pub fn library_and_user(how: Native) -> Result<(PathBuf, PathBuf)> {
+    let library = native(
+        "gcc",
+        "libwork.so",
+        &["lib/work.c".to_owned()],
+        how,
+        &["-shared", "-fPIC"],
+    )?;
+    let directory = library.parent().context("library directory")?;
+    let directory = directory.to_str().context("path is not UTF-8")?;
+    let link = [
+        "-pthread",
+        &format!("-L{directory}"),
+        "-l:libwork.so",
+        &format!("-Wl,-rpath,{directory}"),
+    ];
+    let files = ["c/harness.c", "lib/user.c"].map(str::to_owned);
+    let user = native("gcc", "user", &files, how, &link)?;
+    Ok((library, user))
+}
+
+/// The Rust target.
+pub fn rust_panics(flags: &[&str]) -> Result<PathBuf> {
+    let source = sources().join("rust/panics.rs");
+    cached("panics", &[&source], &("rustc", flags), |output| {
+        let mut command = Command::new("rustc");
+        command
+            .args(["--edition", "2024", "--crate-name", "panics"])
+            .args(flags)
+            .arg("-o")
+            .arg(output)
+            .arg(&source);
+        run(&mut command)
+    })
+}
+
+/// The Go target.
+pub fn go_scenarios(how: Go) -> Result<PathBuf> {
+    let directory = sources().join("go");
+    let compiler = how.version.compiler()?;
+    let files = ["go.mod", "main.go", "scenarios.go"].map(|file| directory.join(file));
+    let inputs: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    cached("go-scenarios", &inputs, &(&compiler, how), |output| {
+        let mut command = Command::new(&compiler);
+        command
+            .arg("build")
+            .args(how.flags)
+            .arg("-o")
+            .arg(output)
+            .arg(".")
+            .current_dir(&directory)
+            .env("GOFLAGS", "-mod=mod")
+            .env("GOTOOLCHAIN", "local")
+            .env("CGO_ENABLED", "0")
+            .env_remove("GOROOT");
+        run(&mut command)
+    })
+}
+
+fn native(
+    compiler: &str,
+    name: &str,
+    files: &[String],
+    how: Native,
+    more: &[&str],
+) -> Result<PathBuf> {
+    let root = sources();
+    let files: Vec<PathBuf> = files.iter().map(|file| root.join(file)).collect();
+    let headers = ["c/harness.h", "c/scenarios.h"].map(|file| root.join(file));
+    let inputs: Vec<&Path> = files.iter().chain(&headers).map(PathBuf::as_path).collect();
+    // A shared library takes no part in the choice between executable kinds.
+    let flags: Vec<&str> = how
+        .flags
+        .iter()
+        .copied()
+        .filter(|flag| !more.contains(&"-shared") || !flag.contains("pie") && !flag.contains("PIE"))
+        .collect();
+    cached(
+        name,
+        &inputs,
+        &(compiler, &flags, how.stripped, more),
+        |output| {
+            compile_and_link(compiler, &files, &flags, more, output)?;
+            if how.stripped {
+                run(Command::new("strip").arg(output))?;
+            }
+            Ok(())
+        },
+    )
+}
+
+/// In two steps, since `-pg` is wanted in the code and not in the start-up files, which would
+/// write a profile.
+fn compile_and_link(
+    compiler: &str,
+    files: &[PathBuf],
+    flags: &[&str],
+    more: &[&str],
+    output: &Path,
+) -> Result<()> {
+    let (libraries, options): (Vec<&str>, Vec<&str>) =
+        more.iter().partition(|flag| flag.starts_with("-l"));
+    let mut objects = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let object = output.with_extension(format!("{index}.o"));
+        let mut command = Command::new(compiler);
+        command.arg("-c").args(flags).args(&options).arg(file);
+        run(command.arg("-o").arg(&object))?;
+        objects.push(object);
+    }
+    let mut command = Command::new(compiler);
+    command.args(
+        flags
+            .iter()
+            .filter(|flag| **flag != "-pg" && **flag != "-mnop-mcount"),
+    );
+    // `-x c++` is about sources.
+    command.args(
+        options
+            .iter()
+            .filter(|option| !matches!(**option, "-x" | "c++")),
+    );
+    run(command.args(&objects).args(libraries).arg("-o").arg(output))
+}
+
+/// Builds `name` unless it is there already. Tests run in processes of their own, so the first
+/// takes a lock and the others wait for it.
+fn cached(
+    name: &str,
+    inputs: &[&Path],
+    how: &impl std::hash::Hash,
+    build: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
+    let mut key = DefaultHasher::new();
+    how.hash(&mut key);
+    for input in inputs {
+        fs::read(input)
+            .with_context(|| format!("reading {}", input.display()))?
+            .hash(&mut key);
+    }
+    let root = match env::var_os("MONIGO_TEST_TARGETS") {
+        Some(root) => PathBuf::from(root),
+        None => build_directory()?
+            .parent()
+            .context("target directory")?
+            .join("test-targets"),
+    };
+    let directory = root.join(format!("{name}-{:016x}", key.finish()));
+    let output = directory.join(name);
+    fs::create_dir_all(&directory)?;
+    let lock = File::create(directory.join("lock"))?;
+    lock.lock()?;
+    if !output.exists() {
+        let unfinished = directory.join(format!("{name}.unfinished"));
+        build(&unfinished)?;
+        fs::rename(&unfinished, &output)?;
+    }
+    Ok(output)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command
+        .output()
+        .with_context(|| format!("running {}", command.get_program().display()))?;
+    ensure!(
+        output.status.success(),
+        "{command:?} failed:\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(())
+}
