@@ -366,6 +366,25 @@ fn retention_deletes_old_sessions_and_the_old_part_of_the_current_one() {
 }
 
 #[test]
+fn retention_goes_on_while_recording() {
+    let mut database = Database::in_memory().expect("opens");
+    let id = database
+        .begin_session(&fixture::session())
+        .expect("session");
+    database.retain(20 * SECOND, START).expect("nothing yet");
+    for second in 1..=100 {
+        let batch = Batch {
+            at_ns: START + second * SECOND,
+            ..Batch::default()
+        };
+        database.append(id, &batch).expect("appends");
+    }
+    // Looked at every tenth of the retention: at most 22 seconds are there.
+    let kept = count(&database, "flushes");
+    assert!((20..=23).contains(&kept), "{kept}");
+}
+
+#[test]
 fn retention_leaves_a_session_that_is_silent_but_open() {
     let mut database = Database::in_memory().expect("opens");
     let id = database
