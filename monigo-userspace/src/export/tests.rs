@@ -1,1 +1,109 @@
+//! The fixture as text.
 
+use super::{
+    Summary, folded, functions_csv, sql_table, summary_table, write_output, write_output_of,
+};
+use crate::{
+    query::{DuckSource, Source as _, Weight, Window},
+    store::{Database, fixture},
+};
+
+fn source() -> (Database, DuckSource) {
+    let mut database = Database::in_memory().expect("opens");
+    fixture::record(&mut database);
+    let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
+    (database, source)
+}
+
+#[test]
+fn the_table_for_people() {
+    let (_database, source) = source();
+    let overview = source.overview().expect("overview");
+    let rows = source.functions(Window::default()).expect("functions");
+    insta::assert_snapshot!(summary_table(&overview, &rows, None));
+    let narrow = summary_table(&overview, &rows, Some(80));
+    let table = narrow
+        .lines()
+        .filter(|line| !line.contains(": ") && !line.ends_with('.'));
+    for line in table {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}
+
+#[test]
+fn the_json_contract() {
+    let (_database, source) = source();
+    let overview = source.overview().expect("overview");
+    let rows = source.functions(Window::default()).expect("functions");
+    let summary = Summary::from((overview, rows));
+    insta::assert_snapshot!(serde_json::to_string_pretty(&summary).expect("serializes"));
+}
+
+#[test]
+fn csv_and_folded() {
+    let (_database, source) = source();
+    let rows = source.functions(Window::default()).expect("functions");
+    insta::assert_snapshot!("functions_csv", functions_csv(&rows));
+    let flame = source
+        .flame(None, Window::default(), Weight::Wall)
+        .expect("flame");
+    insta::assert_snapshot!("folded", folded(&flame));
+}
+
+#[test]
+fn sql_for_people() {
+    let (_database, source) = source();
+    let query = "SELECT name, calls, max_ns / 1e6 AS max_ms, line FROM v_functions ORDER BY name";
+    let table = source.sql(query, 10).expect("answers");
+    insta::assert_snapshot!(sql_table(&table, None));
+}
+
+#[test]
+fn files_by_extension() {
+    let (_database, source) = source();
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let write = |name: &str, function, weight| {
+        let path = directory.path().join(name);
+        write_output_of(&path, &source, function, weight).expect(name);
+        std::fs::read_to_string(path).expect(name)
+    };
+    let svg = write("flame.svg", None, Weight::Wall);
+    for text in [
+        "monigo: 2 functions",
+        "/srv/orders, 3.00 s; width is wall-clock time inside the calls, estimated from 4 recorded of 1,011 calls",
+        "main.retry (100,000,000 ns, 50.00%)",
+        "[no stack]",
+    ] {
+        assert!(svg.contains(text), "{text}");
+    }
+    let one = write("one.svg", Some(0), Weight::Calls);
+    assert!(one.contains("monigo: main.process_order") && one.contains("width is number of calls"));
+    assert_eq!(write("f.folded", Some(0), Weight::Calls).lines().count(), 3);
+    assert_eq!(write("f.csv", Some(1), Weight::Wall).lines().count(), 2);
+    let json: Summary = serde_json::from_str(&write("f.json", None, Weight::Wall)).expect("parses");
+    assert_eq!(json.functions[0].calls, 1001);
+    let files = std::fs::read_dir(directory.path()).expect("lists").count();
+    assert_eq!(files, 5, "nothing temporary stays behind");
+
+    let error = write_output(&directory.path().join("f.png"), &source, Weight::Wall);
+    assert!(error.expect_err("format").to_string().contains(".svg"));
+    let error = write_output(&directory.path().join("no/f.csv"), &source, Weight::Wall);
+    assert!(
+        error
+            .expect_err("directory")
+            .to_string()
+            .contains("no/f.csv failed")
+    );
+    let error = write_output_of(
+        &directory.path().join("e.svg"),
+        &source,
+        Some(1),
+        Weight::Wall,
+    );
+    assert!(
+        error
+            .expect_err("empty")
+            .to_string()
+            .contains("no call was recorded")
+    );
+}

@@ -289,7 +289,7 @@ impl Source for DuckSource {
 
     fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError> {
         let mut stacks = lock(&self.stacks);
-        if !stacks.stacks.contains_key(&id) {
+        if !stacks.by_id.contains_key(&id) {
             stacks.refresh(&self.reader, self.session, None)?;
         }
         Ok(stacks.frames_of(id))

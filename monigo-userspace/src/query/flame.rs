@@ -86,7 +86,7 @@ pub(super) fn merge(
         }
         let value = weighed.weight(weight);
         root.value += value;
-        let known = stack.and_then(|stack| stacks.stacks.get(&stack));
+        let known = stack.and_then(|stack| stacks.by_id.get(&stack));
         let Some(stack) = known.filter(|stack| !stack.frames.is_empty()) else {
             let node = root.named(NO_STACK, value);
             if let Some(name) = names.get(id as usize) {

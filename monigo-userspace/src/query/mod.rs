@@ -10,6 +10,8 @@ mod open;
 pub mod remote;
 mod sql;
 mod stacks;
+#[cfg(test)]
+mod tests;
 mod timeline;
 mod totals;
 mod warnings;

@@ -47,7 +47,7 @@ pub(super) struct Stacks {
     epoch: u64,
     upto_ns: Option<i64>,
     pub frames: HashMap<u64, Frame>,
-    pub stacks: HashMap<u64, Stack>,
+    pub by_id: HashMap<u64, Stack>,
     pub weights: Weights,
     last_frame: u64,
     last_stack: u64,
@@ -119,7 +119,7 @@ impl Stacks {
         let mut last = self.last_stack;
         while let Some(row) = rows.next()? {
             let id: u64 = row.get(0)?;
-            let stack = self.stacks.entry(id).or_default();
+            let stack = self.by_id.entry(id).or_default();
             stack.truncated = row.get(1)?;
             stack.frames.extend(row.get::<_, Option<u64>>(2)?);
             last = last.max(id);
@@ -130,7 +130,7 @@ impl Stacks {
 
     /// Frames of a stack, innermost first; empty when the id is unknown.
     pub fn frames_of(&self, id: u64) -> Vec<Frame> {
-        let frames = self.stacks.get(&id).into_iter().flat_map(|s| &s.frames);
+        let frames = self.by_id.get(&id).into_iter().flat_map(|s| &s.frames);
         frames
             .filter_map(|frame| self.frames.get(frame).cloned())
             .collect()
@@ -161,7 +161,7 @@ impl Stacks {
             calls: weighed.weight(Weight::Calls),
             mean_ns: (weighed.wall_ns / weighed.calls.max(1.0)) as u64,
             frames: self.frames_of(id),
-            truncated: self.stacks.get(&id).is_some_and(|stack| stack.truncated),
+            truncated: self.by_id.get(&id).is_some_and(|stack| stack.truncated),
         };
         sums.into_iter().map(row).collect()
     }

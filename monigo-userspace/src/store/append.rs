@@ -37,6 +37,7 @@ impl Store for Database {
             append_rest(connection, session, next.at_ns, batch)
         })?;
         self.progress.insert(session, next);
+        self.prune_if_due(next.at_ns);
         Ok(())
     }
 

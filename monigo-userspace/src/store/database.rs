@@ -18,7 +18,7 @@ use super::{
 /// The write-ahead log is folded into the file when it reaches this size, so it stays bounded.
 const CHECKPOINT_THRESHOLD: &str = "16MB";
 /// Most memory that a database on disk uses for its work, bytes.
-const FILE_MEMORY: u64 = 512 << 20;
+const FILE_MEMORY: u64 = 256 << 20;
 
 /// An open store.
 ///
@@ -32,6 +32,7 @@ pub struct Database {
     pub(super) connection: Connection,
     pub(super) path: Option<PathBuf>,
     read_only: bool,
+    pub(super) retention: Option<Retention>,
     /// Where each session being written stands.
     pub(super) progress: HashMap<i64, Progress>,
     /// Grows when rows are deleted: what readers summed up before no longer holds.
@@ -45,6 +46,15 @@ pub(super) struct Progress {
     pub(super) at_ns: i64,
     /// Id of the last flush; 0 before the first.
     pub(super) flush: i64,
+}
+
+/// How long measurements are kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retention {
+    /// Age at which they are deleted, ns.
+    pub(super) keep_ns: i64,
+    /// When to look again, Unix time in ns.
+    pub(super) next_ns: i64,
 }
 
 /// What a database is opened for.
@@ -147,6 +157,7 @@ impl Database {
             connection,
             path: path.map(Path::to_owned),
             read_only,
+            retention: None,
             progress: HashMap::new(),
             epoch: Arc::default(),
         })

@@ -7,9 +7,13 @@
 mod append;
 mod database;
 mod error;
+#[cfg(test)]
+pub(crate) mod fixture;
 pub mod migrate;
 mod prune;
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use duckdb::{Connection, params};
 
-use super::{Database, StoreError};
+use super::{Database, StoreError, database::Retention};
 
 /// What [`Database::prune`] deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +33,29 @@ const UNTIMED: [&str; 6] = [
     "sessions",
 ];
 
+/// Longest time between two looks for what is too old, ns.
+const LOOK_EVERY_NS: i64 = 3_600_000_000_000;
+
 impl Database {
+    /// Deletes what is older than `keep_ns` now, at `now_ns` (Unix time), and from then on now
+    /// and again while batches are appended.
+    pub fn retain(&mut self, keep_ns: i64, now_ns: i64) -> Result<Pruned, StoreError> {
+        let next_ns = now_ns.saturating_add((keep_ns / 10).min(LOOK_EVERY_NS));
+        self.retention = Some(Retention { keep_ns, next_ns });
+        self.prune(now_ns.saturating_sub(keep_ns))
+    }
+
+    /// Deletes what is too old, if it is time to look. Recording matters more, so a failure is
+    /// only logged, and tried again at the next look.
+    pub(super) fn prune_if_due(&mut self, now_ns: i64) {
+        if let Some(Retention { keep_ns, next_ns }) = self.retention
+            && now_ns >= next_ns
+            && let Err(error) = self.retain(keep_ns, now_ns)
+        {
+            tracing::warn!("old measurements could not be deleted: {error}");
+        }
+    }
+
     /// Deletes measurements from before `cutoff_ns` (Unix time in ns), and sessions that ended
     /// before it. Of a session that goes on, the totals start anew at the cutoff; calls that were
     /// open then stay counted as in flight.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Longest wait for an answer: longer than a query may run.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A session that a running monigo records or holds.
 #[derive(Debug)]

@@ -1,0 +1,551 @@
+//! Questions over the fixture, asked directly and through the socket.
+
+use std::{path::Path, sync::Arc};
+
+use super::{
+    DuckSource, OpenError, Overview, QueryError, Source, Weight, Window, open_source,
+    remote::{RemoteSource, SocketError, serve_socket, socket_path},
+};
+use crate::{
+    store::{
+        Batch, Database, Store as _, StoreError,
+        fixture::{self, SECOND, START},
+    },
+    symbols::Language,
+};
+
+const WHOLE: Window = Window {
+    from_ns: None,
+    to_ns: None,
+};
+
+/// Instants in seconds after the start.
+fn window(from: i64, to: i64) -> Window {
+    Window {
+        from_ns: Some(START + from * SECOND),
+        to_ns: Some(START + to * SECOND),
+    }
+}
+
+fn recorded() -> (Database, DuckSource) {
+    let mut database = Database::in_memory().expect("opens");
+    fixture::record(&mut database);
+    let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
+    (database, source)
+}
+
+fn near(got: u64, exact: u64) -> bool {
+    got.abs_diff(exact) as f64 <= 0.03 * exact as f64
+}
+
+/// Checks every question against what the fixture says about itself.
+fn check_answers(source: &dyn Source) {
+    let overview = source.overview().expect("overview");
+    assert_eq!(overview.target, "/srv/orders");
+    assert_eq!(overview.language, Language::Go);
+    assert_eq!(overview.pids, [100]);
+    assert_eq!(overview.recorded, 4);
+    assert_eq!(overview.dropped(), 5);
+    assert_eq!(overview.duration_ns(), 3 * SECOND as u64);
+    assert_eq!(overview.warnings.len(), 2, "{:?}", overview.warnings);
+
+    let rows = source.functions(WHOLE).expect("functions");
+    let [order, charge] = rows.as_slice() else {
+        panic!("{rows:?}")
+    };
+    assert_eq!(order.name, "main.process_order");
+    assert_eq!((order.calls, order.unwound), (1001, 2));
+    assert_eq!((order.in_flight, order.unmatched), (1, 4));
+    assert_eq!(order.latency_ns.total, 500_500_000 + 50_000_000);
+    assert_eq!(order.latency_ns.mean, 550_500_000 / 1001);
+    assert_eq!(
+        (order.latency_ns.min, order.latency_ns.max),
+        (1000, 50_000_000)
+    );
+    assert!(near(order.latency_ns.p50, 501_000), "{order:?}");
+    assert!(near(order.latency_ns.p90, 901_000), "{order:?}");
+    assert!(near(order.latency_ns.p99, 991_000), "{order:?}");
+    assert!(near(order.latency_ns.p999, 1_000_000), "{order:?}");
+    assert!((order.rate - 1001.0 / 3.0).abs() < 1e-9);
+    assert!((order.share + charge.share - 1.0).abs() < 1e-9);
+    assert_eq!(charge.latency_ns.p50, 1_000_000);
+
+    let buckets = source.histogram(0, WHOLE).expect("histogram");
+    assert_eq!(buckets.iter().map(|b| b.count).sum::<u64>(), 1001);
+    assert!(
+        buckets
+            .windows(2)
+            .all(|pair| pair[0].high_ns <= pair[1].low_ns)
+    );
+
+    let series = source.series(Some(0), WHOLE, 100).expect("series");
+    let calls: Vec<u64> = series.iter().map(|point| point.calls).collect();
+    assert_eq!(calls, [1000, 0, 1]);
+    assert!(series.iter().all(|point| point.step_ns == SECOND));
+    assert_eq!((series[0].unwound, series[1].p99), (2, 0));
+    let all = source.series(None, WHOLE, 1).expect("one point");
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].calls, all[0].step_ns), (1011, 3 * SECOND));
+
+    let heatmap = source.heatmap(0, WHOLE, 50).expect("heatmap");
+    assert_eq!(
+        heatmap.times_ns,
+        [START, START + SECOND, START + 2 * SECOND]
+    );
+    assert_eq!(heatmap.step_ns, SECOND);
+    let columns: Vec<u64> = heatmap.counts.iter().map(|c| c.iter().sum()).collect();
+    assert_eq!(columns, [1000, 0, 1]);
+    assert!(
+        heatmap
+            .counts
+            .iter()
+            .all(|c| c.len() == heatmap.rows_ns.len())
+    );
+    assert!(heatmap.rows_ns[0] <= 1000 && heatmap.top_ns > 50_000_000);
+
+    let slowest = source.slowest(None, WHOLE, 2).expect("slowest");
+    let durations: Vec<u64> = slowest.iter().map(|call| call.duration_ns).collect();
+    assert_eq!(durations, [50_000_000, 700_000]);
+    assert_eq!((slowest[0].goid, slowest[1].stack), (Some(7), None));
+
+    let stacks = source
+        .stacks(None, WHOLE, Weight::Wall, 10)
+        .expect("stacks");
+    let weights: Vec<(u64, u64, u64)> = stacks.iter().map(|s| (s.id, s.weight, s.calls)).collect();
+    assert_eq!(weights, [(2, 100_000_000, 101), (1, 30_000_000, 100)]);
+    assert_eq!(stacks[1].mean_ns, 300_000);
+    assert_eq!(stacks[1].frames.len(), 3);
+    assert_eq!(source.stack(2).expect("stack")[1].function, "main.retry");
+    assert!(source.stack(99).expect("unknown").is_empty());
+
+    let flame = source.flame(Some(0), WHOLE, Weight::Calls).expect("flame");
+    assert_eq!((flame.name.as_str(), flame.value), ("all", 301));
+    let names: Vec<(&str, u64)> = flame
+        .children
+        .iter()
+        .map(|node| (node.name.as_str(), node.value))
+        .collect();
+    assert_eq!(names, [("main.main", 201), ("[no stack]", 100)]);
+    let worker = &flame.children[0].children[0];
+    assert_eq!(
+        (worker.name.as_str(), worker.children.len()),
+        ("main.worker", 2)
+    );
+    assert_eq!(worker.detail, "/srv/orders /src/main.go:10");
+    assert_eq!(
+        source
+            .flame(Some(1), WHOLE, Weight::Wall)
+            .expect("flame")
+            .value,
+        0
+    );
+
+    let table = source
+        .sql("SELECT name, calls FROM v_functions ORDER BY calls", 10)
+        .expect("sql");
+    assert_eq!(table.columns, ["name", "calls"]);
+    assert_eq!(table.rows[1][1], 1001);
+
+    let unknown = Err(QueryError::UnknownFunction(2));
+    assert_eq!(source.histogram(2, WHOLE), unknown);
+    assert!(source.series(Some(2), WHOLE, 1).is_err());
+}
+
+#[test]
+fn answers_are_those_of_the_fixture() {
+    let (_database, source) = recorded();
+    check_answers(&source);
+    // Again, from what is known by now.
+    check_answers(&source);
+}
+
+#[test]
+fn windows_tile_the_session() {
+    let (_database, source) = recorded();
+    let calls = |from, to| {
+        let rows = source.functions(window(from, to)).expect("functions");
+        rows.iter().find(|row| row.id == 0).expect("function").calls
+    };
+    assert_eq!(
+        (calls(0, 1), calls(1, 2), calls(2, 3), calls(0, 3)),
+        (1000, 0, 1, 1001)
+    );
+    let rows = source.functions(window(2, 3)).expect("functions");
+    assert_eq!(rows[0].calls, 1);
+    assert!(near(rows[0].latency_ns.max, 50_000_000));
+    assert!((rows[0].rate - 1.0).abs() < 1e-9);
+    assert_eq!(rows[0].in_flight, 1);
+    // Nothing completed, but a call that began before is open still.
+    let quiet = source.functions(window(1, 2)).expect("functions");
+    let order = quiet.iter().find(|row| row.id == 0).expect("function");
+    assert_eq!(
+        (order.calls, order.in_flight, order.latency_ns.p99),
+        (0, 1, 0)
+    );
+    assert_eq!(
+        source
+            .slowest(None, window(0, 2), 9)
+            .expect("slowest")
+            .len(),
+        3
+    );
+    let stacks = source
+        .stacks(None, window(0, 1), Weight::Calls, 9)
+        .expect("stacks");
+    assert_eq!(
+        stacks.iter().map(|s| s.calls).collect::<Vec<_>>(),
+        [100, 100]
+    );
+    let later = Window {
+        from_ns: Some(START + 2 * SECOND),
+        to_ns: None,
+    };
+    assert_eq!(source.functions(later).expect("functions")[0].calls, 1);
+    assert_eq!(source.series(None, later, 10).expect("series").len(), 1);
+}
+
+#[test]
+fn what_is_appended_later_is_seen() {
+    let mut database = Database::in_memory().expect("opens");
+    let id = database
+        .begin_session(&fixture::session())
+        .expect("session");
+    let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
+    let calls = || source.functions(WHOLE).expect("functions")[0].calls;
+    assert_eq!(calls(), 0);
+    assert_eq!(source.overview().expect("overview").last_flush_ns, None);
+    let mut seen = Vec::new();
+    for batch in fixture::batches() {
+        database.append(id, &batch).expect("appends");
+        let flame = source.flame(None, WHOLE, Weight::Calls).expect("flame");
+        seen.push((calls(), flame.value));
+    }
+    assert_eq!(seen, [(1000, 300), (1000, 300), (1001, 301)]);
+    let overview = source.overview().expect("overview");
+    assert_eq!(overview.ended_ns, None);
+    assert!(!overview.warnings.iter().any(|w| w.contains("killed")));
+    // After deleting, the sums are made anew.
+    database.prune(START + 2 * SECOND).expect("prunes");
+    assert_eq!(calls(), 1);
+    assert_eq!(
+        source
+            .flame(None, WHOLE, Weight::Calls)
+            .expect("flame")
+            .value,
+        1
+    );
+    let overview = source.overview().expect("overview");
+    assert!(overview.warnings.iter().any(|w| w.contains("--retention")));
+}
+
+#[test]
+fn long_sessions_are_grouped_without_losing_calls() {
+    let mut database = Database::in_memory().expect("opens");
+    let id = database
+        .begin_session(&fixture::session())
+        .expect("session");
+    let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
+    for second in 1..=97 {
+        let batch = Batch {
+            // Flushes are never exactly on time.
+            at_ns: START + second * SECOND + (second * 7_919_777) % 40_000_000,
+            functions: vec![fixture::delta(0, &[1000; 10], (1000, 1000))],
+            ..Batch::default()
+        };
+        database.append(id, &batch).expect("appends");
+    }
+    for points in [1, 2, 3, 10, 96, 97, 1000] {
+        let series = source.series(Some(0), WHOLE, points).expect("series");
+        assert!(series.len() <= points as usize, "{points}");
+        assert_eq!(series.iter().map(|point| point.calls).sum::<u64>(), 970);
+        let touching =
+            |pair: &[super::SeriesPoint]| pair[0].at_ns + pair[0].step_ns == pair[1].at_ns;
+        assert!(series.windows(2).all(touching));
+        for point in series {
+            let rate = point.calls as f64 / (point.step_ns as f64 / 1e9);
+            assert!((9.0..11.0).contains(&rate), "{points}: {rate}");
+        }
+    }
+}
+
+#[test]
+fn a_long_call_that_stands_for_many_does_not_overflow() {
+    let mut database = Database::in_memory().expect("opens");
+    let id = database
+        .begin_session(&fixture::session())
+        .expect("session");
+    let mut batch = fixture::batches().swap_remove(0);
+    batch.calls = vec![fixture::call(START, u64::MAX / 4, u32::MAX, Some(1))];
+    batch.functions[0].total_ns = u64::MAX;
+    database.append(id, &batch).expect("appends");
+    let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
+    assert!(
+        source
+            .flame(None, WHOLE, Weight::Wall)
+            .expect("flame")
+            .value
+            > 0
+    );
+    source.functions(WHOLE).expect("functions");
+    source.sql("FROM v_stacks", 10).expect("view");
+}
+
+#[test]
+fn sessions_are_found_or_named() {
+    let database = Database::in_memory().expect("opens");
+    let reader = || database.reader().expect("reads");
+    let error = DuckSource::open(reader(), Some(3)).expect_err("empty");
+    assert!(matches!(error, OpenError::NoSession), "{error}");
+    let (mut database, _) = recorded();
+    fixture::record(&mut database);
+    let error = DuckSource::open(database.reader().expect("reads"), Some(7)).expect_err("unknown");
+    assert_eq!(
+        error.to_string(),
+        "no session 7 in this database; it has sessions 1, 2"
+    );
+    let latest = DuckSource::open(database.reader().expect("reads"), None).expect("latest");
+    assert_eq!(latest.session(), 2);
+}
+
+// SQL
+
+#[test]
+fn sql_types_become_json() {
+    let (_database, source) = recorded();
+    let table = source
+        .sql(
+            "SELECT 1::TINYINT AS i, 2::UBIGINT AS u, sum(3) AS h, 1.5 AS d, 'x' AS s, true AS b, NULL AS n,
+                    make_timestamp_ns(1764000000123456789) AS t, [1, 2] AS l, {'a': 1} AS m,
+                    INTERVAL 1 DAY AS v, 170141183460469231731687303715884105727::HUGEINT AS big,
+                    'nan'::DOUBLE AS nan, 1 AS i",
+            5,
+        )
+        .expect("answers");
+    assert_eq!(table.columns[12..], ["nan", "i_1"]);
+    let row = serde_json::to_value(&table.rows[0]).expect("serializes");
+    assert_eq!(
+        row,
+        serde_json::json!([
+            1,
+            2,
+            3,
+            1.5,
+            "x",
+            true,
+            null,
+            "2025-11-24 16:00:00.123456789",
+            "[1, 2]",
+            "{'a': 1}",
+            "1 day",
+            "170141183460469231731687303715884105727",
+            "NaN",
+            1
+        ])
+    );
+}
+
+#[test]
+fn sql_shows_the_schema_and_keeps_the_limit_and_order() {
+    let (_database, source) = recorded();
+    let tables = source.sql("SHOW TABLES;", 100).expect("answers");
+    assert!(
+        tables.rows.iter().any(|row| row[0] == "v_functions"),
+        "{tables:?}"
+    );
+    assert_eq!(
+        source
+            .sql("DESCRIBE calls", 100)
+            .expect("answers")
+            .rows
+            .len(),
+        11
+    );
+    assert!(
+        !source
+            .sql("EXPLAIN FROM calls", 9)
+            .expect("answers")
+            .rows
+            .is_empty()
+    );
+    assert!(
+        !source
+            .sql("PRAGMA table_info('calls')", 9)
+            .expect("answers")
+            .rows
+            .is_empty()
+    );
+    let table = source
+        .sql("FROM range(1000) ORDER BY 1 DESC -- newest", 3)
+        .expect("answers");
+    let numbers: Vec<_> = table.rows.iter().map(|row| row[0].clone()).collect();
+    assert_eq!(numbers, [999, 998, 997]);
+}
+
+#[test]
+fn sql_cannot_change_or_reach_anything() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = directory.path().join("run.duckdb");
+    let mut database = Database::open(&file).expect("opens");
+    fixture::record(&mut database);
+    let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
+    for query in [
+        "DELETE FROM calls",
+        "EXPLAIN ANALYZE DELETE FROM calls",
+        "WITH gone AS (DELETE FROM calls RETURNING 1) FROM gone",
+        "SELECT 1; DELETE FROM calls",
+        "SELECT 1) ; COMMIT; DELETE FROM calls; SELECT (1",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM glob('/etc/*')",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM query('DELETE FROM calls')",
+        "SELECT content FROM read_blob('https://example.com')",
+    ] {
+        let error = source.sql(query, 10).expect_err(query);
+        assert!(matches!(error, QueryError::Sql(_)), "{query}: {error}");
+    }
+    let rows = source
+        .sql("SELECT count(*) FROM calls", 1)
+        .expect("still there");
+    assert_eq!(rows.rows[0][0], 4);
+    let error = source
+        .sql("SELECT nothing FROM calls", 1)
+        .expect_err("wrong name");
+    assert!(
+        error.to_string().contains("\"nothing\" not found"),
+        "{error}"
+    );
+    assert!(error.to_string().contains("Binder Error"), "{error}");
+}
+
+// Through the socket
+
+fn database_with_socket(
+    directory: &Path,
+) -> (Database, super::remote::SocketServer, std::path::PathBuf) {
+    let file = directory.join("run.duckdb");
+    let mut database = Database::open(&file).expect("opens");
+    fixture::record(&mut database);
+    let reader = database.reader().expect("reads");
+    let source = Arc::new(DuckSource::open(reader.clone(), None).expect("session"));
+    let server = serve_socket(&file, source, Some(reader)).expect("listens");
+    (database, server, file)
+}
+
+fn locked(path: &Path) -> StoreError {
+    StoreError::Locked {
+        path: path.into(),
+        pid: Some(1),
+        program: None,
+    }
+}
+
+#[test]
+fn answers_through_the_socket_are_the_same() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let (mut database, server, file) = database_with_socket(directory.path());
+    check_answers(&RemoteSource::open(&file, None, locked(&file)).expect("connects"));
+    fixture::record(&mut database);
+    let other = RemoteSource::open(&file, Some(2), locked(&file)).expect("connects");
+    assert_eq!(other.overview().expect("overview").session, 2);
+    let error = RemoteSource::open(&file, Some(9), locked(&file)).expect_err("unknown");
+    assert!(
+        matches!(&error, OpenError::UnknownSession { id: 9, available } if available == &[1, 2]),
+        "{error}"
+    );
+    assert_eq!(server.path(), socket_path(&file));
+    drop(server);
+    assert!(!socket_path(&file).exists());
+    let error = RemoteSource::open(&file, None, locked(&file)).expect_err("gone");
+    assert!(matches!(error, OpenError::HeldElsewhere { .. }), "{error}");
+}
+
+#[test]
+fn the_socket_is_private_single_and_replaces_a_stale_one() {
+    use std::os::unix::{fs::PermissionsExt as _, net::UnixListener};
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let socket = socket_path(&directory.path().join("run.duckdb"));
+    drop(UnixListener::bind(&socket).expect("binds"));
+    assert!(socket.exists(), "a stale socket stays behind");
+    let (database, server, file) = database_with_socket(directory.path());
+    let mode = std::fs::metadata(&socket)
+        .expect("exists")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let reader = database.reader().expect("reads");
+    let source = Arc::new(DuckSource::open(reader, None).expect("session"));
+    let error = serve_socket(&file, Arc::clone(&source) as _, None).expect_err("taken");
+    assert!(matches!(error, SocketError::InUse { .. }), "{error}");
+    drop(server);
+    std::fs::write(&socket, "a file").expect("writes");
+    let error = serve_socket(&file, source, None).expect_err("no socket");
+    assert!(matches!(error, SocketError::NotASocket { .. }), "{error}");
+}
+
+#[test]
+fn a_path_longer_than_a_socket_address_works() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let long = directory.path().join("d".repeat(120));
+    std::fs::create_dir(&long).expect("creates");
+    let (_database, server, file) = database_with_socket(&long);
+    let source = RemoteSource::open(&file, None, locked(&file)).expect("connects");
+    assert_eq!(source.overview().expect("overview").session, 1);
+    drop(server);
+    assert!(!socket_path(&file).exists());
+}
+
+#[test]
+fn nonsense_on_the_socket_gets_an_error_and_harms_nothing() {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let (_database, server, file) = database_with_socket(directory.path());
+    let mut stream = std::os::unix::net::UnixStream::connect(server.path()).expect("connects");
+    for line in ["hello", "{\"protocol\":99,\"session\":null}"] {
+        writeln!(stream, "{line}").expect("writes");
+        let mut answer = String::new();
+        let mut lines = BufReader::new(stream.try_clone().expect("clones"));
+        lines.read_line(&mut answer).expect("reads");
+        assert!(answer.contains("failed"), "{answer}");
+    }
+    check_answers(&RemoteSource::open(&file, None, locked(&file)).expect("connects"));
+}
+
+#[test]
+fn a_finished_recording_is_read_directly() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = directory.path().join("run.duckdb");
+    fixture::record(&mut Database::open(&file).expect("opens"));
+    let source = open_source(&file, None).expect("opens");
+    check_answers(source.as_ref());
+    let Err(error) = open_source(&directory.path().join("none.duckdb"), None) else {
+        panic!("opened nothing");
+    };
+    assert!(
+        error.to_string().ends_with("none.duckdb: no such file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_recording_without_end_says_so() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let file = directory.path().join("run.duckdb");
+    let mut database = Database::open(&file).expect("opens");
+    let id = database
+        .begin_session(&fixture::session())
+        .expect("session");
+    database
+        .append(id, &fixture::batches()[0])
+        .expect("appends");
+    drop(database);
+    let overview: Overview = open_source(&file, None)
+        .expect("opens")
+        .overview()
+        .expect("overview");
+    assert_eq!(overview.duration_ns(), SECOND as u64);
+    assert!(
+        overview.warnings.iter().any(|w| w.contains("killed")),
+        "{overview:?}"
+    );
+}
