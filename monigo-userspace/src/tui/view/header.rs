@@ -1,6 +1,11 @@
 //! The two lines at the top: what is traced, and how well.
 
-use ratatui::{Frame, layout::Rect, text::{Line, Span}, widgets::Paragraph};
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+    widgets::Paragraph,
+};
 
 use super::{Theme, ends, text, time};
 use crate::{
