@@ -81,7 +81,10 @@ impl Session {
             let left = end.saturating_duration_since(Instant::now());
             match self.output.recv_timeout(left) {
                 Ok(bytes) => self.screen.process(&bytes),
-                Err(_) => panic!("no {what} on:\n{}", self.screen.screen().contents()),
+                Err(error) => panic!(
+                    "no {what} ({error}) on:\n{}",
+                    self.screen.screen().contents()
+                ),
             }
         }
     }

@@ -169,11 +169,16 @@ fn rule(
     columns: u16,
     theme: Theme,
 ) -> Line<'static> {
-    let mut text = format!("── stack {} of {count} ", cursor + 1);
-    if shown.len() < frames {
-        let (first, last) = (shown.start + 1, shown.end);
-        text += &format!("── frames {first} to {last} of {frames} ");
-    }
+    let part = if shown.len() < frames {
+        format!(
+            "── frames {} to {} of {frames} ",
+            shown.start + 1,
+            shown.end
+        )
+    } else {
+        String::new()
+    };
+    let mut text = format!("── stack {} of {count} {part}", cursor + 1);
     let rest = usize::from(columns).saturating_sub(text::width(&text));
     text.push_str(&"─".repeat(rest));
     Line::styled(text, theme.dim())
