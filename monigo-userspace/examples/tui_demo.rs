@@ -185,7 +185,7 @@ impl Shop {
                         goid: Some(17 + u64::from(tid) * 31 % 400),
                         cpu: tid % 2,
                         weight: 16,
-                        stack: (tid % 5 != 0).then_some(u64::from(tid % 4)),
+                        stack: (!tid.is_multiple_of(5)).then_some(u64::from(tid % 4)),
                     };
                     state.calls.push(call);
                 }

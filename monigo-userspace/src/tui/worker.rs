@@ -55,6 +55,8 @@ impl Worker {
     }
 }
 
+type Ask<'a> = &'a dyn Fn() -> Result<Part, QueryError>;
+
 /// Asks every part of `question` and hands each answer to `send`, which tells whether anybody
 /// still listens.
 fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer) -> bool) -> bool {
@@ -89,7 +91,7 @@ fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer
             unit: question.unit,
         };
         let one = Some(function);
-        let asks: [(Parts, &dyn Fn() -> Result<Part, QueryError>); 4] = [
+        let asks: [(Parts, Ask<'_>); 4] = [
             (Parts::HISTOGRAM, &|| {
                 source.histogram(function, window).map(Part::Histogram)
             }),

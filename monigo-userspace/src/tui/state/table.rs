@@ -62,7 +62,8 @@ impl Column {
         Self::ALL[(self as isize + by).rem_euclid(count) as usize]
     }
 
-    fn compare(self, a: &FunctionRow, b: &FunctionRow) -> Ordering {
+    /// Orders two rows by this column, smallest first.
+    pub fn compare(self, a: &FunctionRow, b: &FunctionRow) -> Ordering {
         match self {
             Self::Name => a.name.cmp(&b.name),
             Self::Calls => a.calls.cmp(&b.calls),

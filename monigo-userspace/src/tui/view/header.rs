@@ -1,6 +1,11 @@
 //! The two lines at the top: what is traced, and how well.
 
-use ratatui::{Frame, layout::Rect, text::{Line, Span}, widgets::Paragraph};
+use ratatui::{
+    Frame,
+    layout::Rect,
+    text::{Line, Span},
+    widgets::Paragraph,
+};
 
 use super::{Theme, ends, text, time};
 use crate::{
@@ -119,11 +124,11 @@ fn recording(app: &App, columns: u16, theme: Theme) -> Line<'static> {
         parts.push(waiting.clone());
     }
     match app.status.sample_every {
-        Some(0) => parts.push("no call in full".to_owned()),
-        Some(1) => parts.push("every call in full".to_owned()),
+        Some(0) => parts.push("records no single call".to_owned()),
+        Some(1) => parts.push("records every call".to_owned()),
         Some(every) => {
             let every = format::count(u64::from(every));
-            parts.push(format!("1 call in {every} in full"));
+            parts.push(format!("records 1 call in {every}"));
         }
         None => {}
     }

@@ -18,6 +18,11 @@ use crate::{
 /// Width of the bar beside a stack's share, in columns.
 const BAR: usize = 8;
 
+/// Width of a frame's number with the space after it, in columns.
+const NUMBER: usize = 5;
+/// Between a frame's name and its place, in columns.
+const GAP: usize = 2;
+
 /// Draws list and frames.
 pub fn draw(
     frame: &mut Frame<'_>,
@@ -77,11 +82,15 @@ fn heading(unit: Unit, theme: Theme) -> Line<'static> {
         Unit::Time => (theme.strong(), theme.dim()),
         Unit::Calls => (theme.dim(), theme.strong()),
     };
+    let (time_label, calls_label) = match unit {
+        Unit::Time => ("time▼", "calls"),
+        Unit::Calls => ("time", "calls▼"),
+    };
     Line::from(vec![
         Span::styled(text::right("share", 7), theme.dim()),
         Span::raw(" ".repeat(BAR + 1)),
-        Span::styled(text::right("time", 9), time),
-        Span::styled(text::right("calls", 11), calls),
+        Span::styled(text::right(time_label, 9), time),
+        Span::styled(text::right(calls_label, 11), calls),
         Span::styled(text::right("mean", 10), theme.dim()),
         Span::styled("  called from", theme.dim()),
     ])
@@ -160,20 +169,22 @@ fn rule(
     columns: u16,
     theme: Theme,
 ) -> Line<'static> {
-    let mut text = format!("── stack {} of {count} ", cursor + 1);
-    if shown.len() < frames {
-        text.push_str(&format!(
+    let part = if shown.len() < frames {
+        format!(
             "── frames {} to {} of {frames} ",
             shown.start + 1,
             shown.end
-        ));
-    }
+        )
+    } else {
+        String::new()
+    };
+    let mut text = format!("── stack {} of {count} {part}", cursor + 1);
     let rest = usize::from(columns).saturating_sub(text::width(&text));
     text.push_str(&"─".repeat(rest));
     Line::styled(text, theme.dim())
 }
 
-/// One line a frame, innermost first: number, name, and at the right where it is.
+/// One line a frame, innermost first: number, name, and where it is.
 pub fn frames(
     frames: &[StackFrame],
     truncated: bool,
@@ -181,10 +192,38 @@ pub fn frames(
     theme: Theme,
 ) -> Vec<Line<'static>> {
     let columns = usize::from(columns);
+    let places: Vec<String> = frames
+        .iter()
+        .map(|frame| text::keep_end(&place(frame), columns / 2))
+        .collect();
+    let widest_place = places.iter().map(|it| text::width(it)).max().unwrap_or(0);
+    let widest_name = frames
+        .iter()
+        .map(|frame| text::width(&frame.function) + tag(frame).len())
+        .max()
+        .unwrap_or(0);
+    // Places stand in a column right after the names.
+    let room = columns.saturating_sub(NUMBER + GAP + widest_place);
+    let room = room.min(widest_name);
     let mut lines: Vec<Line<'static>> = frames
         .iter()
+        .zip(places)
         .enumerate()
-        .map(|(index, frame)| one_frame(index, frame, columns, theme))
+        .map(|(index, (frame, place))| {
+            let tag = tag(frame);
+            let name = text::function_name(&frame.function, room.saturating_sub(tag.len()));
+            let gap = room.saturating_sub(text::width(&name) + tag.len()) + GAP;
+            Line::from(vec![
+                Span::styled(
+                    format!("{} ", text::right(&index.to_string(), NUMBER - 1)),
+                    theme.dim(),
+                ),
+                Span::raw(name),
+                Span::styled(tag, theme.dim()),
+                Span::raw(" ".repeat(gap)),
+                Span::styled(place, theme.dim()),
+            ])
+        })
         .collect();
     if truncated {
         lines.push(Line::styled(
@@ -195,31 +234,19 @@ pub fn frames(
     lines
 }
 
-fn one_frame(index: usize, frame: &StackFrame, columns: usize, theme: Theme) -> Line<'static> {
-    let place = match &frame.file {
-        Some(file) => text::source(file, frame.line),
-        None => {
-            let image = frame.image.rsplit('/').next().unwrap_or_default();
-            format!("{image} {:#x}", frame.address)
-        }
-    };
-    let place = text::keep_end(&place, columns / 2);
-    let tag = match (frame.kernel, frame.inlined) {
+fn tag(frame: &StackFrame) -> &'static str {
+    match (frame.kernel, frame.inlined) {
         (true, _) => " kernel",
         (_, true) => " inlined",
         _ => "",
-    };
-    let room = columns.saturating_sub(5 + tag.len() + 2 + text::width(&place) + 1);
-    let name = text::function_name(&frame.function, room);
-    let gap = room - text::width(&name).min(room) + 2;
-    Line::from(vec![
-        Span::styled(
-            format!("{} ", text::right(&index.to_string(), 4)),
-            theme.dim(),
-        ),
-        Span::raw(name),
-        Span::styled(tag, theme.dim()),
-        Span::raw(" ".repeat(gap)),
-        Span::styled(place, theme.dim()),
-    ])
+    }
+}
+
+/// `file:line`, or else image and address.
+fn place(frame: &StackFrame) -> String {
+    if let Some(file) = &frame.file {
+        return text::source(file, frame.line);
+    }
+    let image = frame.image.rsplit('/').next().unwrap_or_default();
+    format!("{image} {:#x}", frame.address)
 }

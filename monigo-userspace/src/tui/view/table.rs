@@ -27,6 +27,8 @@ const DROPPED: [Column; 5] = [
 const NAME: usize = 26;
 /// Width of the bar beside a share, in columns.
 const BAR: usize = 8;
+/// Least width of a column of figures: that of most durations.
+const FIGURE: usize = 7;
 /// Between columns.
 const GAP: usize = 2;
 
@@ -96,17 +98,16 @@ fn cell(row: &FunctionRow, column: Column) -> String {
     }
 }
 
-/// Columns are as wide as their widest cell, over all rows so that scrolling moves nothing.
+/// Columns are as wide as their largest cell needs, over all rows so that scrolling moves nothing.
 fn plan(app: &App, width: usize) -> Plan {
     let widest = |column: Column| {
         app.functions
             .iter()
-            .map(|row| text::width(&cell(row, column)))
-            .max()
-            .unwrap_or(0)
-            // The heading and its arrow. Numbers grow: leave them a usual width.
+            .max_by(|a, b| column.compare(a, b))
+            .map_or(0, |row| text::width(&cell(row, column)))
+            // The heading and its arrow, and any duration.
             .max(column.label().len() + 1)
-            .max(7)
+            .max(FIGURE)
     };
     let mut columns: Vec<(Column, usize)> = Column::ALL[1..]
         .iter()

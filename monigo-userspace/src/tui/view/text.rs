@@ -155,7 +155,7 @@ mod tests {
         let name = "shop::Order::total(std::vector<int> const&, int) const";
         assert_eq!(function_name(name, 40), "shop::Order::total(…)");
         assert_eq!(function_name(name, 12), "…r::total(…)");
-        assert_eq!(function_name("operator()()", 8), "…ator()()");
+        assert_eq!(function_name("operator()()", 8), "…tor()()");
     }
 
     #[test]

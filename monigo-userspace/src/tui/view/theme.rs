@@ -13,6 +13,10 @@ pub struct Theme {
     unicode: bool,
 }
 
+#[allow(
+    clippy::unused_self,
+    reason = "views ask the theme for every style, also for those that are the same in all themes"
+)]
 impl Theme {
     /// A theme with or without colours and characters beyond ASCII.
     #[cfg(test)]
@@ -119,13 +123,12 @@ fn ascii(symbol: &str) -> &'static str {
         "▅" | "▄" | "▃" | "▌" | "▍" => "=",
         "▂" | "▁" => "_",
         "▎" | "▏" => ":",
-        "─" | "━" | "–" | "—" | "…" => "-",
+        "─" | "━" | "–" | "—" | "…" | "·" => "-",
         "│" | "┤" | "├" => "|",
         "┬" | "┴" | "┼" | "╭" | "╮" | "╰" | "╯" | "└" | "┘" | "┌" | "┐" => {
             "+"
         }
         "µ" | "μ" => "u",
-        "·" => "-",
         "←" | "◂" => "<",
         "→" | "▸" | "›" => ">",
         "↑" | "▴" | "▲" => "^",

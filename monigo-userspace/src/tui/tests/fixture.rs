@@ -1,0 +1,381 @@
+//! A screen over fixed measurements.
+
+use jiff::tz::TimeZone;
+use ratatui::{
+    Terminal,
+    backend::TestBackend,
+    crossterm::event::{KeyCode, KeyEvent, KeyModifiers},
+};
+
+use unicode_width::UnicodeWidthStr as _;
+
+use crate::{
+    plan::CostClass,
+    query::{
+        Bucket, Call, ExitProbe, Frame, FunctionRow, Latency, LossRow, Overview, ProbeRow,
+        SeriesPoint, StackRow,
+    },
+    symbols::Language,
+    tui::{
+        Phase, Status,
+        input::{self, Change},
+        state::{Answer, App, DetailKey, Now, Part, Parts},
+        view::{self, Theme},
+    },
+};
+
+/// 2026-01-02 03:04:05 UTC.
+pub const START_NS: i64 = 1_767_323_045_000_000_000;
+const SECOND: i64 = 1_000_000_000;
+
+/// An application with nothing answered yet.
+pub fn starting() -> App {
+    let status = Status {
+        waiting: None,
+        sample_every: Some(16),
+        cost: Some("probes 1.3 µs a call".to_owned()),
+    };
+    let mut app = App::new(status, Phase::Recording, TimeZone::UTC);
+    app.now = Now {
+        unix_ns: START_NS + 90 * SECOND,
+        ..app.now
+    };
+    app
+}
+
+/// An application over `functions` with every question answered.
+pub fn loaded(functions: Vec<FunctionRow>) -> App {
+    let mut app = starting();
+    app.accept(Answer::Overview(overview()));
+    answer(&mut app, functions);
+    app
+}
+
+/// A few functions of a Go program.
+pub fn few() -> App {
+    loaded(vec![
+        function(0, "main.processOrder", 120_000, 2_000_000),
+        function(
+            1,
+            "github.com/acme/shop/internal/orders.(*Service).Process",
+            80_123,
+            250_000,
+        ),
+        function(2, "main.main.func1", 4, 90_000_000),
+        function(3, "main.idle", 0, 0),
+    ])
+}
+
+/// Answers the table with `functions` and then everything about the selected one.
+pub fn answer(app: &mut App, functions: Vec<FunctionRow>) {
+    let span = app.span;
+    app.accept(Answer::Functions {
+        span,
+        rows: functions,
+    });
+    answer_detail(app);
+}
+
+/// Answers everything about the selected function.
+pub fn answer_detail(app: &mut App) {
+    let Some(function) = app.table.selected else {
+        return;
+    };
+    let key = DetailKey {
+        function,
+        span: app.span,
+        unit: app.detail.unit,
+    };
+    for part in [
+        Part::Histogram(histogram()),
+        Part::Series(series()),
+        Part::Stacks(stacks()),
+        Part::Calls(calls()),
+    ] {
+        app.accept(Answer::Part { key, part });
+    }
+}
+
+pub fn overview() -> Overview {
+    Overview {
+        session: 1,
+        target: "/usr/local/bin/orders".to_owned(),
+        language: Language::Go,
+        pids: vec![4242, 4260],
+        host: "shop-1".to_owned(),
+        kernel: "6.18.0".to_owned(),
+        monigo_version: "0.1.0".to_owned(),
+        started_ns: START_NS,
+        ended_ns: None,
+        last_flush_ns: Some(START_NS + 90 * SECOND),
+        flush_ns: SECOND,
+        recorded: 7_500,
+        losses: vec![LossRow {
+            cause: "ring_full".to_owned(),
+            count: 1_234,
+        }],
+        warnings: vec![
+            "main.validate is inlined into 3 callers and cannot be probed; build with -gcflags=-l \
+             to keep it apart."
+                .to_owned(),
+        ],
+    }
+}
+
+pub fn function(id: u32, name: &str, calls: u64, typical_ns: u64) -> FunctionRow {
+    let total = calls * typical_ns * 5 / 4;
+    FunctionRow {
+        id,
+        name: name.to_owned(),
+        image: "/usr/local/bin/orders".to_owned(),
+        file: Some("/src/shop/order.go".to_owned()),
+        line: Some(42 + id),
+        calls,
+        unwound: if calls > 100_000 { 3 } else { 0 },
+        in_flight: u64::from(calls > 1000) * 2,
+        unmatched: u64::from(calls > 100_000),
+        rate: calls as f64 / 90.0,
+        share: total as f64 / 326e9,
+        latency_ns: Latency {
+            min: typical_ns / 5,
+            mean: typical_ns * 5 / 4,
+            p50: typical_ns,
+            p90: typical_ns * 2,
+            p99: typical_ns * 14,
+            p999: typical_ns * 25,
+            max: typical_ns * 58,
+            total,
+        },
+        probe: ProbeRow {
+            entry: "0x481000".to_owned(),
+            exit: ExitProbe::Ret,
+            sites: 3,
+            cost_class: CostClass::SingleStep,
+        },
+    }
+}
+
+/// 400 functions with the names that real programs have.
+pub fn many() -> App {
+    let mut functions = vec![
+        function(
+            0,
+            "shop::Cart::total(std::vector<shop::Item, std::allocator<shop::Item>> const&, int) const",
+            90_000,
+            1_000_000,
+        ),
+        function(1, "包裹::路由::選擇最近的倉庫並且計算運費", 50_000, 500_000),
+        function(
+            2,
+            "<alloc::vec::Vec<T> as core::iter::traits::collect::Extend<&T>>::extend",
+            40_000,
+            300_000,
+        ),
+    ];
+    functions.extend((3..400).map(|id| {
+        let name = format!(
+            "github.com/acme/shop/handlers/v{}.(*Handler{id}).ServeHTTP",
+            id % 7
+        );
+        function(id, &name, 30_000 - u64::from(id) * 50, 100_000)
+    }));
+    loaded(functions)
+}
+
+fn histogram() -> Vec<Bucket> {
+    [
+        (400_000, 8),
+        (700_000, 5_300),
+        (1_100_000, 21_000),
+        (1_700_000, 26_000),
+        (2_300_000, 35_000),
+        (3_500_000, 29_000),
+        (5_500_000, 1_400),
+        (12_000_000, 380),
+        (25_000_000, 1_900),
+        (60_000_000, 11),
+        (110_000_000, 1),
+    ]
+    .into_iter()
+    .map(|(low_ns, count)| Bucket {
+        low_ns,
+        high_ns: low_ns + low_ns / 40,
+        count,
+    })
+    .collect()
+}
+
+fn series() -> Vec<SeriesPoint> {
+    (0..60_i64)
+        .map(|step| {
+            let wave = (step as f64 / 9.0).sin();
+            SeriesPoint {
+                at_ns: START_NS + step * SECOND * 3 / 2,
+                step_ns: SECOND * 3 / 2,
+                calls: (2_000.0 + 900.0 * wave) as u64,
+                unwound: 0,
+                p50: 2_000_000,
+                p99: if step == 41 {
+                    90_000_000
+                } else {
+                    28_000_000 + (step % 5) as u64 * 900_000
+                },
+            }
+        })
+        .collect()
+}
+
+fn frame(function: &str, file: &str, line: u32, inlined: bool) -> Frame {
+    Frame {
+        function: function.to_owned(),
+        image: "/usr/local/bin/orders".to_owned(),
+        address: 0x48_1000 + u64::from(line),
+        file: (!file.is_empty()).then(|| file.to_owned()),
+        line: (!file.is_empty()).then_some(line),
+        inlined,
+        kernel: false,
+    }
+}
+
+/// A call from an HTTP server.
+pub fn server_frames() -> Vec<Frame> {
+    vec![
+        frame("main.processOrder", "/src/shop/order.go", 42, false),
+        frame("main.retry", "/src/shop/retry.go", 17, true),
+        frame(
+            "main.(*Server).HandleOrder",
+            "/src/shop/http.go",
+            203,
+            false,
+        ),
+        frame(
+            "net/http.HandlerFunc.ServeHTTP",
+            "/usr/lib/go/src/net/http/server.go",
+            2294,
+            false,
+        ),
+        frame(
+            "github.com/acme/shop/internal/middleware.(*Chain).Then.func1",
+            "/src/shop/internal/middleware/chain.go",
+            61,
+            false,
+        ),
+        frame(
+            "net/http.(*conn).serve",
+            "/usr/lib/go/src/net/http/server.go",
+            2102,
+            false,
+        ),
+        frame(
+            "runtime.goexit",
+            "/usr/lib/go/src/runtime/asm_amd64.s",
+            1700,
+            false,
+        ),
+    ]
+}
+
+fn stacks() -> Vec<StackRow> {
+    let row = |id, calls: u64, mean_ns: u64, frames, truncated| StackRow {
+        id,
+        weight: calls * mean_ns,
+        calls,
+        mean_ns,
+        frames,
+        truncated,
+    };
+    vec![
+        row(7, 64_000, 3_100_000, server_frames(), false),
+        row(
+            8,
+            31_000,
+            2_700_000,
+            vec![
+                frame("main.processOrder", "/src/shop/order.go", 42, false),
+                frame("main.(*worker).run", "/src/shop/worker.go", 88, false),
+                frame(
+                    "runtime.goexit",
+                    "/usr/lib/go/src/runtime/asm_amd64.s",
+                    1700,
+                    false,
+                ),
+            ],
+            false,
+        ),
+        row(
+            9,
+            160,
+            900_000,
+            vec![
+                frame("main.processOrder", "/src/shop/order.go", 42, false),
+                frame("[unknown]", "", 7, false),
+            ],
+            true,
+        ),
+    ]
+}
+
+fn calls() -> Vec<Call> {
+    (0..40_u32)
+        .map(|index| Call {
+            function: 0,
+            start_ns: START_NS + i64::from(index * 7 % 90) * SECOND + i64::from(index) * 1_003_000,
+            duration_ns: 112_000_000 - u64::from(index) * 2_345_678,
+            pid: 4242,
+            tid: 4243 + index % 5,
+            goid: (index % 3 != 2).then_some(18 + u64::from(index)),
+            cpu: index % 2,
+            weight: 1,
+            stack: (index % 4 != 3).then_some(7),
+        })
+        .collect()
+}
+
+/// Draws `app` without colours and returns the screen as text, one line a row.
+pub fn screen(app: &mut App, columns: u16, rows: u16) -> String {
+    screen_with(app, columns, rows, Theme::new(false, true))
+}
+
+/// [`screen`] with another theme.
+pub fn screen_with(app: &mut App, columns: u16, rows: u16, theme: Theme) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(columns, rows)).expect("infallible");
+    // Twice: the first drawing measures.
+    for _ in 0..2 {
+        terminal
+            .draw(|frame| view::draw(frame, app, theme))
+            .expect("infallible");
+    }
+    let buffer = terminal.backend().buffer();
+    let mut text = String::new();
+    for y in 0..rows {
+        let mut line = String::new();
+        let mut x = 0;
+        while x < columns {
+            let symbol = buffer[(x, y)].symbol();
+            line.push_str(symbol);
+            // A wide character hides the cell behind it.
+            x += (symbol.width() as u16).max(1);
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Presses keys: a character each, or the named ones.
+pub fn press(app: &mut App, keys: &[KeyCode]) -> Vec<Change> {
+    keys.iter()
+        .map(|&code| input::handle(app, KeyEvent::new(code, KeyModifiers::NONE)))
+        .collect()
+}
+
+/// Types a text.
+pub fn type_in(app: &mut App, text: &str) {
+    let keys: Vec<KeyCode> = text.chars().map(KeyCode::Char).collect();
+    press(app, &keys);
+}
+
+/// What the next question asks, if there is one.
+pub fn asked(app: &mut App) -> Option<Parts> {
+    app.next_question().map(|question| question.parts)
+}
