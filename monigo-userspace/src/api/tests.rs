@@ -541,6 +541,25 @@ async fn paths_of_the_page_get_the_page_and_missing_files_do_not() {
     }
 }
 
+#[tokio::test]
+async fn files_are_offered_for_keeping() {
+    let router = loopback().router;
+    let answer = get(&router, "/api/v1/functions.csv").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    assert_eq!(
+        answer.header("content-disposition"),
+        "attachment; filename=\"functions.csv\""
+    );
+    assert!(answer.body.starts_with("name,") || answer.body.starts_with("function,"));
+    for path in ["/api/v1/flamegraph.svg", "/api/v1/flamegraph.folded"] {
+        let answer = get(&router, path).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+        assert!(answer.message().contains("no call was recorded"), "{path}");
+    }
+    let answer = get(&router, "/api/v1/flamegraph.svg?weight=heavy").await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+}
+
 /// Reads a stream of events until `count` of the kind `name` came.
 async fn events(body: &mut Body, name: &str, count: usize) -> Vec<String> {
     let mut text = String::new();
@@ -627,7 +646,7 @@ async fn fetch(address: SocketAddr, path: &str) -> (StatusCode, Body) {
         .await
         .unwrap();
     tokio::spawn(connection);
-    let request = hyper::Request::get(path)
+    let request = Request::get(path)
         .header(header::HOST, address.to_string())
         .body(Empty::<axum::body::Bytes>::new())
         .unwrap();
