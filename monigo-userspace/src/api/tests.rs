@@ -637,7 +637,8 @@ async fn streams_are_bounded_and_given_back() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.code(), "too_many_streams");
     open.pop();
-    open_events(&fixture.router).await;
+    // Succeeds only with the place that was given back.
+    drop(open_events(&fixture.router).await);
 }
 
 async fn fetch(address: SocketAddr, path: &str) -> (StatusCode, Body) {
