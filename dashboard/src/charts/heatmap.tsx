@@ -10,7 +10,7 @@ import { timeTicks } from "../logic/ticks";
 import { Empty, Panel } from "../view/panel";
 
 const HEIGHT = 200;
-const MARGIN = { top: 6, right: 8, bottom: 24, left: 58 };
+const MARGIN = { top: 6, right: 20, bottom: 24, left: 58 };
 const MOST_COLUMNS = 120;
 
 export function HeatmapPanel({ id }: { id: number }) {
@@ -81,7 +81,8 @@ function Heatmap({ data, most }: { data: HeatmapData | null; most: number }) {
     context.textAlign = "center";
     const [begin, length] = [data.times_ns[0] ?? 0, columns * data.step_ns];
     for (const at of timeTicks(begin, begin + length, Math.max(Math.floor(inner.width / 90), 1))) {
-      context.fillText(clock(at), MARGIN.left + ((at - begin) / length) * inner.width, HEIGHT - 9);
+      const x = MARGIN.left + ((at - begin) / length) * inner.width;
+      if (x > 26 && x < width - 26) context.fillText(clock(at), x, HEIGHT - 9);
     }
     context.strokeStyle = colour("border");
     context.strokeRect(MARGIN.left - 0.5, MARGIN.top - 0.5, inner.width + 1, inner.height + 1);
@@ -111,7 +112,7 @@ function Heatmap({ data, most }: { data: HeatmapData | null; most: number }) {
   const readout = cell && data
     ? `${clock(data.times_ns[cell.column] ?? 0)}, ${duration(edge(cell.row))} to ${duration(edge(cell.row + 1))}: `
       + `${count(data.counts[cell.column]?.[cell.row] ?? 0)} calls`
-    : "\u00a0";
+    : "Point at a cell, or focus the chart and use the arrow keys.";
   return (
     <div class="chart" ref={box} style={{ minHeight: `${HEIGHT + 22}px` }}>
       <canvas

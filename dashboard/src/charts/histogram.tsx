@@ -88,7 +88,7 @@ function Histogram({ buckets, row }: { buckets: readonly Bucket[]; row: Function
           ))}
         </svg>
       )}
-      <p class="readout" role="status">{chosen ? describe(chosen, list) : "\u00a0"}</p>
+      <p class="readout" role="status">{chosen ? describe(chosen, list) : extent(list)}</p>
     </div>
   );
 }
@@ -101,6 +101,11 @@ function spread(marks: { name: string; at: number }[]): { name: string; at: numb
     free = text + 26;
     return { ...mark, text };
   });
+}
+
+function extent(list: readonly Bar[]): string {
+  const [first, last] = [list[0], list[list.length - 1]];
+  return first && last ? `${count(last.upTo)} calls from ${duration(first.low)} to ${duration(last.high)}` : "\u00a0";
 }
 
 function describe(bar: Bar, list: readonly Bar[]): string {

@@ -44,7 +44,7 @@ export function TimeChart({ label, lines, data, tick, value, log = false }: Prop
       {
         width,
         height: HEIGHT,
-        padding: [8, 8, 0, 0],
+        padding: [8, 20, 0, 0],
         cursor: { sync: { key: "time" }, points: { size: 6 }, drag: { setScale: false } },
         legend: { show: false },
         hooks: { setCursor: [(chart) => { setAt(chart.cursor.idx ?? null); }] },

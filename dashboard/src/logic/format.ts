@@ -65,7 +65,8 @@ export function percent(share: number): string {
 
 /** Local wall-clock time of a Unix time in ns: `14:03:07.250`. */
 export function clock(ns: number, digits: 0 | 3 = 0): string {
-  const date = new Date(ns / 1e6);
+  // Numbers this large are off by some 100 ns, which must not show as a millisecond less.
+  const date = new Date(Math.floor(ns / 1e6 + 1e-3));
   const text = [date.getHours(), date.getMinutes(), date.getSeconds()]
     .map((part) => String(part).padStart(2, "0"))
     .join(":");

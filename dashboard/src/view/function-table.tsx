@@ -1,8 +1,8 @@
 import { useMemo, useRef } from "preact/hooks";
-import type { FunctionRow } from "../api";
+import type { FunctionRow, Overview } from "../api";
 import { useView } from "../context";
 import { count, duration, percent, rate } from "../logic/format";
-import { format } from "../logic/route";
+import { format, type Span } from "../logic/route";
 import { filtered, sorted, toggled, type Column } from "../logic/table";
 import { Empty, Name, Panel } from "./panel";
 
@@ -89,16 +89,22 @@ export function FunctionTable() {
         <Empty>No function matches “{route.filter}”. <kbd>Esc</kbd> in the filter clears it.</Empty>
       )}
       {functions && calls === 0 && !route.filter && (
-        <Empty>
-          {overview.pids.length === 0
-            ? "Attached; no process runs the target yet. Calls appear here as soon as one does."
-            : route.span === "all"
-              ? "Attached; no call yet. The functions above are probed, and their first call appears here."
-              : "No call completed in this time window. A longer one may hold some."}
-        </Empty>
+        <Empty>{whyEmpty(overview, route.span)}</Empty>
       )}
     </Panel>
   );
+}
+
+function whyEmpty(overview: Overview, span: Span): string {
+  if (span !== "all") return "No call completed in this time window. A longer one may hold some.";
+  if (overview.status.ended) {
+    return overview.pids.length === 0
+      ? "No process ran the target while this was recorded."
+      : "None of these functions completed a call while this was recorded.";
+  }
+  return overview.pids.length === 0
+    ? "Attached; no process runs the target yet. Calls appear here as soon as one does."
+    : "Attached; no call yet. The functions above are probed, and their first call appears here.";
 }
 
 function Heading({ column, title, hint }: { column: Column; title: string; hint: string }) {

@@ -36,7 +36,8 @@ export function Empty({ children }: { children: ComponentChildren }) {
 /** A function name that loses its middle, not its telling end, when there is no room. */
 export function Name({ children }: { children: string }) {
   const cut = Math.max(children.lastIndexOf("::"), children.lastIndexOf("."), children.lastIndexOf("/"));
-  const head = cut > 0 ? children.slice(0, cut) : "";
+  // The separator stays with the head: `main.(*Service).` and `ProcessOrder`.
+  const head = cut > 0 ? children.slice(0, cut + (children.startsWith("::", cut) ? 2 : 1)) : "";
   return (
     <span class="name" title={children}>
       {head && <span class="name-head">{head}</span>}

@@ -121,6 +121,7 @@ type Counts = BTreeMap<u16, u64>;
 
 struct Interval {
     start_ns: i64,
+    end_ns: i64,
     counts: Vec<Counts>,
     unwound: Vec<u64>,
 }
@@ -186,6 +187,7 @@ impl Recording {
         let time = (start_ns - self.started_ns) as f64 / 1e9;
         let mut interval = Interval {
             start_ns,
+            end_ns: start_ns + self.flush_ns,
             counts: vec![Counts::new(); SHAPES.len()],
             unwound: vec![0; SHAPES.len()],
         };
@@ -223,7 +225,7 @@ impl Recording {
         state.intervals.push(interval);
     }
 
-    fn row(&self, state: &State, index: usize, window: Window, seconds: f64) -> FunctionRow {
+    fn row(state: &State, index: usize, window: Window, seconds: f64) -> FunctionRow {
         let (name, file, line, ..) = SHAPES[index];
         let mut counts = Counts::new();
         let mut unwound = 0;
@@ -271,19 +273,13 @@ impl Recording {
         let to = window.to_ns.unwrap_or(last).min(last);
         ((to - from) as f64 / 1e9).max(0.001)
     }
+}
 
-    fn steps(&self, state: &State, window: Window, most: u32) -> (i64, i64, usize) {
-        let from = window
-            .from_ns
-            .unwrap_or(self.started_ns)
-            .max(self.started_ns);
-        let last = self.last_ns(state);
-        let to = window.to_ns.unwrap_or(last).min(last).max(from);
-        let intervals = (to - from + self.flush_ns - 1) / self.flush_ns;
-        let each = (intervals + i64::from(most) - 1) / i64::from(most).max(1);
-        let step = each.max(1) * self.flush_ns;
-        (from, step, ((to - from + step - 1) / step) as usize)
-    }
+/// Groups of whole intervals inside the window, at most `most`.
+fn groups(state: &State, window: Window, most: u32) -> Vec<Vec<&Interval>> {
+    let inside: Vec<&Interval> = inside(state, window).collect();
+    let each = inside.len().div_ceil(most.max(1) as usize).max(1);
+    inside.chunks(each).map(<[_]>::to_vec).collect()
 }
 
 impl State {
@@ -317,8 +313,8 @@ impl State {
 
 fn inside(state: &State, window: Window) -> impl Iterator<Item = &Interval> {
     state.intervals.iter().filter(move |interval| {
-        window.from_ns.is_none_or(|from| interval.start_ns >= from)
-            && window.to_ns.is_none_or(|to| interval.start_ns < to)
+        window.from_ns.is_none_or(|from| interval.end_ns > from)
+            && window.to_ns.is_none_or(|to| interval.end_ns <= to)
     })
 }
 
@@ -438,11 +434,7 @@ fn frame(function: &str, place: Option<(&str, u32)>, inlined: bool) -> Frame {
     }
 }
 
-fn selected<'a>(
-    state: &'a State,
-    function: Option<u32>,
-    window: Window,
-) -> impl Iterator<Item = &'a Call> {
+fn selected(state: &State, function: Option<u32>, window: Window) -> impl Iterator<Item = &Call> {
     state.calls.iter().filter(move |call| {
         function.is_none_or(|function| call.function == function)
             && window.from_ns.is_none_or(|from| call.start_ns >= from)
@@ -488,7 +480,7 @@ impl Source for Recording {
         let state = self.state();
         let seconds = self.seconds(&state, window);
         let mut rows: Vec<FunctionRow> = (0..SHAPES.len())
-            .map(|index| self.row(&state, index, window, seconds))
+            .map(|index| Self::row(&state, index, window, seconds))
             .collect();
         let total: u64 = rows.iter().map(|row| row.latency_ns.total).sum();
         for row in &mut rows {
@@ -525,37 +517,35 @@ impl Source for Recording {
     ) -> Result<Vec<SeriesPoint>, QueryError> {
         let wanted = function.map(known).transpose()?;
         let state = self.state();
-        let (from, step, steps) = self.steps(&state, window, points);
-        let mut merged = vec![(Counts::new(), 0); steps];
-        for interval in inside(&state, window) {
-            let Some(slot) = merged.get_mut(((interval.start_ns - from) / step) as usize) else {
-                continue;
-            };
-            for index in 0..SHAPES.len() {
-                if wanted.is_none_or(|wanted| wanted == index) {
-                    merge(&mut slot.0, &interval.counts[index]);
-                    slot.1 += interval.unwound[index];
+        let point = |group: Vec<&Interval>| {
+            let (mut counts, mut unwound) = (Counts::new(), 0);
+            for interval in &group {
+                for index in 0..SHAPES.len() {
+                    if wanted.is_none_or(|wanted| wanted == index) {
+                        merge(&mut counts, &interval.counts[index]);
+                        unwound += interval.unwound[index];
+                    }
                 }
             }
-        }
-        Ok(merged
-            .into_iter()
-            .enumerate()
-            .map(|(number, (counts, unwound))| SeriesPoint {
-                at_ns: from + number as i64 * step,
-                step_ns: step,
+            SeriesPoint {
+                at_ns: group[0].start_ns,
+                step_ns: group.len() as i64 * self.flush_ns,
                 calls: counts.values().sum(),
                 unwound,
                 p50: quantile(&counts, 0.5),
                 p99: quantile(&counts, 0.99),
-            })
+            }
+        };
+        Ok(groups(&state, window, points)
+            .into_iter()
+            .map(point)
             .collect())
     }
 
     fn heatmap(&self, function: u32, window: Window, columns: u32) -> Result<Heatmap, QueryError> {
         let index = known(function)?;
         let state = self.state();
-        let (from, step, steps) = self.steps(&state, window, columns);
+        let groups = groups(&state, window, columns);
         let row_of = |bucket: u16| u32::from(bucket) / 8;
         let used: Vec<u32> = inside(&state, window)
             .flat_map(|interval| interval.counts[index].keys().map(|bucket| row_of(*bucket)))
@@ -563,19 +553,17 @@ impl Source for Recording {
         let (Some(&low), Some(&high)) = (used.iter().min(), used.iter().max()) else {
             return Ok(Heatmap::default());
         };
-        let mut counts = vec![vec![0; (high - low + 1) as usize]; steps];
-        for interval in inside(&state, window) {
-            if let Some(column) = counts.get_mut(((interval.start_ns - from) / step) as usize) {
+        let mut counts = vec![vec![0; (high - low + 1) as usize]; groups.len()];
+        for (column, group) in counts.iter_mut().zip(&groups) {
+            for interval in group {
                 for (bucket, count) in &interval.counts[index] {
                     column[(row_of(*bucket) - low) as usize] += count;
                 }
             }
         }
         Ok(Heatmap {
-            times_ns: (0..steps as i64)
-                .map(|number| from + number * step)
-                .collect(),
-            step_ns: step,
+            times_ns: groups.iter().map(|group| group[0].start_ns).collect(),
+            step_ns: groups[0].len() as i64 * self.flush_ns,
             rows_ns: (low..=high).map(|row| bounds(row as usize * 8).0).collect(),
             top_ns: bounds(high as usize * 8 + 7).1,
             counts,

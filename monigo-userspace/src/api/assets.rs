@@ -44,7 +44,7 @@ pub async fn asset(uri: Uri) -> Response {
 
 fn respond(path: &str, file: EmbeddedFile) -> Response {
     let kind = mime_guess::from_path(path).first_or_octet_stream();
-    let kind = if kind.type_() == mime_guess::mime::TEXT || path.ends_with(".js") {
+    let kind = if kind.type_() == mime_guess::mime::TEXT {
         format!("{kind}; charset=utf-8")
     } else {
         kind.to_string()

@@ -23,8 +23,8 @@ use super::{App, error::ApiError, live::LiveState, params::Params};
 /// Time between pings. They are events, not comments, so that the page can tell a silent
 /// recording from a lost connection.
 const PING: Duration = Duration::from_secs(5);
-/// How soon a browser reconnects, in ms.
-const RETRY: Duration = Duration::from_millis(1000);
+/// How soon a browser reconnects.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// `GET events`.
 pub async fn events(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {

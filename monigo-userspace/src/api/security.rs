@@ -10,7 +10,7 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
     middleware::{self, Next},
     response::{Html, IntoResponse, Response},
 };
@@ -221,7 +221,7 @@ fn host_of(request: &Request) -> Option<&str> {
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().ok(),
         // HTTP/2 has the name in the URI.
-        (None, None) => request.uri().authority().map(|name| name.as_str()),
+        (None, None) => request.uri().authority().map(Authority::as_str),
         _ => None,
     }
 }

@@ -9,10 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{
-    args::ServeArgs,
-    exit::Failure,
-};
+use super::{args::ServeArgs, exit::Failure};
 use crate::{
     api::{self, LiveState, ServeError},
     query::{self, Overview, Source},
@@ -90,7 +87,10 @@ const LATE_FLUSHES: i64 = 5;
 
 fn standing(overview: &Overview, now_ns: i64) -> Standing {
     let last = overview.last_flush_ns.unwrap_or(overview.started_ns);
-    let patience = overview.flush_ns.max(1_000_000_000).saturating_mul(LATE_FLUSHES);
+    let patience = overview
+        .flush_ns
+        .max(1_000_000_000)
+        .saturating_mul(LATE_FLUSHES);
     if overview.ended_ns.is_some() {
         Standing::Ended
     } else if now_ns.saturating_sub(last) > patience {
@@ -146,7 +146,11 @@ mod tests {
             (overview(None, None), 200, Standing::CutOff),
         ];
         for (overview, now, expected) in cases {
-            assert_eq!(standing(&overview, now * SECOND), expected, "{overview:?} at {now}");
+            assert_eq!(
+                standing(&overview, now * SECOND),
+                expected,
+                "{overview:?} at {now}"
+            );
         }
     }
 }

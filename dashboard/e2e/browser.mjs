@@ -1,0 +1,47 @@
+// A headless Chromium on an empty profile, and a watch on what the page does.
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+const flags = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync",
+];
+
+/** Starts a browser. `CHROMIUM` names another executable than Debian's. */
+export async function launch() {
+  const profile = mkdtempSync(join(tmpdir(), "monigo-e2e-"));
+  const browser = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    args: flags,
+    viewport: { width: 1440, height: 900 },
+    colorScheme: "light",
+  });
+  browser.setDefaultTimeout(15_000);
+  return {
+    browser,
+    async close() {
+      await browser.close();
+      rmSync(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Opens a page and collects what must not happen: errors on the console, requests to elsewhere. */
+export async function open(browser, url) {
+  const page = await browser.newPage();
+  const faults = [];
+  page.on("console", (message) => {
+    if (message.type() === "error") faults.push(`console: ${message.text()}`);
+  });
+  page.on("pageerror", (error) => faults.push(`uncaught: ${error.stack}`));
+  page.on("request", (request) => {
+    const asked = new URL(request.url());
+    if (asked.protocol !== "data:" && asked.origin !== new URL(url).origin) faults.push(`request to ${asked}`);
+  });
+  await page.goto(url);
+  await page.locator(".functions tbody tr, h1.function").first().waitFor();
+  return { page, faults };
+}

@@ -1,0 +1,122 @@
+import { describe, expect, test } from "vitest";
+import type { Bucket, FunctionRow } from "../api";
+import { heatColour, strength } from "./heat";
+import { bars, density } from "./histogram";
+import { format, home, parse, type Route } from "./route";
+import { defaultSort, filtered, sorted, toggled } from "./table";
+import { logTicks, timeTicks } from "./ticks";
+import { windowParams } from "./window";
+
+const row = (id: number, name: string, calls: number, p99: number): FunctionRow => ({
+  id, name, image: "/bin/x", file: `src/${name}.rs`, line: id, calls, unwound: 0, in_flight: 0, unmatched: 0,
+  rate: calls, share: 0,
+  latency_ns: { min: 1, mean: 1, p50: 1, p90: 1, p99, p999: 1, max: 1, total: calls * p99 },
+  probe: { entry: "0x1", exit: "ret", sites: 2, cost_class: "emulated" },
+});
+const rows = [row(0, "beta::run", 5, 10), row(1, "Alpha::run", 5, 30), row(2, "gamma::stop", 1, 20)];
+const ids = (list: FunctionRow[]): number[] => list.map((each) => each.id);
+
+describe("function table", () => {
+  test("sorts, with ties in order of id", () => {
+    expect(ids(sorted(rows, { column: "name", descending: false }))).toEqual([1, 0, 2]);
+    expect(ids(sorted(rows, { column: "p99", descending: true }))).toEqual([1, 2, 0]);
+    expect(ids(sorted(rows, { column: "calls", descending: true }))).toEqual([0, 1, 2]);
+    expect(ids(sorted(rows, { column: "calls", descending: false }))).toEqual([2, 0, 1]);
+    expect(ids(rows)).toEqual([0, 1, 2]);
+  });
+
+  test("a header's click starts with what is looked for", () => {
+    expect(toggled(defaultSort, "p99")).toEqual({ column: "p99", descending: true });
+    expect(toggled(defaultSort, "name")).toEqual({ column: "name", descending: false });
+    expect(toggled(defaultSort, "total")).toEqual({ column: "total", descending: false });
+  });
+
+  test("a filter wants every word, in name or file", () => {
+    expect(ids(filtered(rows, "RUN"))).toEqual([0, 1]);
+    expect(ids(filtered(rows, "run alpha"))).toEqual([1]);
+    expect(ids(filtered(rows, "stop.rs"))).toEqual([2]);
+    expect(ids(filtered(rows, " "))).toEqual([0, 1, 2]);
+  });
+});
+
+describe("route", () => {
+  const routes: Route[] = [
+    home,
+    { ...home, fn: 3, span: 60, weight: "calls", search: "a b&c=ü" },
+    { ...home, span: 10, sort: { column: "name", descending: false }, filter: "x#y?z" },
+    { ...home, sort: { column: "p99", descending: true } },
+  ];
+  test.each(routes)("survives the address bar: %j", (route) => {
+    expect(parse(format(route))).toEqual(route);
+  });
+
+  test("ignores what it does not understand", () => {
+    for (const hash of ["", "#", "#/fn/x", "#/fn/-1", "#/nowhere?window=7&weight=mass&sort=size"]) {
+      expect(parse(hash)).toEqual(home);
+    }
+    expect(format(home)).toBe("#/");
+  });
+});
+
+test("windows end at the last flush only when frozen", () => {
+  const anchor = 1_795_435_809_992_936_000;
+  expect(windowParams("all", anchor, false)).toEqual({});
+  expect(windowParams(60, null, true)).toEqual({});
+  const frozen = windowParams(60, anchor, true);
+  expect(BigInt(frozen["to"] ?? 0) - BigInt(frozen["from"] ?? 0)).toBe(60_000_000_000n);
+  expect(windowParams(10, anchor, false)["to"]).toBeUndefined();
+  expect(frozen["from"]).toMatch(/^\d{19}$/);
+});
+
+describe("histogram", () => {
+  // 1 µs to 16 µs in 32 buckets per power of two, 1 call each.
+  const buckets: Bucket[] = [];
+  for (let octave = 1024; octave < 16_384; octave *= 2) {
+    for (let sub = 0; sub < 32; sub += 1) {
+      const width = octave / 32;
+      buckets.push({ low_ns: octave + sub * width, high_ns: octave + (sub + 1) * width, count: 1 });
+    }
+  }
+
+  test("merges to at most so many bars and loses no call", () => {
+    for (const most of [200, 100, 40, 10, 4]) {
+      const list = bars(buckets, most);
+      expect(list.length).toBeLessThanOrEqual(most);
+      expect(list.reduce((sum, bar) => sum + bar.count, 0)).toBe(128);
+      expect(list[list.length - 1]?.upTo).toBe(128);
+      list.forEach((bar, index) => { expect(bar.high).toBeLessThanOrEqual(list[index + 1]?.low ?? Infinity); });
+    }
+    expect(bars([], 10)).toEqual([]);
+  });
+
+  test("keeps single nanoseconds", () => {
+    const list = bars([{ low_ns: 0, high_ns: 1, count: 2 }, { low_ns: 5, high_ns: 6, count: 3 }], 100);
+    expect(list.map((bar) => [bar.low, bar.count])).toEqual([[0, 2], [5, 3]]);
+    expect(list.every((bar) => Number.isFinite(density(bar)))).toBe(true);
+  });
+
+  test("equal areas where calls are spread evenly over the logarithm", () => {
+    const bar = (low: number, high: number): number => density({ low, high, count: Math.log(high / low), upTo: 0 });
+    expect(bar(1000, 1031)).toBeCloseTo(bar(1969, 2000));
+  });
+});
+
+test("ticks are round and few", () => {
+  expect(logTicks(900, 120_000, 10)).toEqual([1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000]);
+  expect(logTicks(900, 120_000, 5)).toEqual([1000, 3000, 10_000, 30_000, 100_000]);
+  expect(logTicks(1, 1e12, 4).length).toBeLessThanOrEqual(5);
+  const from = 1_700_000_003e9;
+  const ticks = timeTicks(from, from + 60e9, 6);
+  expect(ticks.length).toBeGreaterThan(2);
+  expect(ticks.length).toBeLessThanOrEqual(7);
+  expect(ticks.every((tick) => tick % 10e9 === 0)).toBe(true);
+});
+
+test("heat grows with calls and shows a single one", () => {
+  expect(strength(0, 100)).toBe(0);
+  expect(strength(1, 10_000)).toBeGreaterThan(0.05);
+  expect(strength(100, 100)).toBe(1);
+  expect(strength(1, 1)).toBe(1);
+  expect(heatColour(0, false)).not.toBe(heatColour(1, false));
+  expect(heatColour(0.5, true)).toMatch(/^rgb\(\d+ \d+ \d+\)$/);
+});
