@@ -69,7 +69,7 @@ pub fn needed(scope: Scope, toolchain: &bpf::Toolchain) -> Vec<String> {
         })
         .map(|package| package.name.to_owned())
         .collect();
-    missing.extend(toolchain.missing_packages());
+    missing.extend(toolchain.missing_packages(scope));
     missing
 }
 
