@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use self::tally::{Reader, Tally, counted};
 use crate::{
@@ -99,7 +99,13 @@ impl Suite<'_> {
     fn lints(&mut self) {
         let workspace = self.workspace;
         self.check("format", || {
-            process::run(workspace.cargo().args(["fmt", "--all", "--check"]))
+            // Names of files, not pages of differences.
+            process::run(
+                workspace
+                    .cargo()
+                    .args(["fmt", "--all", "--check", "--", "-l"]),
+            )
+            .context("`cargo fmt --all` formats these files")
         });
         self.check("clippy", || {
             process::run(
