@@ -41,7 +41,7 @@ const fn path(name: &'static str, path: &'static str, scope: Scope) -> Package {
     }
 }
 
-const PACKAGES: [Package; 13] = [
+const PACKAGES: [Package; 14] = [
     program("gcc", "gcc", Scope::Build),
     path("libc6-dev", "/usr/include/stdlib.h", Scope::Build),
     program("nodejs", "node", Scope::Build),
@@ -53,6 +53,12 @@ const PACKAGES: [Package; 13] = [
     program("binutils", "objdump", Scope::Test),
     program("tmux", "tmux", Scope::Test),
     program("chromium", "chromium", Scope::Test),
+    // Chromium only recommends fonts, and pictures without text say little.
+    path(
+        "fonts-dejavu-core",
+        "/usr/share/fonts/truetype/dejavu",
+        Scope::Test,
+    ),
     // An old Go on purpose: its programs look different from those of the newest.
     path("golang-go", "/usr/bin/go", Scope::Test),
     program("bpftrace", "bpftrace", Scope::Bench),
