@@ -31,13 +31,19 @@ const DOCUMENTS: [&str; 5] = [
 pub fn run(workspace: &Workspace, profile: &str) -> Result<()> {
     setup::run(workspace, Scope::Build)?;
     eprintln!("==> cargo build --profile {profile}");
-    process::run(workspace.cargo().args([
+    let mut cargo = workspace.cargo();
+    cargo.args([
         "build",
         "--package",
         "monigo-userspace",
         "--profile",
         profile,
-    ]))?;
+    ]);
+    // Other flags would compile the dev profile a second time.
+    if profile != "dev" {
+        cargo.env("RUSTFLAGS", without_own_paths(workspace));
+    }
+    process::run(&mut cargo)?;
     let directory = match profile {
         "dev" => "debug",
         other => other,
@@ -48,6 +54,17 @@ pub fn run(workspace: &Workspace, profile: &str) -> Result<()> {
         println!("{}", package.display());
     }
     Ok(())
+}
+
+/// Panic messages name source files; those of the package should not name this machine's
+/// directories.
+fn without_own_paths(workspace: &Workspace) -> String {
+    let home = process::cargo_home().unwrap_or_default();
+    format!(
+        "--remap-path-prefix={}=/monigo --remap-path-prefix={}=/cargo",
+        workspace.root.display(),
+        home.display()
+    )
 }
 
 /// Packages the dev build and runs what is inside, as on a machine without toolchain.

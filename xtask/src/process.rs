@@ -19,17 +19,19 @@ use nix::{
 /// `PATH` with cargo's directory of installed programs first: bpf-linker is there.
 pub fn search_path() -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
-    let directories = cargo_bin().into_iter().chain(env::split_paths(&path));
+    let directories = cargo_home()
+        .map(|home| home.join("bin"))
+        .into_iter()
+        .chain(env::split_paths(&path));
     env::join_paths(directories).unwrap_or(path)
 }
 
-/// Where `cargo install` puts programs.
-fn cargo_bin() -> Option<PathBuf> {
-    let home = match env::var_os("CARGO_HOME") {
-        Some(home) => PathBuf::from(home),
-        None => PathBuf::from(env::var_os("HOME")?).join(".cargo"),
-    };
-    Some(home.join("bin"))
+/// Cargo's own directory.
+pub fn cargo_home() -> Option<PathBuf> {
+    match env::var_os("CARGO_HOME") {
+        Some(home) => Some(PathBuf::from(home)),
+        None => Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")),
+    }
 }
 
 /// Finds a program as a shell would.

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use super::Scope;
 use crate::{process, progress::Step};
 
 const BPF_LINKER: &str = "0.13.0";
@@ -59,15 +60,20 @@ impl Toolchain {
     }
 
     /// Debian packages that this choice lacks.
-    pub fn missing_packages(&self) -> Vec<String> {
+    pub fn missing_packages(&self, scope: Scope) -> Vec<String> {
         let mut packages = Vec::new();
         if matches!(self, Self::Distribution) {
-            for (name, sign) in [
-                ("rustc-web", "/usr/bin/rustc"),
-                ("cargo-web", "/usr/bin/cargo"),
-                ("rust-web-src", "/usr/lib/rustlib/src/rust/library/core"),
+            for (name, sign, wanted_by) in [
+                ("rustc-web", "/usr/bin/rustc", Scope::Build),
+                ("cargo-web", "/usr/bin/cargo", Scope::Build),
+                (
+                    "rust-web-src",
+                    "/usr/lib/rustlib/src/rust/library/core",
+                    Scope::Build,
+                ),
+                ("rust-web-clippy", "/usr/bin/cargo-clippy", Scope::Test),
             ] {
-                if !Path::new(sign).exists() {
+                if wanted_by <= scope && !Path::new(sign).exists() {
                     packages.push(name.to_owned());
                 }
             }
@@ -137,8 +143,17 @@ fn distribution_is_linked() -> bool {
     .is_ok_and(|sysroot| Path::new(sysroot.trim()).join(CORE_SOURCE).exists())
 }
 
-/// Links the toolchain and compiles bpf-linker if they are missing.
-pub fn ensure(toolchain: &Toolchain) -> Result<()> {
+/// Name of the toolchain that the build script takes, for `rustup run`.
+pub fn name() -> &'static str {
+    if nightly().is_some() {
+        "nightly"
+    } else {
+        DISTRIBUTION
+    }
+}
+
+/// Links the toolchain, compiles bpf-linker and, for tests, adds clippy, if they are missing.
+pub fn ensure(toolchain: &Toolchain, scope: Scope) -> Result<()> {
     if matches!(toolchain, Toolchain::Distribution) && !distribution_is_linked() {
         let step = Step::start(format!("rustup toolchain {DISTRIBUTION}"));
         step.run(Command::new("rustup").args(["toolchain", "link", DISTRIBUTION, "/usr"]))?;
@@ -147,10 +162,26 @@ pub fn ensure(toolchain: &Toolchain) -> Result<()> {
         }
         step.done();
     }
+    if matches!(toolchain, Toolchain::Nightly { .. }) && scope >= Scope::Test && !nightly_clippy() {
+        let step = Step::start("clippy for the nightly toolchain");
+        step.run(Command::new("rustup").args([
+            "component",
+            "add",
+            "clippy",
+            "--toolchain",
+            "nightly",
+        ]))?;
+        step.done();
+    }
     if process::which("bpf-linker").is_none() {
         bpf_linker(toolchain.llvm())?;
     }
     Ok(())
+}
+
+fn nightly_clippy() -> bool {
+    process::output(Command::new("rustup").args(["run", "nightly", "cargo", "clippy", "--version"]))
+        .is_ok()
 }
 
 fn bpf_linker(llvm: u32) -> Result<()> {

@@ -16,6 +16,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 
+pub use self::bpf::name as bpf_toolchain;
 pub use self::dashboard::npm;
 pub use self::duckdb::LIBRARY as DUCKDB;
 pub use self::go::VERSION as GO_VERSION;
@@ -40,7 +41,7 @@ pub fn run(workspace: &Workspace, scope: Scope) -> Result<()> {
     require_platform()?;
     let toolchain = bpf::Toolchain::choose();
     packages::ensure(&packages::needed(scope, &toolchain))?;
-    bpf::ensure(&toolchain)?;
+    bpf::ensure(&toolchain, scope)?;
     duckdb::ensure(workspace)?;
     dashboard::ensure(workspace)?;
     if scope >= Scope::Demo {

@@ -41,7 +41,7 @@ const fn path(name: &'static str, path: &'static str, scope: Scope) -> Package {
     }
 }
 
-const PACKAGES: [Package; 13] = [
+const PACKAGES: [Package; 14] = [
     program("gcc", "gcc", Scope::Build),
     path("libc6-dev", "/usr/include/stdlib.h", Scope::Build),
     program("nodejs", "node", Scope::Build),
@@ -53,6 +53,12 @@ const PACKAGES: [Package; 13] = [
     program("binutils", "objdump", Scope::Test),
     program("tmux", "tmux", Scope::Test),
     program("chromium", "chromium", Scope::Test),
+    // Chromium only recommends fonts, and pictures without text say little.
+    path(
+        "fonts-dejavu-core",
+        "/usr/share/fonts/truetype/dejavu",
+        Scope::Test,
+    ),
     // An old Go on purpose: its programs look different from those of the newest.
     path("golang-go", "/usr/bin/go", Scope::Test),
     program("bpftrace", "bpftrace", Scope::Bench),
@@ -69,7 +75,7 @@ pub fn needed(scope: Scope, toolchain: &bpf::Toolchain) -> Vec<String> {
         })
         .map(|package| package.name.to_owned())
         .collect();
-    missing.extend(toolchain.missing_packages());
+    missing.extend(toolchain.missing_packages(scope));
     missing
 }
 
@@ -78,24 +84,11 @@ pub fn ensure(packages: &[String]) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
-    let list = packages.join(" ");
-    if process::which("apt-get").is_none() {
-        bail!(
-            "these Debian packages, or what your distribution calls them, are missing: {list}\n\
-             {}Then run `cargo xtask setup` again.",
-            bpf::instructions(packages)
-        );
+    let debian = process::which("apt-get").is_some();
+    if !debian || !nix::unistd::geteuid().is_root() {
+        bail!(by_hand(packages, debian));
     }
-    if !nix::unistd::geteuid().is_root() {
-        bail!(
-            "set-up may not install packages as this user; run:\n  \
-             sudo apt-get update\n  \
-             sudo apt-get install --yes --no-install-recommends {list}\n\
-             {}Then run `cargo xtask setup` again.",
-            bpf::instructions(packages)
-        );
-    }
-    let step = Step::start(format!("Debian packages: {list}"));
+    let step = Step::start(format!("Debian packages: {}", packages.join(" ")));
     let fresh = lists_are_fresh();
     if !fresh {
         step.run(apt().arg("update"))?;
@@ -110,6 +103,24 @@ pub fn ensure(packages: &[String]) -> Result<()> {
     }
     step.done();
     Ok(())
+}
+
+/// What to type where set-up may not install.
+fn by_hand(packages: &[String], debian: bool) -> String {
+    let list = packages.join(" ");
+    let install = if debian {
+        format!(
+            "set-up may not install packages as this user; run:\n  \
+             sudo apt-get update\n  \
+             sudo apt-get install --yes --no-install-recommends {list}\n"
+        )
+    } else {
+        format!("install these Debian packages, or what your distribution calls them: {list}\n")
+    };
+    format!(
+        "{install}{}Then run `cargo xtask setup` again.",
+        bpf::instructions(packages)
+    )
 }
 
 fn apt() -> Command {
@@ -141,4 +152,26 @@ fn lists_are_fresh() -> bool {
                 .duration_since(newest)
                 .is_ok_and(|age| age < Duration::from_hours(24))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::by_hand;
+
+    #[test]
+    fn all_commands_are_told_at_once() {
+        let packages = ["gcc".to_owned(), "rust-web-src".to_owned()];
+        let text = by_hand(&packages, true);
+        assert!(
+            text.contains("sudo apt-get install --yes --no-install-recommends gcc rust-web-src\n")
+        );
+        assert!(text.contains("rustup toolchain install nightly --component rust-src\n"));
+        assert!(text.ends_with("Then run `cargo xtask setup` again."));
+        let text = by_hand(&packages[..1], false);
+        assert!(text.contains("what your distribution calls them: gcc\n"));
+        assert!(
+            !text.contains("apt-get") && !text.contains("rustup"),
+            "{text}"
+        );
+    }
 }
