@@ -171,7 +171,7 @@ fn it_shows_figures_and_leaves_on_q() {
     session.wait_for_text("main.processOrder");
     assert!(session.screen.screen().alternate_screen());
     session.press("3");
-    session.wait_for_text("called from");
+    session.wait_for_text("← callers");
     session.press("p");
     session.wait_for_text("PAUSED");
     session.press("?");

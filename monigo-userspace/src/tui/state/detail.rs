@@ -124,11 +124,36 @@ impl Detail {
         match part {
             Part::Histogram(it) => self.histogram = Some(it),
             Part::Series(it) => self.series = Some(it),
-            Part::Stacks(it) => self.stacks = Some(it),
-            Part::Calls(it) => self.calls = Some(it),
+            Part::Stacks(it) => {
+                if self.tab == Tab::Stacks {
+                    let before = self.stacks.take().unwrap_or_default();
+                    self.follow(&before, &it, |row| row.id);
+                }
+                self.stacks = Some(it);
+            }
+            Part::Calls(it) => {
+                if self.tab == Tab::Calls {
+                    let identity = |call: &Call| (call.start_ns, call.pid, call.tid);
+                    let before = self.calls.take().unwrap_or_default();
+                    self.follow(&before, &it, identity);
+                }
+                self.calls = Some(it);
+            }
         }
         let length = self.list_len();
         self.cursor = self.cursor.min(length.saturating_sub(1));
+    }
+
+    /// Keeps the cursor on its row when others come in above it. On the first row it stays there:
+    /// that is the slowest call or the heaviest stack, whichever it is.
+    fn follow<T, I: PartialEq>(&mut self, before: &[T], after: &[T], identity: impl Fn(&T) -> I) {
+        let Some(row) = before.get(self.cursor).filter(|_| self.cursor > 0) else {
+            return;
+        };
+        let wanted = identity(row);
+        if let Some(at) = after.iter().position(|row| identity(row) == wanted) {
+            self.cursor = at;
+        }
     }
 
     /// Drops the answers.

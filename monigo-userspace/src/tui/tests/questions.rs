@@ -131,6 +131,36 @@ fn answers_about_something_else_are_not_shown() {
 }
 
 #[test]
+fn the_cursor_stays_on_its_call() {
+    let mut app = few();
+    press(&mut app, &[Char('4'), KeyCode::Enter]);
+    let key = DetailKey {
+        function: 0,
+        span: app.span,
+        unit: app.detail.unit,
+    };
+    let calls = app.detail.calls(key).expect("no calls").to_vec();
+    let slower: Vec<Call> = std::iter::once(Call {
+        start_ns: START_NS - 1,
+        duration_ns: u64::MAX,
+        ..calls[0].clone()
+    })
+    .chain(calls)
+    .collect();
+    let answer = || Answer::Part {
+        key,
+        part: Part::Calls(slower.clone()),
+    };
+    press(&mut app, &[KeyCode::Down, KeyCode::Down]);
+    app.accept(answer());
+    assert_eq!(app.detail.cursor, 3);
+    // The top is the top.
+    press(&mut app, &[KeyCode::Home]);
+    app.accept(answer());
+    assert_eq!(app.detail.cursor, 0);
+}
+
+#[test]
 fn late_answers_are_pointed_out() {
     let mut app = few();
     app.flushed();

@@ -92,7 +92,7 @@ fn heading(unit: Unit, theme: Theme) -> Line<'static> {
         Span::styled(text::right(time_label, 9), time),
         Span::styled(text::right(calls_label, 11), calls),
         Span::styled(text::right("mean", 10), theme.dim()),
-        Span::styled("  called from", theme.dim()),
+        Span::styled("  line ← callers", theme.dim()),
     ])
 }
 
@@ -144,21 +144,18 @@ fn line(
     .style(style)
 }
 
-/// `handle ← serve ← main`: who called, nearest first.
+/// `:69 ← handle ← serve`: the line the calls ended at, which tells stacks of the same callers
+/// apart, and who called, nearest first.
 fn callers(frames: &[StackFrame], function: &str) -> String {
-    let own = frames
-        .iter()
-        .position(|frame| frame.function == function)
-        .map_or(0, |at| at + 1);
-    let names: Vec<String> = frames[own..]
-        .iter()
-        .map(|frame| text::short_name(&frame.function))
-        .collect();
-    if names.is_empty() {
-        "no caller seen".to_owned()
-    } else {
-        names.join(" ← ")
+    let own = frames.iter().position(|frame| frame.function == function);
+    let line = own.and_then(|at| frames[at].line);
+    let outer = &frames[own.map_or(0, |at| at + 1)..];
+    let mut names: Vec<String> = line.map(|line| format!(":{line}")).into_iter().collect();
+    names.extend(outer.iter().map(|frame| text::short_name(&frame.function)));
+    if outer.is_empty() {
+        names.push("no caller seen".to_owned());
     }
+    names.join(" ← ")
 }
 
 fn rule(
