@@ -82,6 +82,7 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
         add(unsafe { &raw mut (*counters).entered }, 1);
     }
     // Last, so that the work above is not measured as part of the call.
+    // SAFETY: takes no arguments.
     stack.start(unsafe { bpf_ktime_get_ns() });
 }
 

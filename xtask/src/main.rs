@@ -55,6 +55,9 @@ enum Task {
         /// Only formatting, lints and unit tests: no root, no browser
         #[arg(long)]
         quick: bool,
+        /// Only the stages whose name contains this, as the summary names them
+        #[arg(long, value_name = "TEXT", conflicts_with = "quick")]
+        only: Option<String>,
     },
     /// Measure what a probed call costs, beside an empty probe and bpftrace
     Bench {
@@ -94,7 +97,7 @@ fn run(task: Task, manifest: &Path) -> Result<ExitCode> {
             build::monigo(&workspace)?;
         }
         Task::Demo { seconds, out } => demo::run(&workspace, seconds, &out)?,
-        Task::Test { quick } => return Ok(suite::run(&workspace, quick)),
+        Task::Test { quick, only } => return Ok(suite::run(&workspace, quick, only)),
         Task::Bench { calls } => bench::run(&workspace, calls)?,
         Task::Dist { profile } => dist::run(&workspace, &profile)?,
         Task::Pictures => pictures::run(&workspace)?,

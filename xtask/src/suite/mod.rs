@@ -20,10 +20,14 @@ use crate::{
 /// Target of the kernel programs, for rustc.
 const BPF_TARGET: &str = "bpfel-unknown-none";
 
+/// Stages that the others build on: `--only` does not leave them out.
+const PREPARATIONS: [&str; 4] = ["set-up", "build", "sample service", "this host can attach"];
+
 /// Runs the suite. The last line on stdout is the totals.
-pub fn run(workspace: &Workspace, quick: bool) -> ExitCode {
+pub fn run(workspace: &Workspace, quick: bool, only: Option<String>) -> ExitCode {
     let mut suite = Suite {
         workspace,
+        only,
         stages: Vec::new(),
     };
     if quick {
@@ -36,6 +40,8 @@ pub fn run(workspace: &Workspace, quick: bool) -> ExitCode {
 
 struct Suite<'a> {
     workspace: &'a Workspace,
+    /// Part of the names of the stages to run.
+    only: Option<String>,
     stages: Vec<Stage>,
 }
 
@@ -129,6 +135,10 @@ impl Suite<'_> {
     }
 
     fn stage(&mut self, name: &'static str, body: impl FnOnce() -> Result<Tally>) -> bool {
+        let wanted = |only: &String| name.contains(only.as_str()) || PREPARATIONS.contains(&name);
+        if !self.only.as_ref().is_none_or(wanted) {
+            return true;
+        }
         eprintln!("\n===== {name}");
         let started = Instant::now();
         let tally = body().unwrap_or_else(|error| {
