@@ -36,7 +36,9 @@ fn registers<C: EbpfContext>(ctx: &C) -> *const pt_regs {
 /// Counts and remembers the beginning of a call.
 #[inline(always)]
 pub fn entry<C: EbpfContext>(ctx: &C) {
-    let Some(control) = CONTROL.get(0) else { return };
+    let Some(control) = CONTROL.get(0) else {
+        return;
+    };
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if !owner::is_traced(control, pid) {
         return;
@@ -92,7 +94,9 @@ fn admit(control: &Control) -> bool {
     if control.max_calls == 0 {
         return true;
     }
-    let Some(admitted) = ADMITTED.get_ptr_mut(0) else { return false };
+    let Some(admitted) = ADMITTED.get_ptr_mut(0) else {
+        return false;
+    };
     // SAFETY: `admitted` points to a live, aligned map value.
     unsafe { atomic::fetch_add_u64(admitted, 1) < control.max_calls }
 }
@@ -106,7 +110,12 @@ fn open_calls(owner: &Owner) -> Option<*mut OpenCalls> {
         goid: owner.goid,
         depth: 0,
         pad: 0,
-        calls: [OpenCall { position: 0, start_ns: 0, function: 0, pad: 0 }; INLINE_DEPTH],
+        calls: [OpenCall {
+            position: 0,
+            start_ns: 0,
+            function: 0,
+            pad: 0,
+        }; INLINE_DEPTH],
     };
     OPEN.insert(owner.key, empty, 0).ok()?;
     OPEN.get_ptr_mut(owner.key)
@@ -119,7 +128,9 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
     // First, so that the work below is not measured as part of the call.
     // SAFETY: takes no arguments.
     let end_ns = unsafe { bpf_ktime_get_ns() };
-    let Some(control) = CONTROL.get(0) else { return };
+    let Some(control) = CONTROL.get(0) else {
+        return;
+    };
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if !owner::is_traced(control, pid) {
         return;
@@ -131,7 +142,9 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
     if cookie.flags & FLAG_CONDITIONAL != 0 && !condition_holds(cookie.condition, flags) {
         return;
     }
-    let Some(counters) = COUNTERS.get_ptr_mut(cookie.function) else { return };
+    let Some(counters) = COUNTERS.get_ptr_mut(cookie.function) else {
+        return;
+    };
     let Some(owner) = owner::identify(regs, sp, cookie, control) else {
         lose(Loss::GoroutineUnreadable);
         return;
@@ -169,7 +182,9 @@ fn account(counters: *mut Counters, function: u32, duration_ns: u64) {
         raise(&raw mut (*counters).max_ns, duration_ns);
         raise(&raw mut (*counters).inverted_min_ns, u64::MAX - duration_ns);
     }
-    let Some(buckets) = HISTOGRAMS.get_ptr_mut(function) else { return };
+    let Some(buckets) = HISTOGRAMS.get_ptr_mut(function) else {
+        return;
+    };
     let bucket = histogram::bucket_of(duration_ns);
     if bucket < histogram::BUCKETS {
         // SAFETY: the index is inside the array of a live map value.

@@ -14,7 +14,11 @@ use crate::{
 /// Closes what a thread had open. Goroutines outlive threads and are swept by the user side.
 #[inline(always)]
 fn close(pid: u32, tid: u32) {
-    let key = OwnerKey { pid, pad: 0, owner: u64::from(tid) };
+    let key = OwnerKey {
+        pid,
+        pad: 0,
+        owner: u64::from(tid),
+    };
     if let Some(open) = OPEN.get_ptr_mut(key) {
         Stack::new(open, key).unwind_all();
         let _ = OPEN.remove(key);
@@ -44,7 +48,9 @@ pub fn process_exec(ctx: &RawTracePointContext) {
 /// The current process forks: lists the child when it is listed itself.
 #[inline(always)]
 pub fn process_fork(ctx: &TracePointContext) {
-    let Some(control) = CONTROL.get(0) else { return };
+    let Some(control) = CONTROL.get(0) else {
+        return;
+    };
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     if control.follow_forks == 0 || PROCESSES.get_ptr(pid).is_none() {
         return;

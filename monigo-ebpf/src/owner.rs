@@ -1,6 +1,8 @@
 //! Who makes a call, and where on its stack.
 
-use aya_ebpf::{bindings::pt_regs, helpers::bpf_get_current_pid_tgid, helpers::bpf_probe_read_user};
+use aya_ebpf::{
+    bindings::pt_regs, helpers::bpf_get_current_pid_tgid, helpers::bpf_probe_read_user,
+};
 use monigo_common::{
     config::Control,
     cookie::{Cookie, FLAG_GO},
@@ -38,7 +40,11 @@ pub fn identify(regs: *const pt_regs, sp: u64, cookie: Cookie, control: &Control
     let (pid, tid) = ((id >> 32) as u32, id as u32);
     if cookie.flags & FLAG_GO == 0 {
         return Some(Owner {
-            key: OwnerKey { pid, pad: 0, owner: u64::from(tid) },
+            key: OwnerKey {
+                pid,
+                pad: 0,
+                owner: u64::from(tid),
+            },
             tid,
             goid: 0,
             position: sp,
@@ -56,7 +62,11 @@ pub fn identify(regs: *const pt_regs, sp: u64, cookie: Cookie, control: &Control
         unsafe { bpf_probe_read_user((g + u64::from(control.goid_offset)) as *const u64) }.ok()?
     };
     Some(Owner {
-        key: OwnerKey { pid, pad: 0, owner: g },
+        key: OwnerKey {
+            pid,
+            pad: 0,
+            owner: g,
+        },
         tid,
         goid,
         position: sp.wrapping_sub(hi),

@@ -32,7 +32,9 @@ pub fn maybe<C: EbpfContext>(
     duration_ns: u64,
     owner: &Owner,
 ) {
-    let slow_ns = FUNCTIONS.get(function).map_or(u64::MAX, |settings| settings.slow_ns);
+    let slow_ns = FUNCTIONS
+        .get(function)
+        .map_or(u64::MAX, |settings| settings.slow_ns);
     let weight = if duration_ns >= slow_ns {
         1
     } else {
@@ -44,7 +46,11 @@ pub fn maybe<C: EbpfContext>(
         every
     };
     let record = CallRecord {
-        kind: if control.stacks != 0 { KIND_CALL_WITH_STACK } else { KIND_CALL },
+        kind: if control.stacks != 0 {
+            KIND_CALL_WITH_STACK
+        } else {
+            KIND_CALL
+        },
         function,
         start_ns: call.start_ns,
         duration_ns,

@@ -39,9 +39,15 @@ impl Stack {
         let mut index = u64::from(index);
         // The compiler would drop a mask that it can prove redundant; the verifier needs to see it.
         // SAFETY: arithmetic on one register.
-        unsafe { asm!("{index} &= {mask}", index = inout(reg) index, mask = const INLINE_DEPTH - 1) };
+        unsafe {
+            asm!("{index} &= {mask}", index = inout(reg) index, mask = const INLINE_DEPTH - 1)
+        };
         // SAFETY: the index is inside the array.
-        unsafe { (&raw mut (*self.open).calls).cast::<OpenCall>().add(index as usize) }
+        unsafe {
+            (&raw mut (*self.open).calls)
+                .cast::<OpenCall>()
+                .add(index as usize)
+        }
     }
 
     #[inline(always)]
@@ -49,7 +55,10 @@ impl Stack {
         if index < INLINE_DEPTH as u32 {
             return Some(self.inline_slot(index));
         }
-        DEEP.get_ptr_mut(DeepKey { owner: self.owner, depth: u64::from(index) })
+        DEEP.get_ptr_mut(DeepKey {
+            owner: self.owner,
+            depth: u64::from(index),
+        })
     }
 
     /// The innermost open call.
@@ -72,7 +81,10 @@ impl Stack {
         }
         let index = depth - 1;
         if index >= INLINE_DEPTH as u32 {
-            let _ = DEEP.remove(DeepKey { owner: self.owner, depth: u64::from(index) });
+            let _ = DEEP.remove(DeepKey {
+                owner: self.owner,
+                depth: u64::from(index),
+            });
         }
         self.set_depth(index);
     }
@@ -85,7 +97,14 @@ impl Stack {
             // SAFETY: a slot points into a live map value.
             unsafe { self.inline_slot(depth).write(call) };
         } else if DEEP
-            .insert(DeepKey { owner: self.owner, depth: u64::from(depth) }, call, 0)
+            .insert(
+                DeepKey {
+                    owner: self.owner,
+                    depth: u64::from(depth),
+                },
+                call,
+                0,
+            )
             .is_err()
         {
             return false;
@@ -111,10 +130,19 @@ impl Stack {
     #[inline(always)]
     pub fn unwind_below(&mut self, limit: u64) {
         if self.top().is_some_and(|top| top.position < limit) {
-            let mut unwind = Unwind { open: self.open, owner: self.owner, limit };
+            let mut unwind = Unwind {
+                open: self.open,
+                owner: self.owner,
+                limit,
+            };
             // SAFETY: the callback and its argument outlive the call.
             unsafe {
-                bpf_loop(MAX_UNWIND, unwind_one as *mut c_void, (&raw mut unwind).cast(), 0);
+                bpf_loop(
+                    MAX_UNWIND,
+                    unwind_one as *mut c_void,
+                    (&raw mut unwind).cast(),
+                    0,
+                );
             }
         }
     }

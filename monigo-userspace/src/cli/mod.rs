@@ -24,7 +24,10 @@ pub use self::exit::{Failure, Status};
 /// Parses the arguments, runs the subcommand, prints errors to stderr.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if !matches!(cli.command, Command::Attach(_) | Command::Run(_) | Command::Serve(_)) {
+    if !matches!(
+        cli.command,
+        Command::Attach(_) | Command::Run(_) | Command::Serve(_)
+    ) {
         restore_sigpipe();
     }
     exit::init_logging(cli.verbose);

@@ -30,7 +30,11 @@ pub fn run(args: &RunArgs) -> Result<()> {
     let mut target = target::resolve_command(&args.command[0]).map_err(target_failure)?;
     // Forked before anything else starts a thread, and held until the probes are in.
     let mut child = HeldChild::start(&args.command)?;
-    target = Target { scope: Scope::Tree(vec![child.pid()]), pids: vec![child.pid()], ..target };
+    target = Target {
+        scope: Scope::Tree(vec![child.pid()]),
+        pids: vec![child.pid()],
+        ..target
+    };
     trace(&target, &args.trace, Some(&mut child))
 }
 
@@ -88,9 +92,13 @@ impl Held for HeldChild {
     }
 
     fn release(&mut self) -> Result<()> {
-        let Some(gate) = self.gate.take() else { return Ok(()) };
+        let Some(gate) = self.gate.take() else {
+            return Ok(());
+        };
         debug_assert!(gate.as_raw_fd() > 2);
-        File::from(gate).write_all(&[1]).context("releasing the command")?;
+        File::from(gate)
+            .write_all(&[1])
+            .context("releasing the command")?;
         let mut errno = [0; 4];
         let failed = self
             .verdict
@@ -99,7 +107,9 @@ impl Held for HeldChild {
         if failed {
             let error = io::Error::from_raw_os_error(i32::from_ne_bytes(errno));
             let command = &self.command;
-            return Err(Failure::usage(anyhow::anyhow!("cannot execute {command}: {error}")));
+            return Err(Failure::usage(anyhow::anyhow!(
+                "cannot execute {command}: {error}"
+            )));
         }
         Ok(())
     }

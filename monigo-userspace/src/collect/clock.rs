@@ -20,12 +20,16 @@ impl Clock {
         let before = read(ClockId::CLOCK_MONOTONIC);
         let unix = unix_ns();
         let after = read(ClockId::CLOCK_MONOTONIC);
-        Self { offset_ns: unix - (before + (after - before) / 2) }
+        Self {
+            offset_ns: unix - (before + (after - before) / 2),
+        }
     }
 
     /// Unix time in ns of a `bpf_ktime_get_ns` reading.
     pub fn unix_of(self, ktime_ns: u64) -> i64 {
-        i64::try_from(ktime_ns).unwrap_or(i64::MAX).saturating_add(self.offset_ns)
+        i64::try_from(ktime_ns)
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.offset_ns)
     }
 
     /// Unix time in ns now, on this clock.
@@ -36,6 +40,5 @@ impl Clock {
 
 fn read(clock: ClockId) -> i64 {
     // These clocks cannot fail on Linux.
-    clock_gettime(clock)
-        .map_or(0, |time| time.tv_sec() * 1_000_000_000 + time.tv_nsec())
+    clock_gettime(clock).map_or(0, |time| time.tv_sec() * 1_000_000_000 + time.tv_nsec())
 }

@@ -127,7 +127,10 @@ const STORE_FAILED: &str = "store_failed";
 
 impl Collector {
     /// Prepares to collect from `kernel`, whose programs are attached with `control` in force.
-    #[expect(clippy::too_many_arguments, reason = "the parts meet here and nowhere else")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts meet here and nowhere else"
+    )]
     pub fn new(
         kernel: Kernel,
         functions: usize,
@@ -201,7 +204,11 @@ impl Collector {
     }
 
     fn due(&self, started: Instant) -> Result<Option<End>, ProbeError> {
-        if self.limits.duration.is_some_and(|duration| started.elapsed() >= duration) {
+        if self
+            .limits
+            .duration
+            .is_some_and(|duration| started.elapsed() >= duration)
+        {
             return Ok(Some(End::Duration));
         }
         if let Some(limit) = self.limits.max_calls {
@@ -214,7 +221,11 @@ impl Collector {
                 return Ok(Some(End::Calls));
             }
         }
-        Ok(self.limits.until_exit.filter(|&pid| !is_alive(pid)).map(|_| End::TargetExited))
+        Ok(self
+            .limits
+            .until_exit
+            .filter(|&pid| !is_alive(pid))
+            .map(|_| End::TargetExited))
     }
 
     fn finish(&mut self, end: End) -> Result<(), CollectError> {
@@ -222,7 +233,8 @@ impl Collector {
         while self.drain() > 0 {}
         self.flush()?;
         self.store.end_session(self.session, unix_ns())?;
-        self.progress.send_modify(|progress| progress.ended = Some(end));
+        self.progress
+            .send_modify(|progress| progress.ended = Some(end));
         Ok(())
     }
 
@@ -238,7 +250,10 @@ impl Collector {
             }
         });
         self.lose(MALFORMED, malformed);
-        let drawn = records.iter().filter(|record| record.call.weight == self.control.sample_every).count();
+        let drawn = records
+            .iter()
+            .filter(|record| record.call.weight == self.control.sample_every)
+            .count();
         for record in records {
             self.take(record);
         }
@@ -253,7 +268,9 @@ impl Collector {
         let call = record.call;
         self.see(call.pid);
         let stack = record.stack.and_then(|addresses| {
-            let id = self.stacks.intern(&mut *self.resolver, call.pid, &addresses);
+            let id = self
+                .stacks
+                .intern(&mut *self.resolver, call.pid, &addresses);
             if id.is_none() {
                 self.lose(STACK_TABLE_FULL, 1);
             }
@@ -277,7 +294,11 @@ impl Collector {
             return;
         }
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        let row = ProcessRow { pid, name: name.trim_end().to_owned(), seen_ns: self.clock.now() };
+        let row = ProcessRow {
+            pid,
+            name: name.trim_end().to_owned(),
+            seen_ns: self.clock.now(),
+        };
         self.processes.insert(pid, row.clone());
         self.new_processes.push(row);
     }
@@ -289,7 +310,9 @@ impl Collector {
     }
 
     fn adapt(&mut self, drawn: u64, elapsed: Duration) -> Result<(), ProbeError> {
-        let every = self.sampling.next(self.control.sample_every, drawn, elapsed);
+        let every = self
+            .sampling
+            .next(self.control.sample_every, drawn, elapsed);
         if every != self.control.sample_every {
             self.control.sample_every = every;
             self.kernel.set_control(self.control)?;
@@ -303,7 +326,8 @@ impl Collector {
             Err(CollectError::Store(error)) => {
                 self.failed_flushes += 1;
                 tracing::warn!("{error}");
-                self.progress.send_modify(|progress| progress.store_error = Some(error.to_string()));
+                self.progress
+                    .send_modify(|progress| progress.store_error = Some(error.to_string()));
                 if self.failed_flushes >= MAX_FAILED_FLUSHES {
                     return Err(error.into());
                 }
@@ -364,7 +388,8 @@ impl Collector {
                 buckets: Vec::new(),
             };
             if baseline.histogram_is_behind(&reading.counters) {
-                self.kernel.histograms(function, |cpu, buckets| reading.keep(cpu, buckets))?;
+                self.kernel
+                    .histograms(function, |cpu, buckets| reading.keep(cpu, buckets))?;
             }
             readings.push(reading);
         }
@@ -380,7 +405,10 @@ impl Collector {
             .iter()
             .map(|(&cause, &count)| {
                 let before = self.stored_losses.get(cause).copied().unwrap_or(0);
-                LossDelta { cause: cause.to_owned(), count: count - before }
+                LossDelta {
+                    cause: cause.to_owned(),
+                    count: count - before,
+                }
             })
             .filter(|delta| delta.count > 0)
             .collect())
@@ -404,8 +432,12 @@ impl Collector {
 
     fn report(&mut self, batch: &Batch, elapsed: Duration) {
         let began: u64 = batch.functions.iter().map(|delta| delta.entered).sum();
-        let alive: BTreeSet<u32> =
-            self.processes.keys().copied().filter(|&pid| is_alive(pid)).collect();
+        let alive: BTreeSet<u32> = self
+            .processes
+            .keys()
+            .copied()
+            .filter(|&pid| is_alive(pid))
+            .collect();
         for &pid in self.alive.difference(&alive) {
             // Its id can come back with other code at the same addresses.
             self.stacks.forget(pid);
@@ -425,7 +457,10 @@ impl Collector {
 
 /// Whether a process exists and is not a zombie.
 fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
     // The state follows the name, which is in parentheses and may hold any character.
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }

@@ -1,6 +1,9 @@
 //! Differences between two readings of a function's cumulative counters.
 
-use monigo_common::{counters::{Buckets, Counters}, histogram::BUCKETS};
+use monigo_common::{
+    counters::{Buckets, Counters},
+    histogram::BUCKETS,
+};
 
 use crate::store::FunctionDelta;
 
@@ -58,7 +61,11 @@ impl Baseline {
             unwound: (new.unwound + reading.swept) - (old.unwound + self.swept),
             unmatched: new.unmatched - old.unmatched,
             total_ns: new.total_ns.wrapping_sub(old.total_ns),
-            min_ns: if new.inverted_min_ns == 0 { 0 } else { u64::MAX - new.inverted_min_ns },
+            min_ns: if new.inverted_min_ns == 0 {
+                0
+            } else {
+                u64::MAX - new.inverted_min_ns
+            },
             max_ns: new.max_ns,
             buckets,
         })
@@ -66,7 +73,11 @@ impl Baseline {
 
     /// Remembers what was stored.
     pub fn advance(&mut self, reading: Reading) {
-        self.bucketed += self.bucket_deltas(&reading).iter().map(|(_, count)| count).sum::<u64>();
+        self.bucketed += self
+            .bucket_deltas(&reading)
+            .iter()
+            .map(|(_, count)| count)
+            .sum::<u64>();
         self.counters = reading.counters;
         self.swept = reading.swept;
         if !reading.buckets.is_empty() {
@@ -84,7 +95,10 @@ impl Baseline {
                 sums[bucket] += u64::from(count.wrapping_sub(before));
             }
         }
-        (0_u16..).zip(sums).filter(|(_, count)| *count != 0).collect()
+        (0_u16..)
+            .zip(sums)
+            .filter(|(_, count)| *count != 0)
+            .collect()
     }
 }
 
@@ -93,7 +107,9 @@ mod tests {
     use super::*;
 
     fn reading(completed: u64, bucket: u32) -> Reading {
-        let mut buckets = Buckets { counts: [0; BUCKETS] };
+        let mut buckets = Buckets {
+            counts: [0; BUCKETS],
+        };
         buckets.counts[7] = bucket;
         let counters = Counters {
             entered: completed,
@@ -103,7 +119,10 @@ mod tests {
             inverted_min_ns: u64::MAX - 7,
             ..Counters::default()
         };
-        let mut reading = Reading { counters, ..Reading::default() };
+        let mut reading = Reading {
+            counters,
+            ..Reading::default()
+        };
         reading.keep(0, &buckets);
         reading
     }

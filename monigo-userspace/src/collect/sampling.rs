@@ -42,9 +42,15 @@ impl Sampling {
             return every;
         }
         let calls_per_second = records as f64 * f64::from(every) / seconds;
-        let wanted = (calls_per_second / TARGET_PER_SECOND).ceil().clamp(1.0, f64::from(u32::MAX)) as u32;
+        let wanted = (calls_per_second / TARGET_PER_SECOND)
+            .ceil()
+            .clamp(1.0, f64::from(u32::MAX)) as u32;
         // Rise at once, fall by halves: a burst must not fill the ring buffer again.
-        if wanted >= every { wanted } else { wanted.max(every / 2) }
+        if wanted >= every {
+            wanted
+        } else {
+            wanted.max(every / 2)
+        }
     }
 }
 
@@ -93,7 +99,10 @@ mod tests {
     fn threshold_leaves_at_most_a_percent() {
         let slow = 200_u16;
         let buckets = [(100, 9_900), (slow, 10), (300, 5)];
-        assert_eq!(slow_threshold_ns(&buckets, SECOND), histogram::bounds(usize::from(slow)).0);
+        assert_eq!(
+            slow_threshold_ns(&buckets, SECOND),
+            histogram::bounds(usize::from(slow)).0
+        );
         assert_eq!(slow_threshold_ns(&[(100, 10)], SECOND), u64::MAX);
         assert_eq!(slow_threshold_ns(&[(100, 100_000)], SECOND), u64::MAX);
     }

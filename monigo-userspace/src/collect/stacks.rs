@@ -40,7 +40,12 @@ pub struct StackTable {
 
 impl StackTable {
     /// The id of a stack of process `pid`, addresses innermost first. `None` when the table is full.
-    pub fn intern(&mut self, resolver: &mut dyn Resolve, pid: u32, addresses: &[u64]) -> Option<u64> {
+    pub fn intern(
+        &mut self,
+        resolver: &mut dyn Resolve,
+        pid: u32,
+        addresses: &[u64],
+    ) -> Option<u64> {
         let key = (pid, addresses.to_vec());
         if let Some(&id) = self.raw.get(&key) {
             return Some(id);
@@ -51,7 +56,11 @@ impl StackTable {
         let mut frames = Vec::with_capacity(addresses.len());
         let mut truncated = false;
         for (depth, &address) in addresses.iter().enumerate() {
-            let site = if depth == 0 { Site::Exact } else { Site::Return };
+            let site = if depth == 0 {
+                Site::Exact
+            } else {
+                Site::Return
+            };
             let Some(ids) = self.frames_at(resolver, pid, address, site) else {
                 truncated = true;
                 break;
@@ -60,7 +69,11 @@ impl StackTable {
         }
         let next = self.stacks.len() as u64 + 1;
         let id = *self.stacks.entry(frames).or_insert_with_key(|frames| {
-            self.new_stacks.push(NewStack { id: next, frames: frames.clone(), truncated });
+            self.new_stacks.push(NewStack {
+                id: next,
+                frames: frames.clone(),
+                truncated,
+            });
             next
         });
         self.raw.insert(key, id);
@@ -96,7 +109,10 @@ impl StackTable {
     fn frame(&mut self, frame: Frame) -> u64 {
         let next = self.frames.len() as u64 + 1;
         *self.frames.entry(frame).or_insert_with_key(|frame| {
-            self.new_frames.push(NewFrame { id: next, frame: frame.clone() });
+            self.new_frames.push(NewFrame {
+                id: next,
+                frame: frame.clone(),
+            });
             next
         })
     }
@@ -147,11 +163,25 @@ mod tests {
         let mut table = StackTable::default();
         let first = table.intern(&mut Fake, 1, &[10, 20]);
         assert_eq!(table.intern(&mut Fake, 1, &[10, 20]), first);
-        assert_eq!(table.intern(&mut Fake, 2, &[10, 20]), first, "same frames, other process");
+        assert_eq!(
+            table.intern(&mut Fake, 2, &[10, 20]),
+            first,
+            "same frames, other process"
+        );
         let (frames, stacks) = table.pending();
-        let names: Vec<_> = frames.iter().map(|new| new.frame.function.as_str()).collect();
+        let names: Vec<_> = frames
+            .iter()
+            .map(|new| new.frame.function.as_str())
+            .collect();
         assert_eq!(names, ["outer10", "inner20", "outer20"]);
-        assert_eq!(stacks, [NewStack { id: 1, frames: vec![1, 2, 3], truncated: false }]);
+        assert_eq!(
+            stacks,
+            [NewStack {
+                id: 1,
+                frames: vec![1, 2, 3],
+                truncated: false
+            }]
+        );
         table.stored();
         assert_ne!(table.intern(&mut Fake, 1, &[20]), first);
         assert_eq!(table.pending().1.len(), 1);
@@ -161,6 +191,13 @@ mod tests {
     fn walk_that_goes_astray_is_cut() {
         let mut table = StackTable::default();
         table.intern(&mut Fake, 1, &[10, 0, 20]);
-        assert_eq!(table.pending().1, [NewStack { id: 1, frames: vec![1], truncated: true }]);
+        assert_eq!(
+            table.pending().1,
+            [NewStack {
+                id: 1,
+                frames: vec![1],
+                truncated: true
+            }]
+        );
     }
 }

@@ -41,7 +41,10 @@ impl<'i> ImagePlanner<'i> {
             .iter()
             .map(|range| {
                 let bytes = self.image.code(range.clone())?;
-                Some(FunctionCode { address: range.start, bytes })
+                Some(FunctionCode {
+                    address: range.start,
+                    bytes,
+                })
             })
             .collect();
         let code = code.ok_or_else(|| {

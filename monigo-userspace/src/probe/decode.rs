@@ -34,14 +34,20 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     let kind = bytes
         .first_chunk()
         .map(|kind| u32::from_ne_bytes(*kind))
-        .ok_or(RecordError::Length { kind: 0, bytes: bytes.len() })?;
+        .ok_or(RecordError::Length {
+            kind: 0,
+            bytes: bytes.len(),
+        })?;
     let expected = match kind {
         KIND_CALL => size_of::<CallRecord>(),
         KIND_CALL_WITH_STACK => size_of::<CallRecordWithStack>(),
         _ => return Err(RecordError::Kind(kind)),
     };
     if bytes.len() != expected {
-        return Err(RecordError::Length { kind, bytes: bytes.len() });
+        return Err(RecordError::Length {
+            kind,
+            bytes: bytes.len(),
+        });
     }
     if kind == KIND_CALL {
         // SAFETY: the length was checked and every bit pattern is a valid record.
@@ -49,9 +55,17 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         return Ok(Record { call, stack: None });
     }
     // SAFETY: as above.
-    let record = unsafe { bytes.as_ptr().cast::<CallRecordWithStack>().read_unaligned() };
+    let record = unsafe {
+        bytes
+            .as_ptr()
+            .cast::<CallRecordWithStack>()
+            .read_unaligned()
+    };
     let frames = usize::try_from(record.stack_bytes).map_or(0, |bytes| (bytes / 8).min(MAX_FRAMES));
-    Ok(Record { call: record.call, stack: splice(&record.frames[..frames], record.return_address) })
+    Ok(Record {
+        call: record.call,
+        stack: splice(&record.frames[..frames], record.return_address),
+    })
 }
 
 /// Puts the caller back in: at a return, the frame-pointer walk starts at the caller's frame and
@@ -81,7 +95,11 @@ mod tests {
 
     fn with_stack(frames: &[u64], return_address: u64) -> CallRecordWithStack {
         let mut record = CallRecordWithStack {
-            call: CallRecord { kind: KIND_CALL_WITH_STACK, function: 3, ..CallRecord::default() },
+            call: CallRecord {
+                kind: KIND_CALL_WITH_STACK,
+                function: 3,
+                ..CallRecord::default()
+            },
             stack_bytes: frames.len() as i64 * 8,
             return_address,
             frames: [0; MAX_FRAMES],
@@ -109,7 +127,10 @@ mod tests {
     fn wrong_shapes_are_refused() {
         assert_eq!(decode(&[]), Err(RecordError::Length { kind: 0, bytes: 0 }));
         assert_eq!(decode(&[9, 0, 0, 0]), Err(RecordError::Kind(9)));
-        assert_eq!(decode(&[1, 0, 0, 0]), Err(RecordError::Length { kind: 1, bytes: 4 }));
+        assert_eq!(
+            decode(&[1, 0, 0, 0]),
+            Err(RecordError::Length { kind: 1, bytes: 4 })
+        );
     }
 
     proptest! {

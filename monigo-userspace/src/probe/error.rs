@@ -42,7 +42,9 @@ pub enum ProbeError {
         source: Box<ProgramError>,
     },
     /// Tracefs is needed and could not be read or mounted.
-    #[error("reading {path} failed: {source}; mount tracefs with `mount -t tracefs nodev /sys/kernel/tracing`")]
+    #[error(
+        "reading {path} failed: {source}; mount tracefs with `mount -t tracefs nodev /sys/kernel/tracing`"
+    )]
     Tracefs {
         /// The file.
         path: PathBuf,

@@ -1,6 +1,9 @@
 //! The loaded programs and their maps.
 
-use std::{fs, path::{Path, PathBuf}};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -62,9 +65,10 @@ impl Kernel {
             .load(PROGRAMS)
             .map_err(|error| ProbeError::Maps(Box::new(error)))?;
         let programs = Programs::load(&mut ebpf, PROGRAMS, functions)?;
-        for (name, event) in
-            [("thread_exit", "sched_process_exit"), ("process_exec", "sched_process_exec")]
-        {
+        for (name, event) in [
+            ("thread_exit", "sched_process_exit"),
+            ("process_exec", "sched_process_exec"),
+        ] {
             watch(&mut ebpf, name, event)?;
         }
         let mut kernel = Self {
@@ -115,12 +119,16 @@ impl Kernel {
     }
 
     fn write_settings(&mut self) -> Result<(), ProbeError> {
-        self.control.set(0, self.settings, 0).map_err(in_map("CONTROL"))
+        self.control
+            .set(0, self.settings, 0)
+            .map_err(in_map("CONTROL"))
     }
 
     /// Lists a process to trace, for [`Control::only_listed`].
     pub fn list(&mut self, pid: u32) -> Result<(), ProbeError> {
-        self.processes.insert(pid, 1, 0).map_err(in_map("PROCESSES"))
+        self.processes
+            .insert(pid, 1, 0)
+            .map_err(in_map("PROCESSES"))
     }
 
     /// Watches forks, so that children of listed processes are listed too. Returns the offset for
@@ -134,18 +142,25 @@ impl Kernel {
             .program_mut(PROGRAM)
             .and_then(|program| program.try_into().ok())
             .ok_or(ProbeError::Missing(PROGRAM))?;
-        program
-            .load()
-            .map_err(|source| ProbeError::Load { program: PROGRAM, source: Box::new(source) })?;
+        program.load().map_err(|source| ProbeError::Load {
+            program: PROGRAM,
+            source: Box::new(source),
+        })?;
         program
             .attach("sched", EVENT)
-            .map_err(|source| ProbeError::Watch { event: EVENT, source: Box::new(source) })?;
+            .map_err(|source| ProbeError::Watch {
+                event: EVENT,
+                source: Box::new(source),
+            })?;
         Ok(offset)
     }
 
     /// Replaces the settings; whether calls are counted stays as it is.
     pub fn set_control(&mut self, control: Control) -> Result<(), ProbeError> {
-        self.settings = Control { armed: self.settings.armed, ..control };
+        self.settings = Control {
+            armed: self.settings.armed,
+            ..control
+        };
         self.write_settings()
     }
 
@@ -158,7 +173,10 @@ impl Kernel {
 
     /// Counters of one function, summed over CPUs.
     pub fn counters(&self, function: u32) -> Result<Counters, ProbeError> {
-        let per_cpu = self.counters.get(&function, 0).map_err(in_map("COUNTERS"))?;
+        let per_cpu = self
+            .counters
+            .get(&function, 0)
+            .map_err(in_map("COUNTERS"))?;
         let mut sum = Counters::default();
         for cpu in per_cpu.iter() {
             sum.entered += cpu.entered;
@@ -178,7 +196,10 @@ impl Kernel {
         function: u32,
         mut visit: impl FnMut(usize, &Buckets),
     ) -> Result<(), ProbeError> {
-        let per_cpu = self.histograms.get(&function, 0).map_err(in_map("HISTOGRAMS"))?;
+        let per_cpu = self
+            .histograms
+            .get(&function, 0)
+            .map_err(in_map("HISTOGRAMS"))?;
         for (cpu, buckets) in per_cpu.iter().enumerate() {
             visit(cpu, buckets);
         }
@@ -189,7 +210,10 @@ impl Kernel {
     pub fn losses(&self) -> Result<[u64; Loss::COUNT], ProbeError> {
         let mut sums = [0; Loss::COUNT];
         for (index, sum) in sums.iter_mut().enumerate() {
-            let per_cpu = self.losses.get(&(index as u32), 0).map_err(in_map("LOSSES"))?;
+            let per_cpu = self
+                .losses
+                .get(&(index as u32), 0)
+                .map_err(in_map("LOSSES"))?;
             *sum = per_cpu.iter().sum();
         }
         Ok(sums)
@@ -197,17 +221,30 @@ impl Kernel {
 
     /// Threads and goroutines that have made a traced call, at most `limit`.
     pub fn owners(&self, limit: usize) -> Vec<OwnerKey> {
-        self.open.keys().take(limit).filter_map(Result::ok).collect()
+        self.open
+            .keys()
+            .take(limit)
+            .filter_map(Result::ok)
+            .collect()
     }
 
     /// Forgets an owner and returns the function of each call it had open.
     pub fn forget(&mut self, owner: OwnerKey) -> Vec<u32> {
-        let Ok(open) = self.open.get(&owner, 0) else { return Vec::new() };
+        let Ok(open) = self.open.get(&owner, 0) else {
+            return Vec::new();
+        };
         let depth = open.depth as usize;
-        let mut functions: Vec<u32> =
-            open.calls.iter().take(depth.min(INLINE_DEPTH)).map(|call| call.function).collect();
+        let mut functions: Vec<u32> = open
+            .calls
+            .iter()
+            .take(depth.min(INLINE_DEPTH))
+            .map(|call| call.function)
+            .collect();
         for depth in INLINE_DEPTH..depth {
-            let key = DeepKey { owner, depth: depth as u64 };
+            let key = DeepKey {
+                owner,
+                depth: depth as u64,
+            };
             if let Ok(call) = self.deep.get(&key, 0) {
                 functions.push(call.function);
                 let _ = self.deep.remove(&key);
@@ -218,9 +255,15 @@ impl Kernel {
     }
 
     /// Takes at most `limit` records from the ring buffer; returns how many it took.
-    pub fn drain(&mut self, limit: usize, mut visit: impl FnMut(Result<Record, RecordError>)) -> usize {
+    pub fn drain(
+        &mut self,
+        limit: usize,
+        mut visit: impl FnMut(Result<Record, RecordError>),
+    ) -> usize {
         for taken in 0..limit {
-            let Some(item) = self.ring.next() else { return taken };
+            let Some(item) = self.ring.next() else {
+                return taken;
+            };
             visit(decode(&item));
         }
         limit
@@ -232,10 +275,14 @@ fn watch(ebpf: &mut Ebpf, name: &'static str, event: &'static str) -> Result<(),
         .program_mut(name)
         .and_then(|program| program.try_into().ok())
         .ok_or(ProbeError::Missing(name))?;
-    program.load().map_err(|source| ProbeError::Load { program: name, source: Box::new(source) })?;
-    program
-        .attach(event)
-        .map_err(|source| ProbeError::Watch { event, source: Box::new(source) })?;
+    program.load().map_err(|source| ProbeError::Load {
+        program: name,
+        source: Box::new(source),
+    })?;
+    program.attach(event).map_err(|source| ProbeError::Watch {
+        event,
+        source: Box::new(source),
+    })?;
     Ok(())
 }
 
@@ -274,20 +321,30 @@ fn tracefs() -> PathBuf {
 
 fn fork_child_offset() -> Result<u32, ProbeError> {
     let path = tracefs().join("events/sched/sched_process_fork/format");
-    let format = fs::read_to_string(&path).map_err(|source| ProbeError::Tracefs { path, source })?;
-    field_offset(&format, "child_pid")
-        .ok_or(ProbeError::EventFormat { event: "sched_process_fork", field: "child_pid" })
+    let format =
+        fs::read_to_string(&path).map_err(|source| ProbeError::Tracefs { path, source })?;
+    field_offset(&format, "child_pid").ok_or(ProbeError::EventFormat {
+        event: "sched_process_fork",
+        field: "child_pid",
+    })
 }
 
 /// Offset in bytes of a field in a tracepoint's `format` file.
 fn field_offset(format: &str, field: &str) -> Option<u32> {
     format.lines().find_map(|line| {
-        let mut parts = line.trim().strip_prefix("field:")?.split(';').map(str::trim);
+        let mut parts = line
+            .trim()
+            .strip_prefix("field:")?
+            .split(';')
+            .map(str::trim);
         let name = parts.next()?.rsplit([' ', '*']).next()?;
         if name != field {
             return None;
         }
-        parts.find_map(|part| part.strip_prefix("offset:"))?.parse().ok()
+        parts
+            .find_map(|part| part.strip_prefix("offset:"))?
+            .parse()
+            .ok()
     })
 }
 

@@ -75,14 +75,17 @@ impl Role {
 
     /// The sites of all functions that get this role's program.
     fn sites(self, functions: &[PlannedFunction]) -> Vec<(usize, Site)> {
-        let of_plan = |function: &PlannedFunction, plan: &FunctionPlan| match (self, function.exit) {
+        let of_plan = |function: &PlannedFunction, plan: &FunctionPlan| match (self, function.exit)
+        {
             (Self::Entry, _) | (Self::Return, ExitProbe::Uretprobe) => vec![plan.entry],
             (Self::Exit, ExitProbe::Ret) => plan.exits.clone(),
             _ => Vec::new(),
         };
         let sites = functions.iter().enumerate().flat_map(|(index, function)| {
             let plans = function.plans.iter();
-            plans.flat_map(move |plan| of_plan(function, plan)).map(move |site| (index, site))
+            plans
+                .flat_map(move |plan| of_plan(function, plan))
+                .map(move |site| (index, site))
         });
         sites.collect()
     }
@@ -106,12 +109,16 @@ impl Programs {
             .into_iter()
             .filter(|role| *role == Role::Entry || !role.sites(functions).is_empty())
             .collect();
-        let names: Vec<(&'static str, bool)> =
-            roles.iter().map(|role| (role.program(), *role == Role::Return)).collect();
+        let names: Vec<(&'static str, bool)> = roles
+            .iter()
+            .map(|role| (role.program(), *role == Role::Return))
+            .collect();
         match multi::load(object, ebpf, &names) {
             Ok(programs) => {
                 let loaded = programs.into_iter().map(Loaded::Multi);
-                return Ok(Self { loaded: roles.into_iter().zip(loaded).collect() });
+                return Ok(Self {
+                    loaded: roles.into_iter().zip(loaded).collect(),
+                });
             }
             Err(error) => tracing::info!("no uprobe_multi links here ({error}); using perf events"),
         }
@@ -193,7 +200,10 @@ fn load_for_perf(ebpf: &mut Ebpf, role: Role) -> Result<(), ProbeError> {
     let name = role.program();
     uprobe(ebpf, name)?
         .load()
-        .map_err(|source| ProbeError::Load { program: name, source: Box::new(source) })
+        .map_err(|source| ProbeError::Load {
+            program: name,
+            source: Box::new(source),
+        })
 }
 
 fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, ProbeError> {
@@ -218,12 +228,14 @@ fn attach(
     let scope = pid
         .and_then(NonZeroU32::new)
         .map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
-    uprobe(ebpf, program)?.attach(point, path, scope).map_err(|source| ProbeError::Attach {
-        function: function.name.clone(),
-        path: path.to_owned(),
-        offset: site.file_offset,
-        source: Box::new(source),
-    })
+    uprobe(ebpf, program)?
+        .attach(point, path, scope)
+        .map_err(|source| ProbeError::Attach {
+            function: function.name.clone(),
+            path: path.to_owned(),
+            offset: site.file_offset,
+            source: Box::new(source),
+        })
 }
 
 fn cookie(index: usize, go: bool, kind: SiteKind) -> Cookie {
@@ -232,5 +244,9 @@ fn cookie(index: usize, go: bool, kind: SiteKind) -> Cookie {
         SiteKind::TailJump => (FLAG_JUMP, 0),
         SiteKind::ConditionalTailJump { condition } => (FLAG_JUMP | FLAG_CONDITIONAL, condition),
     };
-    Cookie { function: index as u32, flags: jump | if go { FLAG_GO } else { 0 }, condition }
+    Cookie {
+        function: index as u32,
+        flags: jump | if go { FLAG_GO } else { 0 },
+        condition,
+    }
 }

@@ -19,7 +19,7 @@ use std::{
 use aya::{Ebpf, maps::Map};
 use aya_obj::{
     Function, Object,
-    generated::{bpf_attr, bpf_attach_type, bpf_cmd, bpf_prog_type, BPF_F_UPROBE_MULTI_RETURN},
+    generated::{BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd, bpf_prog_type},
 };
 
 /// A program loaded for multi links.
@@ -47,11 +47,16 @@ pub fn load(
 ) -> Result<Vec<MultiProgram>, io::Error> {
     let other = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
     let mut object = Object::parse(object).map_err(|error| other(&error))?;
-    let text: HashSet<usize> =
-        object.functions.keys().map(|(section_index, _)| *section_index).collect();
+    let text: HashSet<usize> = object
+        .functions
+        .keys()
+        .map(|(section_index, _)| *section_index)
+        .collect();
     // Callbacks of `bpf_loop` need type information.
     let btf = match aya::features().btf() {
-        Some(features) => object.fixup_and_sanitize_btf(features).map_err(|error| other(&error))?,
+        Some(features) => object
+            .fixup_and_sanitize_btf(features)
+            .map_err(|error| other(&error))?,
         None => None,
     };
     let btf = btf.map(|btf| load_btf(&btf.to_bytes())).transpose()?;
@@ -60,8 +65,12 @@ pub fn load(
         .iter()
         .filter_map(|(name, map)| Some((name.as_str(), map_fd(ebpf.map(name)?)?, map)))
         .collect();
-    object.relocate_maps(descriptors.into_iter(), &text).map_err(|error| other(&error))?;
-    object.relocate_calls(&text).map_err(|error| other(&error))?;
+    object
+        .relocate_maps(descriptors.into_iter(), &text)
+        .map_err(|error| other(&error))?;
+    object
+        .relocate_calls(&text)
+        .map_err(|error| other(&error))?;
     object.sanitize_functions(aya::features());
     names
         .iter()
@@ -151,9 +160,15 @@ impl MultiProgram {
         multi.offsets = offsets.as_ptr() as u64;
         multi.cookies = cookies.as_ptr() as u64;
         multi.cnt = sites.len() as u32;
-        multi.flags = if self.on_return { BPF_F_UPROBE_MULTI_RETURN as u32 } else { 0 };
+        multi.flags = if self.on_return {
+            BPF_F_UPROBE_MULTI_RETURN as u32
+        } else {
+            0
+        };
         multi.pid = pid.unwrap_or(0);
-        Ok(MultiLink { _fd: bpf(bpf_cmd::BPF_LINK_CREATE, &attr)? })
+        Ok(MultiLink {
+            _fd: bpf(bpf_cmd::BPF_LINK_CREATE, &attr)?,
+        })
     }
 }
 
@@ -161,7 +176,12 @@ impl MultiProgram {
 fn bpf(command: bpf_cmd, attr: &bpf_attr) -> Result<OwnedFd, io::Error> {
     // SAFETY: `attr` lives through the call, and so does what it points to.
     let fd = unsafe {
-        libc::syscall(libc::SYS_bpf, command as libc::c_long, std::ptr::from_ref(attr), size_of::<bpf_attr>())
+        libc::syscall(
+            libc::SYS_bpf,
+            command as libc::c_long,
+            std::ptr::from_ref(attr),
+            size_of::<bpf_attr>(),
+        )
     };
     let fd = i32::try_from(fd).unwrap_or(-1);
     if fd < 0 {

@@ -43,7 +43,13 @@ mod tests {
             let before = caps::read(None, CapSet::Permitted).unwrap();
             drop_privileges(false).unwrap();
             let after = caps::read(None, CapSet::Permitted).unwrap();
-            assert_eq!(after, before.intersection(&KEPT.into_iter().collect()).copied().collect());
+            assert_eq!(
+                after,
+                before
+                    .intersection(&KEPT.into_iter().collect())
+                    .copied()
+                    .collect()
+            );
             assert_eq!(caps::read(None, CapSet::Effective).unwrap(), after);
             assert!(!after.contains(&Capability::CAP_SYS_ADMIN));
         })

@@ -8,7 +8,10 @@ mod tests;
 
 use std::path::PathBuf;
 
-pub use self::{error::TargetError, resolve::{resolve, resolve_command}};
+pub use self::{
+    error::TargetError,
+    resolve::{resolve, resolve_command},
+};
 
 /// Which processes' calls are counted.
 #[derive(Clone, Debug, PartialEq, Eq)]

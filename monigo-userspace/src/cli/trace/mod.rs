@@ -107,8 +107,15 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         eprintln!("monigo: dashboard at {url}");
     }
     signals::stop_on_signal(views.runtime(), commands.clone());
-    let sites: usize = prepared.functions.iter().map(crate::probe::PlannedFunction::sites).sum();
-    eprintln!("monigo: attached {sites} sites in {} functions", prepared.functions.len());
+    let sites: usize = prepared
+        .functions
+        .iter()
+        .map(crate::probe::PlannedFunction::sites)
+        .sum();
+    eprintln!(
+        "monigo: attached {sites} sites in {} functions",
+        prepared.functions.len()
+    );
     if target.pids.is_empty() && held.is_none() {
         eprintln!("monigo: {}", describe_wait(target));
     }
@@ -208,7 +215,12 @@ fn prune(database: &mut Database, retention: Duration) -> Result<()> {
     Ok(())
 }
 
-fn new_session(target: &Target, image: &Image, prepared: &Prepared, args: &TraceArgs) -> NewSession {
+fn new_session(
+    target: &Target,
+    image: &Image,
+    prepared: &Prepared,
+    args: &TraceArgs,
+) -> NewSession {
     let uname = nix::sys::utsname::uname();
     let text = |value: Option<&std::ffi::OsStr>| {
         value.map_or_else(String::new, |value| value.to_string_lossy().into_owned())
@@ -216,7 +228,12 @@ fn new_session(target: &Target, image: &Image, prepared: &Prepared, args: &Trace
     NewSession {
         started_ns: unix_ns(),
         monigo_version: env!("CARGO_PKG_VERSION").to_owned(),
-        host: text(uname.as_ref().ok().map(nix::sys::utsname::UtsName::nodename)),
+        host: text(
+            uname
+                .as_ref()
+                .ok()
+                .map(nix::sys::utsname::UtsName::nodename),
+        ),
         kernel: text(uname.as_ref().ok().map(nix::sys::utsname::UtsName::release)),
         command_line: std::env::args().collect::<Vec<_>>().join(" "),
         flush_ns: i64::try_from(args.flush.as_nanos()).unwrap_or(i64::MAX),
@@ -228,7 +245,10 @@ fn new_session(target: &Target, image: &Image, prepared: &Prepared, args: &Trace
 }
 
 fn describe_wait(target: &Target) -> String {
-    format!("waiting for a process to run {}", target.show_path.display())
+    format!(
+        "waiting for a process to run {}",
+        target.show_path.display()
+    )
 }
 
 /// A command that `run` starts keeps the terminal to itself.
@@ -256,8 +276,9 @@ fn check_output(path: &Path) -> Result<()> {
     };
     match problem {
         None => Ok(()),
-        Some(problem) => {
-            Err(Failure::usage(anyhow::anyhow!("cannot write {}: {problem}", path.display())))
-        }
+        Some(problem) => Err(Failure::usage(anyhow::anyhow!(
+            "cannot write {}: {problem}",
+            path.display()
+        ))),
     }
 }

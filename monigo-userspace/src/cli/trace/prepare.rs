@@ -41,10 +41,14 @@ enum PrepareError {
         reason: String,
     },
     /// More than the maps hold.
-    #[error("the patterns match {0} functions, more than the {MAX_FUNCTIONS} that one session traces; narrow the patterns")]
+    #[error(
+        "the patterns match {0} functions, more than the {MAX_FUNCTIONS} that one session traces; narrow the patterns"
+    )]
     TooMany(usize),
     /// Go's calling convention before 1.17 does not say which goroutine runs.
-    #[error("{path} is built by {version}; monigo traces Go 1.17 and later, whose calls can be told apart by goroutine")]
+    #[error(
+        "{path} is built by {version}; monigo traces Go 1.17 and later, whose calls can be told apart by goroutine"
+    )]
     OldGo {
         /// The image.
         path: String,
@@ -52,7 +56,9 @@ enum PrepareError {
         version: String,
     },
     /// A return probe would kill the target.
-    #[error("--exit-probe uretprobe would crash this Go program: its runtime walks and moves stacks; leave the option out")]
+    #[error(
+        "--exit-probe uretprobe would crash this Go program: its runtime walks and moves stacks; leave the option out"
+    )]
     UretprobeOnGo,
 }
 
@@ -72,15 +78,23 @@ pub fn prepare(image: &Image, args: &TraceArgs) -> Result<Prepared> {
         return Err(Failure::usage(PrepareError::TooMany(groups.len())));
     }
     let planner = ImagePlanner::new(image);
-    let mut prepared =
-        Prepared { functions: Vec::new(), described: Vec::new(), warnings: Vec::new() };
+    let mut prepared = Prepared {
+        functions: Vec::new(),
+        described: Vec::new(),
+        warnings: Vec::new(),
+    };
     let mut refusal = None;
     for group in &groups {
         match plan_group(&planner, group, &mut prepared.warnings) {
             Ok(plans) => prepared.add(image, group, plans, args.exit_probe),
             Err(reason) => {
-                prepared.warnings.push(format!("{} is not traced: {reason}", group.name));
-                refusal.get_or_insert(PrepareError::Refused { name: group.name.clone(), reason });
+                prepared
+                    .warnings
+                    .push(format!("{} is not traced: {reason}", group.name));
+                refusal.get_or_insert(PrepareError::Refused {
+                    name: group.name.clone(),
+                    reason,
+                });
             }
         }
     }
@@ -155,7 +169,12 @@ impl Prepared {
                 "{name} has no return instruction: its calls are counted as unwound or in flight, never as completed"
             ));
         }
-        let planned = PlannedFunction { name: name.clone(), plans, go: image.go().is_some(), exit };
+        let planned = PlannedFunction {
+            name: name.clone(),
+            plans,
+            go: image.go().is_some(),
+            exit,
+        };
         let instance = group.functions.first();
         self.described.push(NewFunction {
             name,
@@ -177,7 +196,8 @@ impl Prepared {
     }
 
     fn warn_of_uretprobes(&mut self, image: &Image, mode: ExitMode) {
-        if mode == ExitMode::Uretprobe && matches!(image.language(), Language::Rust | Language::Cpp) {
+        if mode == ExitMode::Uretprobe && matches!(image.language(), Language::Rust | Language::Cpp)
+        {
             self.warnings.push(
                 "--exit-probe uretprobe: a panic or an exception that passes a traced function ends the target"
                     .to_owned(),

@@ -10,7 +10,8 @@ use crate::{
 
 impl Resolve for Symbolizer {
     fn resolve(&mut self, pid: u32, address: u64, site: Site) -> Option<Vec<Frame>> {
-        self.frames(pid, address, site == Site::Return).map(|frames| frames.to_vec())
+        self.frames(pid, address, site == Site::Return)
+            .map(|frames| frames.to_vec())
     }
 
     fn forget(&mut self, pid: u32) {
@@ -23,7 +24,9 @@ pub fn symbolizer(image: &Arc<Image>, functions: &mut [NewFunction]) -> Symboliz
     let mut symbolizer = Symbolizer::new();
     symbolizer.add_image(Arc::clone(image));
     for described in functions {
-        let Some(function) = image.function_at(described.entry_address) else { continue };
+        let Some(function) = image.function_at(described.entry_address) else {
+            continue;
+        };
         if let Some((file, line)) = symbolizer.source_of(image, function) {
             described.file = Some(file);
             described.line = line;

@@ -16,7 +16,11 @@ const INTERRUPTED: i32 = 130;
 /// monigo at once. The kernel removes every probe in either case.
 pub fn stop_on_signal(runtime: &Handle, commands: Sender<Command>) {
     let _guard = runtime.enter();
-    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let kinds = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ];
     for kind in kinds {
         match signal(kind) {
             Ok(stream) => {

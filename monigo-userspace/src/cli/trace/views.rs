@@ -20,7 +20,10 @@ use crate::{
         exit::{self, Failure},
     },
     collect::{Command, End, Progress},
-    query::{Source, remote::{SocketServer, serve_socket}},
+    query::{
+        Source,
+        remote::{SocketServer, serve_socket},
+    },
     store::Database,
     tui::{self, Outcome, Phase, Status, TuiContext, TuiError},
 };
@@ -45,7 +48,13 @@ impl Views {
             .build()
             .context("starting the runtime of the views")?;
         let handle = runtime.handle().clone();
-        Ok(Self { runtime: Some(runtime), handle, progress, waiting, server: None })
+        Ok(Self {
+            runtime: Some(runtime),
+            handle,
+            progress,
+            waiting,
+            server: None,
+        })
     }
 
     /// Where tasks of the views run.
@@ -63,7 +72,10 @@ impl Views {
             loop {
                 let now = progress.borrow_and_update().clone();
                 let text = status_text(&now, &waiting);
-                let _ = tell.send(LiveStatus { text, ended: now.ended.is_some() });
+                let _ = tell.send(LiveStatus {
+                    text,
+                    ended: now.ended.is_some(),
+                });
                 flush.send_if_modified(|last| {
                     let moved = *last != now.flushes;
                     *last = now.flushes;
@@ -76,8 +88,10 @@ impl Views {
         });
         let address = SocketAddr::new(args.listen.listen, args.listen.port);
         let live = LiveState { flushes, status };
-        let server =
-            self.handle.block_on(api::serve(address, source, live)).map_err(Failure::usage)?;
+        let server = self
+            .handle
+            .block_on(api::serve(address, source, live))
+            .map_err(Failure::usage)?;
         let url = server.url().to_owned();
         self.server = Some(server);
         Ok(url)
@@ -85,11 +99,7 @@ impl Views {
 
     /// Takes over the terminal, on a thread of its own, until the user leaves it or the recording
     /// is over. Leaving it ends the recording.
-    pub fn show_tui(
-        &self,
-        source: Arc<dyn Source>,
-        commands: Sender<Command>,
-    ) -> Result<Terminal> {
+    pub fn show_tui(&self, source: Arc<dyn Source>, commands: Sender<Command>) -> Result<Terminal> {
         let (flush, updates) = watch::channel(0);
         let (turn, phase) = watch::channel(Phase::Recording);
         let mut progress = self.progress.clone();
@@ -117,7 +127,11 @@ impl Views {
                 cost: now.store_error.clone(),
             }
         };
-        let context = TuiContext { updates, phase, status: Arc::new(status) };
+        let context = TuiContext {
+            updates,
+            phase,
+            status: Arc::new(status),
+        };
         exit::hold_logs(true);
         let thread = thread::Builder::new()
             .name("terminal".to_owned())
