@@ -11,7 +11,7 @@ mod query;
 mod recording;
 mod report;
 mod run;
-mod serve;
+pub(crate) mod serve;
 mod trace;
 
 use std::process::ExitCode;

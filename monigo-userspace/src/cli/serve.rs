@@ -9,16 +9,15 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{args::ServeArgs, exit::Failure};
+use super::{args::ServeArgs, exit::Failure, recording};
 use crate::{
     api::{self, LiveState, ServeError},
-    query::{self, Overview, Source},
+    query::{Overview, Source},
 };
 
 /// Runs the subcommand.
 pub fn run(args: &ServeArgs) -> Result<()> {
-    let source: Arc<dyn Source> =
-        Arc::from(query::open_source(&args.db.db, args.db.session).map_err(Failure::usage)?);
+    let source: Arc<dyn Source> = Arc::from(recording::open(&args.db)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

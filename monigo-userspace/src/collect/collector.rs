@@ -7,12 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monigo_common::{config::Control, event::Loss};
+use monigo_common::{config::Control, event::Loss, open::OwnerKey};
 use tokio::sync::watch;
 
 use super::{
     clock::{Clock, unix_ns},
     deltas::{Baseline, Reading},
+    goroutines,
     sampling::{self, Sampling},
     stacks::{Resolve, StackTable},
 };
@@ -230,6 +231,7 @@ impl Collector {
 
     fn finish(&mut self, end: End) -> Result<(), CollectError> {
         self.kernel.detach()?;
+        self.sweep_goroutines();
         while self.drain() > 0 {}
         self.flush()?;
         self.store.end_session(self.session, unix_ns())?;
@@ -422,10 +424,33 @@ impl Collector {
             if is_alive(owner.pid) {
                 continue;
             }
-            for function in self.kernel.forget(owner) {
-                if let Some(swept) = self.swept.get_mut(function as usize) {
-                    *swept += 1;
-                }
+            self.close(owner);
+        }
+    }
+
+    /// Closes what goroutines that ended inside a call had open. Only once nothing is counted any
+    /// more: the runtime may reuse a `g` at any time.
+    fn sweep_goroutines(&mut self) {
+        let goid_offset = self.control.goid_offset;
+        if goid_offset == 0 {
+            return;
+        }
+        for owner in self.kernel.owners(usize::MAX) {
+            let Some((depth, goid)) = self.kernel.open_calls(owner) else {
+                continue;
+            };
+            if depth > 0
+                && goroutines::has_ended(owner.pid, owner.owner, goid, goid_offset) == Some(true)
+            {
+                self.close(owner);
+            }
+        }
+    }
+
+    fn close(&mut self, owner: OwnerKey) {
+        for function in self.kernel.forget(owner) {
+            if let Some(swept) = self.swept.get_mut(function as usize) {
+                *swept += 1;
             }
         }
     }

@@ -4,6 +4,7 @@
 mod clock;
 mod collector;
 mod deltas;
+mod goroutines;
 mod sampling;
 mod stacks;
 

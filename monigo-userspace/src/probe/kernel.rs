@@ -228,6 +228,14 @@ impl Kernel {
             .collect()
     }
 
+    /// Number of calls an owner has open, and the goroutine id it had at the last entry.
+    pub fn open_calls(&self, owner: OwnerKey) -> Option<(u32, u64)> {
+        self.open
+            .get(&owner, 0)
+            .ok()
+            .map(|open| (open.depth, open.goid))
+    }
+
     /// Forgets an owner and returns the function of each call it had open.
     pub fn forget(&mut self, owner: OwnerKey) -> Vec<u32> {
         let Ok(open) = self.open.get(&owner, 0) else {

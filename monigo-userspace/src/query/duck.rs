@@ -184,7 +184,10 @@ impl Source for DuckSource {
             overview.recorded = totals.recorded;
             totals.functions.iter().map(|f| f.unmatched).sum()
         })?;
-        let mut sentences: Vec<String> = overview.losses.iter().map(warnings::loss).collect();
+        let mut sentences = self
+            .reader
+            .with(|connection| session_warnings(connection, self.session))?;
+        sentences.extend(overview.losses.iter().map(warnings::loss));
         sentences.extend(warnings::unmatched(unmatched));
         if overview.ended_ns.is_none() && !self.reader.recording() {
             sentences.push(warnings::KILLED.to_owned());
@@ -326,6 +329,13 @@ fn session_ids(connection: &Connection) -> Result<Vec<i64>, QueryError> {
         connection.prepare("SELECT session_id FROM sessions ORDER BY session_id")?;
     let ids = statement.query_map([], |row| row.get(0))?;
     Ok(ids.collect::<Result<_, _>>()?)
+}
+
+fn session_warnings(connection: &Connection, session: i64) -> Result<Vec<String>, QueryError> {
+    let mut statement =
+        connection.prepare_cached("SELECT sentence FROM session_warnings WHERE session_id = ?")?;
+    let sentences = statement.query_map([session], |row| row.get(0))?;
+    Ok(sentences.collect::<Result<_, _>>()?)
 }
 
 fn read_functions(connection: &Connection, session: i64) -> Result<Vec<Meta>, QueryError> {

@@ -135,6 +135,12 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
             language_name(session.language),
         ],
     )?;
+    for sentence in &session.warnings {
+        connection.execute(
+            "INSERT INTO session_warnings VALUES (?, ?)",
+            params![id, sentence],
+        )?;
+    }
     let mut appender = connection.appender("functions")?;
     for (index, function) in session.functions.iter().enumerate() {
         appender.append_row(params![

@@ -35,6 +35,7 @@ pub(crate) fn session() -> NewSession {
         target_path: "/srv/orders".to_owned(),
         build_id: None,
         language: Language::Go,
+        warnings: Vec::new(),
         functions: vec![
             function("main.process_order", 0x48_1234),
             function("main.charge", 0x48_2000),

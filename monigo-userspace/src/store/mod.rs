@@ -47,6 +47,8 @@ pub struct NewSession {
     pub language: Language,
     /// Function table; a function's index in it is its id within the session.
     pub functions: Vec<NewFunction>,
+    /// Sentences for the user: what cannot be seen in this session, and why.
+    pub warnings: Vec<String>,
 }
 
 /// A traced function.

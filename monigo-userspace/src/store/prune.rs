@@ -24,8 +24,9 @@ const TIMED: [&str; 5] = [
     "flushes",
 ];
 /// Tables whose rows live as long as their session.
-const UNTIMED: [&str; 6] = [
+const UNTIMED: [&str; 7] = [
     "functions",
+    "session_warnings",
     "frames",
     "stacks",
     "stack_frames",

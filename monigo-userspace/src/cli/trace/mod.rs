@@ -61,6 +61,12 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         // anything is attached.
         Database::open(path)?;
     }
+    if target.is_replaced() {
+        prepared.warnings.push(format!(
+            "the file at {} is not the one that runs (deleted, replaced, or in another mount namespace); tracing the running one",
+            target.show_path.display()
+        ));
+    }
     for warning in &prepared.warnings {
         eprintln!("monigo: {warning}");
     }
@@ -211,7 +217,7 @@ fn ring_bytes() -> u32 {
 
 fn prune(database: &mut Database, retention: Duration) -> Result<()> {
     let retention_ns = i64::try_from(retention.as_nanos()).unwrap_or(i64::MAX);
-    database.prune(unix_ns().saturating_sub(retention_ns))?;
+    database.retain(retention_ns, unix_ns())?;
     Ok(())
 }
 
@@ -241,6 +247,7 @@ fn new_session(
         build_id: image.build_id().map(str::to_owned),
         language: image.language(),
         functions: prepared.described.clone(),
+        warnings: prepared.warnings.clone(),
     }
 }
 

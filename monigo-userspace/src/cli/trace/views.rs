@@ -15,10 +15,7 @@ use tokio::{
 
 use crate::{
     api::{self, LiveState, LiveStatus, Server},
-    cli::{
-        args::TraceArgs,
-        exit::{self, Failure},
-    },
+    cli::{args::TraceArgs, exit, serve::failure_of},
     collect::{Command, End, Progress},
     query::{
         Source,
@@ -91,7 +88,7 @@ impl Views {
         let server = self
             .handle
             .block_on(api::serve(address, source, live))
-            .map_err(Failure::usage)?;
+            .map_err(failure_of)?;
         let url = server.url().to_owned();
         self.server = Some(server);
         Ok(url)

@@ -43,6 +43,12 @@ COMMENT ON COLUMN functions.exit_probe IS 'ret or uretprobe';
 COMMENT ON COLUMN functions.sites IS 'Probe sites, entry included';
 COMMENT ON COLUMN functions.cost_class IS 'Dearest site: nop5, emulated or single-step';
 
+CREATE TABLE session_warnings (
+    session_id BIGINT NOT NULL,
+    sentence VARCHAR NOT NULL
+);
+COMMENT ON TABLE session_warnings IS 'What monigo said it could not see when the session began';
+
 CREATE TABLE flushes (
     session_id BIGINT NOT NULL,
     flush_id BIGINT NOT NULL,
