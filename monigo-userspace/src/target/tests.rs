@@ -1,5 +1,6 @@
 use std::{
     fs, mem,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -103,7 +104,6 @@ fn scripts_are_their_processes_only() {
     let directory = tempfile::tempdir().unwrap();
     let script = directory.path().join("mg-script");
     fs::write(&script, "#!/bin/sh\nread line\n").unwrap();
-    use std::os::unix::fs::PermissionsExt as _;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let running = Running::start(&script);
     let other = Command::new("/bin/sh")

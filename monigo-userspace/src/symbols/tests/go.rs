@@ -100,7 +100,7 @@ fn functions_are_those_of_go_nm() {
             let address = range.start;
             // Some of Go's sizes have the padding in them.
             assert!(range.end <= address + size, "{}", function.linkage_name);
-            let rest = image.code(range.end..address + size).unwrap();
+            let rest = image.code(range.end..address + size).unwrap_or_default();
             assert!(
                 rest.iter().all(|byte| *byte == 0xcc),
                 "{}",
@@ -217,11 +217,11 @@ fn files_and_lines_are_those_of_addr2line() {
             .filter(|function| function.kind == FunctionKind::Code)
             .step_by(37)
             .collect();
-        let addresses: String = functions
+        let addresses: Vec<String> = functions
             .iter()
-            .filter_map(|function| function.entry())
-            .map(|entry| format!("{entry:#x}\n"))
+            .filter_map(|function| Some(format!("{:#x}", function.entry()?)))
             .collect();
+        let addresses = addresses.join("\n") + "\n";
         let list = path.with_extension("addresses");
         std::fs::write(&list, addresses).unwrap();
         let mut command = Command::new(&toolchain);

@@ -158,7 +158,9 @@ fn run(command: &mut Command) {
 
 /// Builds once for every distinct `key`.
 fn built(key: &str, build: impl FnOnce(&Path)) -> PathBuf {
-    let mut known = BUILT.lock().unwrap_or_else(|poison| poison.into_inner());
+    let mut known = BUILT
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(path) = known.get(key) {
         return path.clone();
     }
