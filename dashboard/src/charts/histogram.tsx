@@ -77,7 +77,7 @@ function Histogram({ buckets, row }: { buckets: readonly Bucket[]; row: Function
             );
           })}
           <line class="base" x1={MARGIN.left} x2={width - MARGIN.right} y1={HEIGHT - MARGIN.bottom} y2={HEIGHT - MARGIN.bottom} />
-          {logTicks(low, high, Math.max(Math.floor(inner / 64), 2)).map((tick) => (
+          {logTicks(low, high, Math.max(Math.floor(inner / 64), 2)).filter((tick) => x(tick) > 24 && x(tick) < width - 24).map((tick) => (
             <text key={tick} class="axis" x={x(tick)} y={HEIGHT - 8} text-anchor="middle">{durationTick(tick)}</text>
           ))}
           {spread(marks.map(([name, ns]) => ({ name, at: x(ns) }))).map(({ name, at: left, text }) => (

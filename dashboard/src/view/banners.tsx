@@ -35,12 +35,15 @@ export function Banners({ connection, status, error }: Props) {
         )}
         {!lost && error && <p class="banner danger"><strong>Not up to date:</strong> {error}.</p>}
       </div>
-      {(losses.length > 0 || overview.warnings.length > 0) && (
+      {losses.length === 0 && overview.warnings.length === 1 && (
+        <p class="banner warning" data-banner="warning">{overview.warnings[0]}</p>
+      )}
+      {(losses.length > 0 || overview.warnings.length > 1) && (
         <details class="banner warning" data-banner="losses">
           <summary>
             {losses.length > 0
               ? losses.map((loss) => `${count(loss.count)} ${causes[loss.cause] ?? loss.cause}`).join(" · ")
-              : `${overview.warnings.length} ${overview.warnings.length === 1 ? "warning" : "warnings"}`}
+              : `${overview.warnings.length} warnings`}
           </summary>
           <ul>{overview.warnings.map((warning) => <li key={warning}>{warning}</li>)}</ul>
         </details>

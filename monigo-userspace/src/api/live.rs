@@ -70,7 +70,8 @@ pub fn poll(source: Arc<dyn Source>) -> (LiveState, JoinHandle<()>) {
                     Duration::from_nanos(overview.flush_ns.try_into().unwrap_or(0))
                 }
                 Ok(Err(error)) => {
-                    set_status(&tell, error.to_string(), false);
+                    let text = format!("{error}; if it has ended, start `monigo serve` again");
+                    set_status(&tell, text, false);
                     Duration::from_secs(1)
                 }
                 Err(_) => return,

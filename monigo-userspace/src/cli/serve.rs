@@ -31,11 +31,8 @@ async fn serve(args: &ServeArgs, source: Arc<dyn Source>) -> Result<()> {
         tokio::task::spawn_blocking(move || source.overview()).await??
     };
     let (live, poll) = match standing(&overview, now_ns()) {
-        Standing::Ended => (LiveState::finished(""), None),
-        Standing::CutOff => (
-            LiveState::finished("monigo did not end in order: the last moments may be missing"),
-            None,
-        ),
+        // The overview's warnings say so when it was cut off.
+        Standing::Ended | Standing::CutOff => (LiveState::finished(""), None),
         Standing::Recording => {
             let (live, task) = api::live::poll(Arc::clone(&source));
             (live, Some(task))
