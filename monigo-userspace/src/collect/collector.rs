@@ -295,6 +295,7 @@ impl Collector {
         if self.processes.contains_key(&pid) {
             return;
         }
+        self.resolver.remember(pid);
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let row = ProcessRow {
             pid,

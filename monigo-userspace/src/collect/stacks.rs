@@ -23,6 +23,8 @@ pub trait Resolve {
     /// Frames at `address`, innermost first, inlined ones included. `None` when there is no
     /// code at the address: the stack walk went astray.
     fn resolve(&mut self, pid: u32, address: u64, site: Site) -> Option<Vec<Frame>>;
+    /// A process is seen for the first time: whatever will be needed after its end is read now.
+    fn remember(&mut self, pid: u32);
     /// The process ended; what is known of it may go.
     fn forget(&mut self, pid: u32);
 }
@@ -154,6 +156,8 @@ mod tests {
             };
             (address != 0).then(|| vec![frame("inner", true), frame("outer", false)])
         }
+
+        fn remember(&mut self, _pid: u32) {}
 
         fn forget(&mut self, _pid: u32) {}
     }

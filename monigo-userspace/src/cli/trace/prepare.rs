@@ -86,7 +86,10 @@ pub fn prepare(image: &Image, args: &TraceArgs) -> Result<Prepared> {
     let mut refusal = None;
     for group in &groups {
         match plan_group(&planner, group, &mut prepared.warnings) {
-            Ok(plans) => prepared.add(image, group, plans, args.exit_probe),
+            Ok(plans) => {
+                prepared.warnings.extend(inlined_elsewhere(image, group));
+                prepared.add(image, group, plans, args.exit_probe);
+            }
             Err(reason) => {
                 prepared
                     .warnings
@@ -124,6 +127,27 @@ fn matched<'i>(image: &'i Image, args: &TraceArgs) -> Result<Vec<Group<'i>>> {
         }
     }
     Ok(groups)
+}
+
+/// Calls that no probe can see, because the compiler copied the function into its caller.
+fn inlined_elsewhere(image: &Image, group: &Group<'_>) -> Option<String> {
+    let callers = group
+        .functions
+        .iter()
+        .map(|function| image.inlined_into(function))
+        .max()
+        .unwrap_or(0);
+    let places = if callers == 1 {
+        "1 caller"
+    } else {
+        &*format!("{callers} callers")
+    };
+    (callers > 0).then(|| {
+        format!(
+            "{} is also inlined into {places}: those calls are not seen; trace the callers, or build it with inlining off",
+            group.name
+        )
+    })
 }
 
 /// Plans every instance of a function; instances that are refused are left out with a warning,

@@ -14,6 +14,10 @@ impl Resolve for Symbolizer {
             .map(|frames| frames.to_vec())
     }
 
+    fn remember(&mut self, pid: u32) {
+        Self::remember(self, pid);
+    }
+
     fn forget(&mut self, pid: u32) {
         Self::forget(self, pid);
     }
