@@ -1,9 +1,12 @@
 //! Compiles the kernel programs and tells the linker where the DuckDB library is.
 
-use std::{env, path::Path, process::Command};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use anyhow::{Context as _, Result};
-use aya_build::{Package, Toolchain};
+use anyhow::{Context as _, Result, ensure};
 
 /// Name that `cargo xtask setup` links a distribution's rustc and rust-src under.
 const DISTRIBUTION_TOOLCHAIN: &str = "monigo-bpf";
@@ -23,7 +26,7 @@ fn main() -> Result<()> {
 /// Embeds the front end again when it was built again. A path that is missing counts as changed on
 /// each build, so there is always a folder; without files in it the server says what to run.
 fn watch_dashboard(dist: &Path) -> Result<()> {
-    std::fs::create_dir_all(dist).with_context(|| format!("creating {}", dist.display()))?;
+    fs::create_dir_all(dist).with_context(|| format!("creating {}", dist.display()))?;
     println!("cargo:rerun-if-changed={}", dist.display());
     Ok(())
 }
@@ -40,23 +43,65 @@ fn link_duckdb() {
     }
 }
 
+/// Compiles `monigo-ebpf` into `OUT_DIR/monigo`.
+///
+/// The compiler's output lives in one place per target directory, not in `OUT_DIR`: cargo makes a
+/// new one of those for each combination of command and features, and `core` takes minutes.
 fn build_kernel_programs(root: &Path) -> Result<()> {
+    const TARGET: &str = "bpfel-unknown-none";
+    println!("cargo:rerun-if-changed={}", root.display());
+    let out = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?);
+    // OUT_DIR is <target directory>/<profile>/build/<package>/out.
+    let target_dir = out
+        .ancestors()
+        .nth(4)
+        .context("OUT_DIR is too short")?
+        .join("bpf");
+    let architecture = env::var("CARGO_CFG_TARGET_ARCH").context("no target architecture")?;
     let toolchain = if has_rust_src("nightly") {
-        Toolchain::Nightly
+        "nightly"
     } else {
-        Toolchain::Custom(DISTRIBUTION_TOOLCHAIN)
+        DISTRIBUTION_TOOLCHAIN
     };
-    // SAFETY: the build script has one thread.
-    unsafe { env::set_var("RUSTC_BOOTSTRAP", "1") };
-    let package = Package {
-        name: "monigo-ebpf",
-        root_dir: root
-            .to_str()
-            .context("path of the workspace is not UTF-8")?,
-        ..Package::default()
-    };
-    aya_build::build_ebpf([package], toolchain)
-        .context("building the kernel programs failed; `cargo xtask setup` installs what they need")
+    let flags = [
+        format!("--cfg=bpf_target_arch=\"{architecture}\""),
+        "-Cdebuginfo=2".to_owned(),
+        "-Clinker=bpf-linker".to_owned(),
+        "-Clink-arg=--btf".to_owned(),
+    ];
+    let status = Command::new("rustup")
+        .args([
+            "run",
+            toolchain,
+            "cargo",
+            "build",
+            "--package",
+            "monigo-ebpf",
+            "--bins",
+        ])
+        .args([
+            "--release",
+            "-Zbuild-std=core",
+            "--target",
+            TARGET,
+            "--target-dir",
+        ])
+        .arg(&target_dir)
+        .current_dir(root)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        // Meant for the compiler and the commands of the outer build.
+        .env_remove("RUSTC")
+        .env_remove("RUSTC_WRAPPER")
+        .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .status();
+    ensure!(
+        status.context("running rustup")?.success(),
+        "building the kernel programs failed; `cargo xtask setup` installs what they need"
+    );
+    let built = target_dir.join(TARGET).join("release/monigo");
+    fs::copy(&built, out.join("monigo")).with_context(|| format!("copying {}", built.display()))?;
+    Ok(())
 }
 
 fn has_rust_src(toolchain: &str) -> bool {
