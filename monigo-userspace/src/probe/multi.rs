@@ -161,7 +161,7 @@ impl MultiProgram {
         multi.cookies = cookies.as_ptr() as u64;
         multi.cnt = sites.len() as u32;
         multi.flags = if self.on_return {
-            BPF_F_UPROBE_MULTI_RETURN as u32
+            BPF_F_UPROBE_MULTI_RETURN
         } else {
             0
         };
@@ -172,7 +172,7 @@ impl MultiProgram {
     }
 }
 
-/// A bpf() call that makes a descriptor.
+/// A `bpf()` call that makes a descriptor.
 fn bpf(command: bpf_cmd, attr: &bpf_attr) -> Result<OwnedFd, io::Error> {
     // SAFETY: `attr` lives through the call, and so does what it points to.
     let fd = unsafe {

@@ -112,7 +112,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         let url = views.serve(args, Arc::clone(&source))?;
         eprintln!("monigo: dashboard at {url}");
     }
-    signals::stop_on_signal(views.runtime(), commands.clone());
+    signals::stop_on_signal(views.runtime(), &commands);
     let sites: usize = prepared
         .functions
         .iter()
@@ -147,7 +147,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     if end == End::TargetExited {
         eprintln!("monigo: the traced process ended");
     }
-    if let Some(sentence) = held.and_then(|held| held.epitaph()) {
+    if let Some(sentence) = held.and_then(Held::epitaph) {
         eprintln!("monigo: {sentence}");
     }
     summarize(&*source, args)

@@ -14,7 +14,7 @@ const INTERRUPTED: i32 = 130;
 
 /// The first SIGINT, SIGTERM or SIGHUP ends the recording with its summary, the next one ends
 /// monigo at once. The kernel removes every probe in either case.
-pub fn stop_on_signal(runtime: &Handle, commands: Sender<Command>) {
+pub fn stop_on_signal(runtime: &Handle, commands: &Sender<Command>) {
     let _guard = runtime.enter();
     let kinds = [
         SignalKind::interrupt(),
