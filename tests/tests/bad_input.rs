@@ -139,7 +139,7 @@ fn a_resolver() -> Result<()> {
 fn an_inlined_function() -> Result<()> {
     let path = hidden()?;
     attach(text(&path)?, &["--fn", "inlined_everywhere"])?
-        .expect_error(USAGE, &["inlined_everywhere", "inlined into 2"])
+        .expect_error(USAGE, &["inlined_everywhere", "inlined", "2 callers"])
 }
 
 #[test]

@@ -25,7 +25,7 @@ export function Banners({ connection, status, error }: Props) {
   const losses = overview.losses.filter((loss) => loss.count > 0);
   const lost = connection === "lost" && !status?.ended;
   return (
-    <div class="banners">
+    <section class="banners" aria-label="Notices">
       <div role="alert">
         {lost && (
           <p class="banner danger" data-banner="stale">
@@ -49,6 +49,6 @@ export function Banners({ connection, status, error }: Props) {
         </details>
       )}
       {status?.text && <p class="status" role="status">{status.text}</p>}
-    </div>
+    </section>
   );
 }

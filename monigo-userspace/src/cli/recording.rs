@@ -22,20 +22,33 @@ pub fn open(args: &DbArgs) -> Result<Box<dyn Source>> {
     })
 }
 
+/// The exit status that a store which does not open deserves.
+pub fn store_failure(error: StoreError) -> anyhow::Error {
+    if names_wrong_file(&error) {
+        Failure::usage(error)
+    } else {
+        error.into()
+    }
+}
+
 /// Whether another argument would have helped.
 fn is_usage(error: &OpenError) -> bool {
     match error {
         OpenError::NoSession | OpenError::UnknownSession { .. } => true,
-        OpenError::Store(error) => matches!(
-            error,
-            StoreError::NotADatabase { .. }
-                | StoreError::NotMonigo { .. }
-                | StoreError::IsDirectory { .. }
-                | StoreError::NoDirectory { .. }
-                | StoreError::NotFound { .. }
-        ),
+        OpenError::Store(error) => names_wrong_file(error),
         OpenError::Query(_) | OpenError::HeldElsewhere { .. } => false,
     }
+}
+
+fn names_wrong_file(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::NotADatabase { .. }
+            | StoreError::NotMonigo { .. }
+            | StoreError::IsDirectory { .. }
+            | StoreError::NoDirectory { .. }
+            | StoreError::NotFound { .. }
+    )
 }
 
 /// The function that `name` means: its full name, or the end of one at `::`, `.` or `/`.

@@ -21,6 +21,7 @@ use self::{prepare::Prepared, views::Views};
 use super::{
     args::{Format, StackMode, TraceArgs},
     exit::Failure,
+    recording::store_failure,
 };
 use crate::{
     collect::{Collector, End, Limits, Progress, Sampling, unix_ns},
@@ -59,7 +60,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     if let Some(path) = &args.db {
         // Opened for good only after privileges are dropped; mistakes should show before
         // anything is attached.
-        Database::open(path)?;
+        Database::open(path).map_err(store_failure)?;
     }
     if target.is_replaced() {
         prepared.warnings.push(format!(
