@@ -85,8 +85,8 @@ impl Check {
     }
 }
 
-/// Kernel version that has everything monigo needs (attach cookies came last).
-const NEEDED_KERNEL: (u32, u32) = (5, 15);
+/// Kernel version that has everything monigo needs (`bpf_loop` came last).
+const NEEDED_KERNEL: (u32, u32) = (5, 17);
 /// From here on BPF memory is charged to the cgroup, not to `RLIMIT_MEMLOCK`.
 const CGROUP_ACCOUNTING_KERNEL: (u32, u32) = (5, 11);
 /// Locked memory that monigo's maps may need, bytes.
@@ -104,6 +104,7 @@ pub fn evaluate(facts: &HostFacts) -> Vec<Check> {
         uprobes(facts),
         ring_buffer(facts),
         attach_cookie(facts),
+        bpf_loop(facts),
         uprobe_multi(facts),
         btf(facts),
         lockdown(facts),
@@ -288,6 +289,15 @@ fn attach_cookie(facts: &HostFacts) -> Check {
         facts.attach_cookie,
         "5.15",
         "probes could not tell functions apart",
+    )
+}
+
+fn bpf_loop(facts: &HostFacts) -> Check {
+    required(
+        "BPF loops",
+        facts.bpf_loop,
+        "5.17",
+        "calls that an exception or a panic ends could not be counted",
     )
 }
 

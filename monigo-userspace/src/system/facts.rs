@@ -97,6 +97,8 @@ pub struct HostFacts {
     pub bpf: BpfSyscall,
     /// Ring buffer maps (5.8).
     pub ring_buffer: Feature,
+    /// `bpf_loop` (5.17).
+    pub bpf_loop: Feature,
     /// `bpf_get_attach_cookie` for uprobes (5.15).
     pub attach_cookie: Feature,
     /// One link for many uprobes (6.6).
@@ -157,6 +159,11 @@ impl HostFacts {
             ring_buffer: feature(|| is_map_supported(MapType::RingBuf).ok().into()),
             attach_cookie: feature(|| {
                 is_helper_supported(ProgramType::KProbe, BpfHelper::BPF_FUNC_get_attach_cookie)
+                    .ok()
+                    .into()
+            }),
+            bpf_loop: feature(|| {
+                is_helper_supported(ProgramType::KProbe, BpfHelper::BPF_FUNC_loop)
                     .ok()
                     .into()
             }),

@@ -23,6 +23,7 @@ fn good() -> HostFacts {
         bpf: BpfSyscall::Works,
         ring_buffer: Feature::Present,
         attach_cookie: Feature::Present,
+        bpf_loop: Feature::Present,
         uprobe_multi: Feature::Present,
         unprivileged_bpf_disabled: Some(2),
         perf_event_paranoid: Some(2),
@@ -59,6 +60,7 @@ fn an_ordinary_user_is_told_to_use_sudo() {
         bpf: BpfSyscall::Fails(libc::EPERM),
         ring_buffer: Feature::Unknown,
         attach_cookie: Feature::Unknown,
+        bpf_loop: Feature::Unknown,
         uprobe_multi: Feature::Unknown,
         ..good()
     };
@@ -134,7 +136,7 @@ fn each_lack_has_its_own_finding() {
         |f| f.kernel_release = "5.10.0-30".into(),
         "kernel",
         Warning,
-        "5.15",
+        "5.17",
     );
     only(
         |f| f.bpf = BpfSyscall::Fails(libc::ENOSYS),
@@ -165,6 +167,12 @@ fn each_lack_has_its_own_finding() {
         "attach cookies",
         Missing,
         "5.15",
+    );
+    only(
+        |f| f.bpf_loop = Feature::Absent,
+        "BPF loops",
+        Missing,
+        "5.17",
     );
     only(
         |f| f.uprobe_multi = Feature::Absent,
@@ -257,7 +265,7 @@ fn locked_memory_matters_before_5_11_only() {
             .collect::<Vec<_>>()
     };
     assert_eq!(names(&small("5.10.0")), ["kernel", "locked memory"]);
-    assert_eq!(names(&small("5.15.0")), Vec::<&str>::new());
+    assert_eq!(names(&small("5.17.0")), Vec::<&str>::new());
 }
 
 #[test]
