@@ -37,7 +37,7 @@ pub fn orders(workspace: &Workspace) -> Result<PathBuf> {
     let step = Step::start("sample service");
     step.run(
         Command::new(workspace.go())
-            .args(["build", "-o"])
+            .args(["build", "-trimpath", "-o"])
             .arg(&binary)
             .arg(".")
             .current_dir(workspace.root.join("xtask/demo"))

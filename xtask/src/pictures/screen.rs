@@ -110,7 +110,7 @@ impl Style {
         let _ = writeln!(
             svg,
             "<text x=\"{x:.1}\" y=\"{baseline:.1}\" fill=\"{}\" textLength=\"{width:.1}\" \
-             lengthAdjust=\"spacingAndGlyphs\"{bold}{dim}>{escaped}</text>",
+             lengthAdjust=\"spacingAndGlyphs\" style=\"white-space:pre\"{bold}{dim}>{escaped}</text>",
             self.foreground
         );
     }

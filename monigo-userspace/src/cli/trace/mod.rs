@@ -26,7 +26,7 @@ use super::{
 use crate::{
     collect::{Collector, End, Limits, Progress, Sampling, unix_ns},
     export,
-    probe::{Kernel, Sizes},
+    probe::{Kernel, PlannedFunction, Sizes},
     query::{DuckSource, Source},
     store::{Database, NewSession, Store as _},
     symbols::{Image, Language},
@@ -114,15 +114,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         eprintln!("monigo: dashboard at {url}");
     }
     signals::stop_on_signal(views.runtime(), &commands);
-    let sites: usize = prepared
-        .functions
-        .iter()
-        .map(crate::probe::PlannedFunction::sites)
-        .sum();
-    eprintln!(
-        "monigo: attached {sites} sites in {} functions",
-        prepared.functions.len()
-    );
+    eprintln!("monigo: {}", attached(&prepared));
     if target.pids.is_empty() && held.is_none() {
         eprintln!("monigo: {}", describe_wait(target));
     }
@@ -250,6 +242,17 @@ fn new_session(
         functions: prepared.described.clone(),
         warnings: prepared.warnings.clone(),
     }
+}
+
+fn attached(prepared: &Prepared) -> String {
+    let plural =
+        |count: usize, word| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let sites = prepared.functions.iter().map(PlannedFunction::sites).sum();
+    format!(
+        "attached {} in {}",
+        plural(sites, "site"),
+        plural(prepared.functions.len(), "function")
+    )
 }
 
 fn describe_wait(target: &Target) -> String {

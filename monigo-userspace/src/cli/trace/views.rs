@@ -119,9 +119,12 @@ impl Views {
         let status = move || {
             let now = progress.borrow();
             Status {
-                waiting: now.pids.is_empty().then(|| waiting.clone()),
+                waiting: now
+                    .store_error
+                    .clone()
+                    .or_else(|| now.pids.is_empty().then(|| waiting.clone())),
                 sample_every: Some(now.sample_every),
-                cost: now.store_error.clone(),
+                cost: None,
             }
         };
         let context = TuiContext {
