@@ -14,8 +14,9 @@ use monigo_common::event::{
 
 use crate::{
     maps::{CONTROL, OFF_CPU, RECORDS, SCRATCH, lose},
-    owner, sample,
+    owner,
     record::SUBMIT_FLAGS,
+    sample,
 };
 
 /// The current thread leaves its CPU to another one.
