@@ -155,13 +155,11 @@ impl StackTable {
                 frames.extend(frame.map(|frame| self.frame(frame)));
                 continue;
             };
-            match self.frames_at(resolver, pid, address, site) {
-                Some(ids) => frames.extend(ids),
-                None => {
-                    truncated = true;
-                    break;
-                }
-            }
+            let Some(ids) = self.frames_at(resolver, pid, address, site) else {
+                truncated = true;
+                break;
+            };
+            frames.extend(ids);
         }
         Some(self.insert(key, frames, truncated))
     }
