@@ -25,9 +25,13 @@ pub struct Control {
     pub goid_offset: u32,
     /// Offset of `child_pid` in the `sched_process_fork` event, bytes; it differs among kernels.
     pub fork_child_offset: u32,
+    /// Offset of `next_pid` in the `sched_switch` event, bytes; it differs among kernels.
+    pub switch_next_offset: u32,
+    /// Calls belong to goroutines (0 or 1).
+    pub goroutines: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 40);
+const _: () = assert!(size_of::<Control>() == 48);
 
 /// Per-function settings; one element per function in an array map.
 #[repr(C)]

@@ -10,6 +10,20 @@ pub const KIND_CALL: u32 = 1;
 /// `CallRecord::kind`: a call followed by its stack ([`CallRecordWithStack`]).
 pub const KIND_CALL_WITH_STACK: u32 = 2;
 
+/// `SampleRecord::kind`: a thread or goroutine ran inside a traced function.
+pub const KIND_SAMPLE_CPU: u32 = 3;
+/// `SampleRecord::kind`: a thread was off CPU inside a traced function.
+pub const KIND_SAMPLE_OFF_CPU: u32 = 4;
+
+/// Most kernel frames of a sample.
+pub const MAX_KERNEL_FRAMES: usize = 64;
+/// Shortest time off CPU that is sampled, ns.
+pub const OFF_CPU_LEAST_NS: u64 = 1_000;
+/// Time off CPU from which on every interval is sampled, ns. A shorter one is drawn with a
+/// probability proportional to its length and stands for this long, which keeps sums unbiased and
+/// the number of samples in bounds.
+pub const OFF_CPU_CERTAIN_NS: u64 = 1_000_000;
+
 /// One completed call in full.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,35 +64,70 @@ pub struct CallRecordWithStack {
     pub frames: [u64; MAX_FRAMES],
 }
 
+/// What a traced function was doing at one instant, or what it waited for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SampleRecord {
+    /// `KIND_SAMPLE_*`; first, so that a reader can tell records apart.
+    pub kind: u32,
+    /// Function index of the innermost open call.
+    pub function: u32,
+    /// Process (thread group) id, in the initial pid namespace.
+    pub pid: u32,
+    /// Thread id, in the initial pid namespace.
+    pub tid: u32,
+    /// Goroutine id; 0 when not Go or not known.
+    pub goid: u64,
+    /// `bpf_ktime_get_ns` when it was taken, or when the time off CPU began.
+    pub at_ns: u64,
+    /// Time that it stands for, ns.
+    pub weight_ns: u64,
+    /// Where the innermost open call returns to; 0 when it could not be read.
+    pub return_address: u64,
+    /// Bytes of `user` that hold addresses, or a negative errno from the stack walk.
+    pub user_bytes: i64,
+    /// Bytes of `kernel` that hold addresses, 0 when the thread was not in the kernel, or a
+    /// negative errno from the stack walk.
+    pub kernel_bytes: i64,
+    /// User addresses: the interrupted instruction, then return addresses.
+    pub user: [u64; MAX_FRAMES],
+    /// Kernel addresses: an instruction, then return addresses.
+    pub kernel: [u64; MAX_KERNEL_FRAMES],
+}
+
+const _: () = assert!(size_of::<SampleRecord>() == 64 + 8 * (MAX_FRAMES + MAX_KERNEL_FRAMES));
 const _: () = assert!(size_of::<CallRecord>() == 48);
 const _: () = assert!(size_of::<CallRecordWithStack>() == 64 + 8 * MAX_FRAMES);
 
-pod!(CallRecord, CallRecordWithStack);
+pod!(CallRecord, CallRecordWithStack, SampleRecord);
 
 /// Why something was not recorded: index into the per-CPU loss counters.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Loss {
-    /// A sampled call record did not fit into the ring buffer.
+    /// A sampled call or a sample did not fit into the ring buffer.
     RingFull = 0,
     /// An entry could not be stored: too many threads or goroutines with open calls.
     OwnersFull = 1,
     /// An entry could not be stored: too many deeply nested open calls.
     DeepFull = 2,
-    /// A recorded call has no stack because the walk failed.
+    /// A recorded call or a sample has no user stack because the walk failed.
     StackFailed = 3,
     /// Goroutine state could not be read, so the call was not seen.
     GoroutineUnreadable = 4,
+    /// Time off CPU was not recorded: too many threads were off CPU inside traced functions.
+    OffCpuFull = 5,
 }
 
 impl Loss {
     /// Every cause, in index order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::RingFull,
         Self::OwnersFull,
         Self::DeepFull,
         Self::StackFailed,
         Self::GoroutineUnreadable,
+        Self::OffCpuFull,
     ];
     /// Number of causes.
     pub const COUNT: usize = Self::ALL.len();
@@ -91,6 +140,7 @@ impl Loss {
             Self::DeepFull => "deep_full",
             Self::StackFailed => "stack_failed",
             Self::GoroutineUnreadable => "goroutine_unreadable",
+            Self::OffCpuFull => "off_cpu_full",
         }
     }
 }

@@ -11,11 +11,15 @@ mod lifecycle;
 mod maps;
 mod owner;
 mod record;
+mod sample;
+mod sched;
 mod stack;
 
 use aya_ebpf::{
-    macros::{raw_tracepoint, tracepoint, uprobe, uretprobe},
-    programs::{ProbeContext, RawTracePointContext, RetProbeContext, TracePointContext},
+    macros::{perf_event, raw_tracepoint, tracepoint, uprobe, uretprobe},
+    programs::{
+        PerfEventContext, ProbeContext, RawTracePointContext, RetProbeContext, TracePointContext,
+    },
 };
 
 /// A traced function is entered.
@@ -57,6 +61,20 @@ pub fn process_exec(ctx: RawTracePointContext) -> i32 {
 #[tracepoint]
 pub fn process_fork(ctx: TracePointContext) -> u32 {
     lifecycle::process_fork(&ctx);
+    0
+}
+
+/// A CPU's clock ticks.
+#[perf_event]
+pub fn cpu_sample(ctx: PerfEventContext) -> u32 {
+    sample::on_cpu(&ctx);
+    0
+}
+
+/// A CPU goes from one thread to another.
+#[tracepoint]
+pub fn thread_switch(ctx: TracePointContext) -> u32 {
+    sched::switch(&ctx);
     0
 }
 

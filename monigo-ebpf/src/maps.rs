@@ -7,7 +7,7 @@ use aya_ebpf::{
 use monigo_common::{
     config::{Control, FunctionControl},
     counters::{Buckets, Counters},
-    event::Loss,
+    event::{Loss, SampleRecord},
     open::{DeepKey, OpenCall, OpenCalls, OwnerKey},
 };
 
@@ -52,6 +52,15 @@ pub static PROCESSES: HashMap<u32, u8> = HashMap::with_max_entries(16_384, 0);
 /// Calls admitted so far, when `Control::max_calls` is set; one element.
 #[map]
 pub static ADMITTED: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Threads that are off CPU inside a traced function, by thread id, with the sample to send when
+/// they run again; sized by the user side.
+#[map]
+pub static OFF_CPU: HashMap<u32, SampleRecord> = HashMap::with_max_entries(1, 0);
+
+/// Where a sample is put together: it is too large for a program's stack.
+#[map]
+pub static SCRATCH: PerCpuArray<SampleRecord> = PerCpuArray::with_max_entries(1, 0);
 
 /// Adds to a counter. Atomic although most counters are per CPU: a probe program can be preempted
 /// by a task that runs one on the same CPU.

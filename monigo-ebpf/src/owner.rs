@@ -12,7 +12,7 @@ use monigo_common::{
 use crate::maps::PROCESSES;
 
 /// Offset of `stack.hi` in Go's `runtime.g`, stable since Go 1.2.
-const G_STACK_HI: u64 = 8;
+pub const G_STACK_HI: u64 = 8;
 
 /// The caller of a probe.
 pub struct Owner {

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The user side polls; waking it for each record would cost the target.
-const SUBMIT_FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
+pub const SUBMIT_FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
 
 /// Records the call if it is slow or drawn.
 #[inline(always)]

@@ -489,7 +489,7 @@ impl Source for Shop {
                 Some(StackRow {
                     id,
                     weight: match weight {
-                        Weight::Wall => total,
+                        Weight::Wall | Weight::Cpu | Weight::OffCpu => total,
                         Weight::Calls => calls,
                     },
                     calls,

@@ -5,7 +5,7 @@ import { useView } from "../context";
 import { useAnswer } from "../hooks";
 import { find, layout, search, type FlameLayout } from "../logic/flame";
 import { percent, weight as weigh } from "../logic/format";
-import type { Weight } from "../logic/route";
+import { weights, type Weight } from "../logic/route";
 import { Empty, Panel } from "../view/panel";
 import { FlameCanvas } from "./flame-canvas";
 
@@ -31,7 +31,7 @@ export function Flamegraph({ id }: { id: number | null }) {
   return (
     <Panel
       title="Flame graph" class="flame" error={answer.error}
-      note={route.weight === "wall" ? "width is wall-clock time, estimated from recorded calls" : "width is number of calls, estimated from recorded calls"}
+      note={`width is ${widths[route.weight].meaning}`}
       tools={
         <>
           <Weights weight={route.weight} choose={(weight) => { navigate({ weight }); setZoom([]); }} />
@@ -87,12 +87,19 @@ export function Flamegraph({ id }: { id: number | null }) {
   );
 }
 
+const widths: Record<Weight, { label: string; meaning: string }> = {
+  wall: { label: "Time", meaning: "wall-clock time, estimated from recorded calls" },
+  calls: { label: "Calls", meaning: "number of calls, estimated from recorded calls" },
+  cpu: { label: "On CPU", meaning: "time running inside the functions, sampled" },
+  offcpu: { label: "Off CPU", meaning: "time threads waited inside the functions, sampled; none for Go" },
+};
+
 function Weights({ weight, choose }: { weight: Weight; choose(weight: Weight): void }) {
   return (
     <div class="segments" role="group" aria-label="Width of a frame">
-      {(["wall", "calls"] as const).map((each) => (
+      {weights.map((each) => (
         <button type="button" key={each} aria-pressed={weight === each} onClick={() => { choose(each); }}>
-          {each === "wall" ? "Time" : "Calls"}
+          {widths[each].label}
         </button>
       ))}
     </div>

@@ -38,6 +38,7 @@ test("short forms", () => {
   ]);
   expect(weight(1, "calls")).toBe("1 call");
   expect(weight(1500, "wall")).toBe("1.50 µs");
+  expect(weight(1500, "offcpu")).toBe("1.50 µs");
   expect(basename("/srv/orders/orderd")).toBe("orderd");
 });
 

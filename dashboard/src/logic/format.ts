@@ -1,4 +1,5 @@
 // Numbers as people read them; the same rules as the command line (export/format.rs).
+import type { Weight } from "./route";
 
 /** Three significant digits of a number below 10,000. */
 function significant(value: number): string {
@@ -74,8 +75,8 @@ export function clock(ns: number, digits: 0 | 3 = 0): string {
 }
 
 /** What a flame graph's weight is in. */
-export function weight(value: number, kind: "wall" | "calls"): string {
-  return kind === "wall" ? duration(value) : `${count(value)} ${value === 1 ? "call" : "calls"}`;
+export function weight(value: number, kind: Weight): string {
+  return kind === "calls" ? `${count(value)} ${value === 1 ? "call" : "calls"}` : duration(value);
 }
 
 /** The last part of a path. */

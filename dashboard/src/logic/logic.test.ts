@@ -43,6 +43,7 @@ describe("route", () => {
   const routes: Route[] = [
     home,
     { ...home, fn: 3, span: 60, weight: "calls", search: "a b&c=ü" },
+    { ...home, weight: "offcpu" },
     { ...home, span: 10, sort: { column: "name", descending: false }, filter: "x#y?z" },
     { ...home, sort: { column: "p99", descending: true } },
   ];

@@ -1,7 +1,9 @@
 // The page's state that a link can carry, in the hash: `#/fn/3?window=60&weight=calls`.
 import { defaultSort, type Column, type Sort } from "./table";
 
-export type Weight = "wall" | "calls";
+export const weights = ["wall", "calls", "cpu", "offcpu"] as const;
+/** What stacks are weighed by. */
+export type Weight = (typeof weights)[number];
 /** Seconds shown, or everything. */
 export type Span = 10 | 60 | 300 | "all";
 
@@ -37,7 +39,7 @@ export function parse(hash: string): Route {
   return {
     fn: fn ? Number(fn[1]) : null,
     span: spans.find((known) => String(known) === span) ?? home.span,
-    weight: params.get("weight") === "calls" ? "calls" : "wall",
+    weight: weights.find((known) => known === params.get("weight")) ?? home.weight,
     sort: column ? { column, descending: params.get("order") !== "asc" } : home.sort,
     filter: params.get("filter") ?? "",
     search: params.get("search") ?? "",

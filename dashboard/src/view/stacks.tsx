@@ -2,8 +2,16 @@ import { address, type StackRow } from "../api";
 import { useView } from "../context";
 import { useAnswer } from "../hooks";
 import { count, duration, percent, weight as weigh } from "../logic/format";
+import type { Weight } from "../logic/route";
 import { Frames } from "./frames";
 import { Empty, Name, Panel } from "./panel";
+
+const notes: Record<Weight, string> = {
+  wall: "by time, estimated",
+  calls: "by calls, estimated",
+  cpu: "by time running, sampled",
+  offcpu: "by time waiting (threads only), sampled",
+};
 
 /** The heaviest distinct stacks. */
 export function Stacks({ id }: { id: number | null }) {
@@ -17,7 +25,7 @@ export function Stacks({ id }: { id: number | null }) {
   return (
     <Panel
       title="Hottest stacks" class="stacks" error={answer.error}
-      note={route.weight === "wall" ? "by time, estimated" : "by calls, estimated"}
+      note={notes[route.weight]}
     >
       {answer.data && stacks.length === 0 && <Empty>No stack was recorded in this time window.</Empty>}
       <div class="short">
@@ -34,7 +42,8 @@ export function Stacks({ id }: { id: number | null }) {
                 <Name>{stack.frames[0]?.function ?? "[no frames]"}</Name>
                 <span class="muted">
                   {weigh(stack.weight, route.weight)}
-                  {route.weight === "wall" && `, ${count(stack.calls)} calls`}, mean {duration(stack.mean_ns)}
+                  {route.weight === "wall" && `, ${count(stack.calls)} calls`}
+                  {stack.calls > 0 && `, mean ${duration(stack.mean_ns)}`}
                 </span>
               </span>
             </summary>

@@ -605,7 +605,7 @@ impl Source for Recording {
             .into_iter()
             .map(|(id, [wall, calls, recorded_ns, recorded])| StackRow {
                 id,
-                weight: if weight == Weight::Wall { wall } else { calls },
+                weight: if weight == Weight::Calls { calls } else { wall },
                 calls,
                 mean_ns: recorded_ns / recorded.max(1),
                 frames: frames(id),

@@ -76,7 +76,12 @@ impl Params {
         match self.0.get("weight").map(String::as_str) {
             None | Some("wall") => Ok(Weight::Wall),
             Some("calls") => Ok(Weight::Calls),
-            Some(_) => Err(ApiError::parameter("weight", "must be wall or calls")),
+            Some("cpu") => Ok(Weight::Cpu),
+            Some("offcpu") => Ok(Weight::OffCpu),
+            Some(_) => Err(ApiError::parameter(
+                "weight",
+                "must be wall, calls, cpu or offcpu",
+            )),
         }
     }
 

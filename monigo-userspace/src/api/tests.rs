@@ -277,7 +277,7 @@ async fn bad_parameters_are_named() {
         ("/api/v1/heatmap", "'function' is missing"),
         (
             "/api/v1/flame?weight=heavy",
-            "'weight' must be wall or calls",
+            "'weight' must be wall, calls, cpu or offcpu",
         ),
         (
             "/api/v1/functions/main/histogram",

@@ -108,6 +108,12 @@ pub struct TraceArgs {
     /// How recorded calls get their stacks
     #[arg(long, value_enum, default_value_t = StackMode::Auto)]
     pub stacks: StackMode,
+    /// Look N times a second at what each CPU runs inside traced functions; 0 for never
+    #[arg(long, value_name = "N", default_value_t = 99, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub cpu_hz: u32,
+    /// Do not record what threads wait for inside traced functions
+    #[arg(long)]
+    pub no_off_cpu: bool,
     /// How the end of a call is seen
     #[arg(long, value_enum, default_value_t = ExitMode::Auto)]
     pub exit_probe: ExitMode,
@@ -287,8 +293,12 @@ pub enum ExitMode {
 /// `--flame`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FlameMode {
-    /// Wall-clock time in the calls
+    /// Wall-clock time in the calls, by the stack at their end
     Wall,
+    /// Time running inside the functions, by the code that ran
+    Cpu,
+    /// Time threads waited inside the functions, by what they waited in (not for Go)
+    Offcpu,
     /// Number of calls
     Calls,
 }
@@ -297,6 +307,8 @@ impl From<FlameMode> for Weight {
     fn from(mode: FlameMode) -> Self {
         match mode {
             FlameMode::Wall => Self::Wall,
+            FlameMode::Cpu => Self::Cpu,
+            FlameMode::Offcpu => Self::OffCpu,
             FlameMode::Calls => Self::Calls,
         }
     }

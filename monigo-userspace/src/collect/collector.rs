@@ -7,7 +7,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monigo_common::{config::Control, event::Loss, open::OwnerKey};
+use monigo_common::{
+    config::Control,
+    event::{CallRecord, Loss},
+    open::OwnerKey,
+};
 use tokio::sync::watch;
 
 use super::{
@@ -15,11 +19,11 @@ use super::{
     deltas::{Baseline, Reading},
     goroutines,
     sampling::{self, Sampling},
-    stacks::{Resolve, StackTable},
+    stacks::{Resolve, StackTable, Traced},
 };
 use crate::{
-    probe::{Kernel, ProbeError, Record},
-    store::{Batch, CallRow, LossDelta, ProcessRow, Store, StoreError},
+    probe::{Kernel, ProbeError, Record, Sample},
+    store::{Batch, CallRow, LossDelta, ProcessRow, SampleRow, Store, StoreError},
 };
 
 /// Time between looks at the ring buffer. At 10 ms, 16 MiB hold more than any target can send.
@@ -28,8 +32,8 @@ const POLL: Duration = Duration::from_millis(10);
 const ADAPT: Duration = Duration::from_millis(100);
 /// Records taken in one go, so that flushes are not late.
 const DRAIN_LIMIT: usize = 65_536;
-/// Recorded calls kept while the store fails; more are counted as lost.
-const MAX_PENDING_CALLS: usize = 500_000;
+/// Recorded calls, and samples, kept while the store fails; more are counted as lost.
+const MAX_PENDING: usize = 500_000;
 /// Owners looked at per flush to find processes and dead goroutines.
 const OWNERS_LIMIT: usize = 4096;
 /// Flushes that may fail in a row before the session ends.
@@ -110,7 +114,9 @@ pub struct Collector {
     baselines: Vec<Baseline>,
     swept: Vec<u64>,
     stacks: StackTable,
+    functions: Vec<Traced>,
     calls: Vec<CallRow>,
+    samples: Vec<SampleRow>,
     processes: BTreeMap<u32, ProcessRow>,
     alive: BTreeSet<u32>,
     new_processes: Vec<ProcessRow>,
@@ -134,7 +140,7 @@ impl Collector {
     )]
     pub fn new(
         kernel: Kernel,
-        functions: usize,
+        functions: Vec<Traced>,
         store: Box<dyn Store>,
         session: i64,
         resolver: Box<dyn Resolve>,
@@ -154,10 +160,12 @@ impl Collector {
             limits,
             flush,
             clock: Clock::new(),
-            baselines: vec![Baseline::default(); functions],
-            swept: vec![0; functions],
+            baselines: vec![Baseline::default(); functions.len()],
+            swept: vec![0; functions.len()],
             stacks: StackTable::default(),
+            functions,
             calls: Vec::new(),
+            samples: Vec::new(),
             processes: BTreeMap::new(),
             alive: BTreeSet::new(),
             new_processes: Vec::new(),
@@ -254,22 +262,47 @@ impl Collector {
         self.lose(MALFORMED, malformed);
         let drawn = records
             .iter()
-            .filter(|record| record.call.weight == self.control.sample_every)
+            .filter(|record| {
+                matches!(record, Record::Call { call, .. } if call.weight == self.control.sample_every)
+            })
             .count();
         for record in records {
-            self.take(record);
+            if self.calls.len().max(self.samples.len()) >= MAX_PENDING {
+                self.lose(STORE_FAILED, 1);
+                continue;
+            }
+            match record {
+                Record::Call { call, stack } => self.take_call(&call, stack),
+                Record::Sample(sample) => self.take_sample(&sample),
+            }
         }
         drawn as u64
     }
 
-    fn take(&mut self, record: Record) {
-        if self.calls.len() >= MAX_PENDING_CALLS {
-            self.lose(STORE_FAILED, 1);
-            return;
+    fn take_sample(&mut self, sample: &Sample) {
+        self.see(sample.pid);
+        let traced = self.functions.get(sample.function as usize);
+        let stack = self
+            .stacks
+            .intern_sample(&mut *self.resolver, traced, sample);
+        if stack.is_none() {
+            self.lose(STACK_TABLE_FULL, 1);
         }
-        let call = record.call;
+        self.samples.push(SampleRow {
+            function: sample.function,
+            kind: sample.kind,
+            taken_ns: self.clock.unix_of(sample.at_ns),
+            weight_ns: sample.weight_ns,
+            pid: sample.pid,
+            tid: sample.tid,
+            goid: (sample.goid != 0).then_some(sample.goid),
+            stack,
+        });
+    }
+
+    fn take_call(&mut self, call: &CallRecord, stack: Option<Vec<u64>>) {
         self.see(call.pid);
-        let stack = record.stack.and_then(|addresses| {
+        let stack = stack.and_then(|addresses| {
             let id = self
                 .stacks
                 .intern(&mut *self.resolver, call.pid, &addresses);
@@ -357,6 +390,7 @@ impl Collector {
                 .filter_map(|((function, baseline), reading)| baseline.delta(function, reading))
                 .collect(),
             calls: std::mem::take(&mut self.calls),
+            samples: std::mem::take(&mut self.samples),
             frames: frames.to_vec(),
             stacks: stacks.to_vec(),
             processes: self.new_processes.clone(),
@@ -364,6 +398,7 @@ impl Collector {
         };
         if let Err(error) = self.store.append(self.session, &batch) {
             self.calls = batch.calls;
+            self.samples = batch.samples;
             return Err(error.into());
         }
         for (baseline, reading) in self.baselines.iter_mut().zip(readings) {

@@ -12,5 +12,5 @@ pub use self::{
     clock::unix_ns,
     collector::{CollectError, Collector, Command, End, Limits, Progress},
     sampling::Sampling,
-    stacks::{Resolve, Site, StackTable},
+    stacks::{Resolve, Site, StackTable, Traced},
 };

@@ -1,8 +1,13 @@
 //! Names stacks and gives each distinct stack and frame an id, once.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
-use crate::store::{Frame, NewFrame, NewStack};
+use monigo_common::event::MAX_FRAMES;
+
+use crate::{
+    probe::Sample,
+    store::{Frame, NewFrame, NewStack},
+};
 
 /// Distinct stacks kept in memory; later ones are dropped and counted.
 const MAX_STACKS: usize = 200_000;
@@ -12,8 +17,10 @@ const MAX_ADDRESSES: usize = 1_000_000;
 /// Which instruction an address of a stack stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Site {
-    /// The instruction at the address.
+    /// The instruction at the address, where a traced function returns.
     Exact,
+    /// The instruction at the address, which may be anywhere.
+    Interrupted,
     /// The call before the address.
     Return,
 }
@@ -25,8 +32,28 @@ pub trait Resolve {
     fn resolve(&mut self, pid: u32, address: u64, site: Site) -> Option<Vec<Frame>>;
     /// A process is seen for the first time: whatever will be needed after its end is read now.
     fn remember(&mut self, pid: u32);
+    /// The frame at a kernel address.
+    fn kernel(&mut self, address: u64) -> Frame;
     /// The process ended; what is known of it may go.
     fn forget(&mut self, pid: u32);
+}
+
+/// A traced function as the collector knows it.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    /// The function as a frame, for stacks whose walk skips it.
+    pub frame: Frame,
+    /// ELF virtual addresses of its code, in the image of `frame`.
+    pub ranges: Vec<Range<u64>>,
+}
+
+impl Traced {
+    fn contains(&self, frame: &Frame) -> bool {
+        // A return address can lie just behind the function.
+        let inside =
+            |range: &Range<u64>| range.start <= frame.address && frame.address <= range.end;
+        frame.image == self.frame.image && self.ranges.iter().any(inside)
+    }
 }
 
 /// Ids of everything stored so far, and what is new since the last flush.
@@ -69,6 +96,75 @@ impl StackTable {
             };
             frames.extend(ids);
         }
+        Some(self.insert(key, frames, truncated))
+    }
+
+    /// The id of a sample's stack: kernel frames, then user frames. The traced function is always
+    /// in it, and so is its caller: where a walk by frame pointers skips them, because something
+    /// in between keeps none, they are put in. `None` when the table is full.
+    pub fn intern_sample(
+        &mut self,
+        resolver: &mut dyn Resolve,
+        traced: Option<&Traced>,
+        sample: &Sample,
+    ) -> Option<u64> {
+        let pid = sample.pid;
+        // Zeros keep these apart from the stacks of calls, which have none.
+        let mut addresses = sample.kernel.clone();
+        addresses.push(0);
+        addresses.extend(&sample.user);
+        addresses.extend([
+            0,
+            sample.return_address.unwrap_or(0),
+            u64::from(sample.function),
+        ]);
+        let key = (pid, addresses);
+        if let Some(&id) = self.raw.get(&key) {
+            return Some(id);
+        }
+        if self.raw.len() >= MAX_STACKS {
+            return None;
+        }
+        let mut frames = Vec::new();
+        for (depth, &address) in sample.kernel.iter().enumerate() {
+            // A return address belongs to the call before it.
+            let frame = resolver.kernel(address - u64::from(depth > 0 && address > 0));
+            frames.push(self.frame(frame));
+        }
+        let user = UserStack::of(sample, |address, site| {
+            let frames = resolver.resolve(pid, address, site).unwrap_or_default();
+            traced.is_none_or(|traced| frames.iter().any(|frame| traced.contains(frame)))
+        });
+        let mut truncated = user.truncated;
+        let inner = user.inner.iter().enumerate().map(|(depth, &address)| {
+            let site = if depth == 0 {
+                Site::Interrupted
+            } else {
+                Site::Return
+            };
+            Some((address, site))
+        });
+        let function = user.skips_function.then_some(None);
+        let outer = user
+            .outer
+            .iter()
+            .map(|&address| Some((address, Site::Return)));
+        for step in inner.chain(function).chain(outer) {
+            let Some((address, site)) = step else {
+                let frame = traced.map(|traced| traced.frame.clone());
+                frames.extend(frame.map(|frame| self.frame(frame)));
+                continue;
+            };
+            let Some(ids) = self.frames_at(resolver, pid, address, site) else {
+                truncated = true;
+                break;
+            };
+            frames.extend(ids);
+        }
+        Some(self.insert(key, frames, truncated))
+    }
+
+    fn insert(&mut self, key: (u32, Vec<u64>), frames: Vec<u64>, truncated: bool) -> u64 {
         let next = self.stacks.len() as u64 + 1;
         let id = *self.stacks.entry(frames).or_insert_with_key(|frames| {
             self.new_stacks.push(NewStack {
@@ -79,7 +175,7 @@ impl StackTable {
             next
         });
         self.raw.insert(key, id);
-        Some(id)
+        id
     }
 
     fn frames_at(
@@ -137,9 +233,83 @@ impl StackTable {
     }
 }
 
+/// User addresses of a sample around the traced function.
+#[derive(Debug, PartialEq, Eq)]
+struct UserStack<'a> {
+    /// From where it was up to the traced function.
+    inner: &'a [u64],
+    /// The walk skipped the traced function.
+    skips_function: bool,
+    /// The callers of the traced function.
+    outer: Vec<u64>,
+    /// What is beyond could not be walked.
+    truncated: bool,
+}
+
+impl<'a> UserStack<'a> {
+    /// `is_function` tells whether an address belongs to the traced function.
+    fn of(sample: &'a Sample, mut is_function: impl FnMut(u64, Site) -> bool) -> Self {
+        let walked = sample.user.as_slice();
+        let as_walked = Self {
+            inner: walked,
+            skips_function: false,
+            outer: Vec::new(),
+            truncated: false,
+        };
+        let Some(caller) = sample.return_address else {
+            return as_walked;
+        };
+        if walked.len() == MAX_FRAMES {
+            return Self {
+                truncated: true,
+                ..as_walked
+            };
+        }
+        let Some(&first) = walked.first() else {
+            return Self {
+                skips_function: true,
+                outer: vec![caller],
+                truncated: true,
+                ..as_walked
+            };
+        };
+        // The first address is never a return address.
+        let found = walked.iter().skip(1).position(|&address| address == caller);
+        if let Some(found) = found {
+            let (inner, outer) = walked.split_at(found + 1);
+            let site = if found == 0 {
+                Site::Interrupted
+            } else {
+                Site::Return
+            };
+            let last = inner.last().copied().unwrap_or(first);
+            return Self {
+                inner,
+                skips_function: !is_function(last, site),
+                outer: outer.to_vec(),
+                truncated: false,
+            };
+        }
+        let (inner, rest) = walked.split_at(1);
+        let mut outer = vec![caller];
+        let at_function = is_function(first, Site::Interrupted);
+        if at_function {
+            // Only the caller is missing: the function's own frame is not set up.
+            outer.extend(rest);
+        }
+        Self {
+            inner,
+            skips_function: !at_function,
+            outer,
+            truncated: !at_function,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::SampleKind;
 
     struct Fake;
 
@@ -159,7 +329,98 @@ mod tests {
 
         fn remember(&mut self, _pid: u32) {}
 
+        fn kernel(&mut self, address: u64) -> Frame {
+            frame(&format!("kernel{address}"), address, true)
+        }
+
         fn forget(&mut self, _pid: u32) {}
+    }
+
+    fn frame(name: &str, address: u64, kernel: bool) -> Frame {
+        Frame {
+            function: name.to_owned(),
+            image: if kernel { "[kernel]" } else { "a" }.to_owned(),
+            address,
+            file: None,
+            line: None,
+            inlined: false,
+            kernel,
+        }
+    }
+
+    /// Names of the frames of a sample's stack inside `traced`, whose code is at 100 to 110.
+    fn names(kernel: &[u64], user: &[u64], return_address: Option<u64>) -> (Vec<String>, bool) {
+        let traced = Traced {
+            frame: frame("traced", 100, false),
+            ranges: std::iter::once(100..110).collect(),
+        };
+        let sample = Sample {
+            kind: SampleKind::OffCpu,
+            function: 0,
+            pid: 1,
+            tid: 1,
+            goid: 0,
+            at_ns: 0,
+            weight_ns: 1,
+            return_address,
+            kernel: kernel.to_vec(),
+            user: user.to_vec(),
+        };
+        let mut table = StackTable::default();
+        let first = table.intern_sample(&mut Fake, Some(&traced), &sample);
+        assert_eq!(
+            table.intern_sample(&mut Fake, Some(&traced), &sample),
+            first
+        );
+        let (frames, stacks) = table.pending();
+        let name = |id: &u64| {
+            let new = frames.iter().find(|new| new.id == *id);
+            new.map_or_else(String::new, |new| new.frame.function.clone())
+        };
+        let outer = |name: &String| !name.starts_with("inner");
+        let names = stacks[0].frames.iter().map(name).filter(outer).collect();
+        (names, stacks[0].truncated)
+    }
+
+    #[test]
+    fn a_sample_has_the_kernel_then_the_function_then_its_callers() {
+        let (names, truncated) = names(&[901, 902], &[50, 105, 200, 300], Some(200));
+        let expected = [
+            "kernel901",
+            "kernel901",
+            "outer50",
+            "outer105",
+            "outer200",
+            "outer300",
+        ];
+        assert_eq!(names, expected);
+        assert!(!truncated);
+    }
+
+    #[test]
+    fn a_function_that_the_walk_skips_is_put_in() {
+        let (with, truncated) = names(&[], &[50, 200, 300], Some(200));
+        assert_eq!(with, ["outer50", "traced", "outer200", "outer300"]);
+        assert!(!truncated);
+        // Nothing that was walked is known to be right but where it was.
+        let (cut, truncated) = names(&[], &[50, 77, 88], Some(200));
+        assert_eq!(cut, ["outer50", "traced", "outer200"]);
+        assert!(truncated);
+        let (failed, truncated) = names(&[901], &[], Some(200));
+        assert_eq!(failed, ["kernel901", "traced", "outer200"]);
+        assert!(truncated);
+    }
+
+    #[test]
+    fn a_caller_that_the_walk_skips_is_put_in() {
+        let (names, truncated) = names(&[], &[101, 300], Some(200));
+        assert_eq!(names, ["outer101", "outer200", "outer300"]);
+        assert!(!truncated);
+    }
+
+    #[test]
+    fn without_a_return_address_a_sample_is_as_walked() {
+        assert_eq!(names(&[], &[50, 60], None).0, ["outer50", "outer60"]);
     }
 
     #[test]

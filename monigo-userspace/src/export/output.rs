@@ -22,6 +22,11 @@ pub enum OutputError {
         "no call was recorded that could be drawn; let it run longer, or record more calls with --sample-rate 1"
     )]
     NoStacks,
+    /// No sample to draw.
+    #[error(
+        "nothing was sampled {0} the traced functions; let it run longer, and look for warnings when the recording began: a host can forbid it, and --stacks off, --cpu-hz 0 and --no-off-cpu turn it off{1}"
+    )]
+    NoSamples(&'static str, &'static str),
     /// Drawing failed.
     #[error("drawing the flame graph failed: {0}")]
     Draw(String),
@@ -36,6 +41,20 @@ pub enum OutputError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl OutputError {
+    /// There is nothing to draw that weighs anything.
+    pub(super) const fn nothing(weight: Weight) -> Self {
+        match weight {
+            Weight::Wall | Weight::Calls => Self::NoStacks,
+            Weight::Cpu => Self::NoSamples("running inside", ""),
+            Weight::OffCpu => Self::NoSamples(
+                "waiting inside",
+                ". Goroutines wait without leaving a thread, so there is nothing for Go",
+            ),
+        }
+    }
 }
 
 /// Writes what `source` knows of the whole session to `path`, in the format of its extension:
@@ -57,7 +76,7 @@ pub fn write_output_of(
         Some("folded") => {
             let text = folded(&source.flame(function, Window::default(), weight)?);
             if text.is_empty() {
-                return Err(OutputError::NoStacks);
+                return Err(OutputError::nothing(weight));
             }
             text
         }

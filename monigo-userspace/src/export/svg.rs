@@ -29,9 +29,12 @@ impl FlameCaption<'_> {
         let width = match self.weight {
             Weight::Wall => "wall-clock time inside the calls",
             Weight::Calls => "number of calls",
+            Weight::Cpu => "time running inside the calls, sampled",
+            Weight::OffCpu => "time waiting inside the calls (off CPU), sampled",
         };
         let recorded = self.overview.recorded;
-        let sample = if recorded < self.calls {
+        let of_calls = matches!(self.weight, Weight::Wall | Weight::Calls);
+        let sample = if of_calls && recorded < self.calls {
             format!(
                 ", estimated from {} recorded of {} calls",
                 format::count(recorded),
@@ -53,7 +56,7 @@ impl FlameCaption<'_> {
 pub fn flame_svg(root: &FlameNode, caption: &FlameCaption<'_>) -> Result<String, OutputError> {
     let lines = folded(root);
     if lines.is_empty() {
-        return Err(OutputError::NoStacks);
+        return Err(OutputError::nothing(caption.weight));
     }
     let mut options = Options::default();
     options.title = format!("monigo: {}", caption.subject);

@@ -1,16 +1,49 @@
 //! Bytes from the ring buffer to records, checked.
 
 use monigo_common::event::{
-    CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, MAX_FRAMES,
+    CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, KIND_SAMPLE_CPU,
+    KIND_SAMPLE_OFF_CPU, MAX_FRAMES, MAX_KERNEL_FRAMES, SampleRecord,
 };
 
-/// One call as the kernel side recorded it; times are `CLOCK_MONOTONIC`.
+use crate::store::SampleKind;
+
+/// What the kernel side sent; times are `CLOCK_MONOTONIC`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The call.
-    pub call: CallRecord,
-    /// Addresses innermost first, the caller spliced in; `None` when no stack was taken.
-    pub stack: Option<Vec<u64>>,
+pub enum Record {
+    /// One call.
+    Call {
+        /// The call.
+        call: CallRecord,
+        /// Addresses innermost first, the caller spliced in; `None` when no stack was taken.
+        stack: Option<Vec<u64>>,
+    },
+    /// What happened inside a call.
+    Sample(Sample),
+}
+
+/// What a thread or goroutine did or waited for inside a traced function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// What it is about.
+    pub kind: SampleKind,
+    /// Function index of the innermost open call.
+    pub function: u32,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Goroutine id; 0 when not Go or not known.
+    pub goid: u64,
+    /// When it was taken, or when the time off CPU began.
+    pub at_ns: u64,
+    /// Time that it stands for, ns.
+    pub weight_ns: u64,
+    /// Where the innermost open call returns to, if known.
+    pub return_address: Option<u64>,
+    /// Kernel addresses innermost first; empty when it was in user mode.
+    pub kernel: Vec<u64>,
+    /// User addresses innermost first, as walked; empty when the walk failed.
+    pub user: Vec<u64>,
 }
 
 /// A record that does not have the shape it claims.
@@ -41,6 +74,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     let expected = match kind {
         KIND_CALL => size_of::<CallRecord>(),
         KIND_CALL_WITH_STACK => size_of::<CallRecordWithStack>(),
+        KIND_SAMPLE_CPU | KIND_SAMPLE_OFF_CPU => size_of::<SampleRecord>(),
         _ => return Err(RecordError::Kind(kind)),
     };
     if bytes.len() != expected {
@@ -52,7 +86,12 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     if kind == KIND_CALL {
         // SAFETY: the length was checked and every bit pattern is a valid record.
         let call = unsafe { bytes.as_ptr().cast::<CallRecord>().read_unaligned() };
-        return Ok(Record { call, stack: None });
+        return Ok(Record::Call { call, stack: None });
+    }
+    if kind != KIND_CALL_WITH_STACK {
+        // SAFETY: as above.
+        let record = unsafe { bytes.as_ptr().cast::<SampleRecord>().read_unaligned() };
+        return Ok(Record::Sample(sample(&record)));
     }
     // SAFETY: as above.
     let record = unsafe {
@@ -61,11 +100,43 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
             .cast::<CallRecordWithStack>()
             .read_unaligned()
     };
-    let frames = usize::try_from(record.stack_bytes).map_or(0, |bytes| (bytes / 8).min(MAX_FRAMES));
-    Ok(Record {
+    let frames = walked(&record.frames, record.stack_bytes);
+    Ok(Record::Call {
         call: record.call,
-        stack: splice(&record.frames[..frames], record.return_address),
+        stack: splice(frames, record.return_address),
     })
+}
+
+fn sample(record: &SampleRecord) -> Sample {
+    let code = |addresses: &[u64]| {
+        let addresses = addresses.iter().copied();
+        addresses.filter(|&address| address != 0).collect()
+    };
+    Sample {
+        kind: if record.kind == KIND_SAMPLE_CPU {
+            SampleKind::Cpu
+        } else {
+            SampleKind::OffCpu
+        },
+        function: record.function,
+        pid: record.pid,
+        tid: record.tid,
+        goid: record.goid,
+        at_ns: record.at_ns,
+        weight_ns: record.weight_ns,
+        return_address: Some(record.return_address).filter(|&address| address != 0),
+        kernel: code(walked::<MAX_KERNEL_FRAMES>(
+            &record.kernel,
+            record.kernel_bytes,
+        )),
+        user: code(walked::<MAX_FRAMES>(&record.user, record.user_bytes)),
+    }
+}
+
+/// The part of `addresses` that a walk filled; a failed one has a negative length.
+fn walked<const N: usize>(addresses: &[u64; N], bytes: i64) -> &[u64] {
+    let filled = usize::try_from(bytes).map_or(0, |bytes| (bytes / 8).min(N));
+    &addresses[..filled]
 }
 
 /// Puts the caller back in: at a return, the frame-pointer walk starts at the caller's frame and
@@ -108,19 +179,69 @@ mod tests {
         record
     }
 
+    fn stack(record: &CallRecordWithStack) -> Option<Vec<u64>> {
+        match decode(&bytes_of(record)) {
+            Ok(Record::Call { stack, .. }) => stack,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn caller_is_spliced_in_once() {
-        let record = decode(&bytes_of(&with_stack(&[1, 3, 4], 2))).unwrap();
-        assert_eq!(record.stack, Some(vec![1, 2, 3, 4]));
-        let record = decode(&bytes_of(&with_stack(&[1, 2, 3], 2))).unwrap();
-        assert_eq!(record.stack, Some(vec![1, 2, 3]));
+        assert_eq!(stack(&with_stack(&[1, 3, 4], 2)), Some(vec![1, 2, 3, 4]));
+        assert_eq!(stack(&with_stack(&[1, 2, 3], 2)), Some(vec![1, 2, 3]));
     }
 
     #[test]
     fn failed_walk_has_no_stack() {
         let mut record = with_stack(&[], 2);
         record.stack_bytes = -14;
-        assert_eq!(decode(&bytes_of(&record)).unwrap().stack, None);
+        assert_eq!(stack(&record), None);
+    }
+
+    #[test]
+    fn a_sample_has_what_was_walked() {
+        let mut record = SampleRecord {
+            kind: KIND_SAMPLE_OFF_CPU,
+            function: 1,
+            pid: 2,
+            tid: 3,
+            goid: 0,
+            at_ns: 4,
+            weight_ns: 5,
+            return_address: 20,
+            user_bytes: 24,
+            kernel_bytes: -14,
+            user: [9; MAX_FRAMES],
+            kernel: [9; MAX_KERNEL_FRAMES],
+        };
+        record.user[..3].copy_from_slice(&[10, 20, 0]);
+        let expected = Sample {
+            kind: SampleKind::OffCpu,
+            function: 1,
+            pid: 2,
+            tid: 3,
+            goid: 0,
+            at_ns: 4,
+            weight_ns: 5,
+            return_address: Some(20),
+            kernel: vec![],
+            user: vec![10, 20],
+        };
+        assert_eq!(
+            decode(&bytes_of(&record)),
+            Ok(Record::Sample(expected.clone()))
+        );
+        record.kernel_bytes = i64::MAX;
+        record.kind = KIND_SAMPLE_CPU;
+        record.return_address = 0;
+        let full = Sample {
+            kind: SampleKind::Cpu,
+            return_address: None,
+            kernel: vec![9; MAX_KERNEL_FRAMES],
+            ..expected
+        };
+        assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(full)));
     }
 
     #[test]
@@ -135,7 +256,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..1200)) {
+        fn any_bytes_are_decoded_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..1700)) {
             let _ = decode(&bytes);
         }
     }

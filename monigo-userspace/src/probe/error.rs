@@ -41,6 +41,9 @@ pub enum ProbeError {
         /// The kernel's answer.
         source: Box<ProgramError>,
     },
+    /// The CPUs of the host are not known.
+    #[error("reading which CPUs are online failed: {0}")]
+    Cpus(#[source] io::Error),
     /// Tracefs is needed and could not be read or mounted.
     #[error(
         "reading {path} failed: {source}; mount tracefs with `mount -t tracefs nodev /sys/kernel/tracing`"

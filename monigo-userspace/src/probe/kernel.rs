@@ -8,7 +8,11 @@ use std::{
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{RawTracePoint, TracePoint},
+    programs::{
+        PerfEvent, RawTracePoint, TracePoint,
+        perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
+    },
+    util::online_cpus,
 };
 use monigo_common::{
     config::{Control, FunctionControl},
@@ -32,6 +36,8 @@ pub struct Sizes {
     pub functions: u32,
     /// Threads or goroutines with calls open, or that had one, at a time.
     pub owners: u32,
+    /// Threads that are off CPU inside a traced function at a time; 0 when that is not sampled.
+    pub off_cpu: u32,
     /// Ring buffer, bytes; a power of two and a multiple of the page size.
     pub ring_bytes: u32,
 }
@@ -61,6 +67,7 @@ impl Kernel {
             .map_max_entries("COUNTERS", sizes.functions)
             .map_max_entries("HISTOGRAMS", sizes.functions)
             .map_max_entries("OPEN", sizes.owners)
+            .map_max_entries("OFF_CPU", sizes.off_cpu.max(1))
             .map_max_entries("RECORDS", sizes.ring_bytes)
             .load(PROGRAMS)
             .map_err(|error| ProbeError::Maps(Box::new(error)))?;
@@ -134,10 +141,16 @@ impl Kernel {
     /// Watches forks, so that children of listed processes are listed too. Returns the offset for
     /// [`Control::fork_child_offset`].
     pub fn follow_forks(&mut self) -> Result<u32, ProbeError> {
-        const EVENT: &str = "sched_process_fork";
-        const PROGRAM: &str = "process_fork";
-        let offset = fork_child_offset()?;
-        let program: &mut TracePoint = self
+        let offset = event_field_offset("sched_process_fork", "child_pid")?;
+        trace(&mut self.ebpf, "process_fork", "sched_process_fork")?;
+        Ok(offset)
+    }
+
+    /// Looks at each CPU `hz` times a second, for what runs inside traced functions.
+    pub fn sample_cpu(&mut self, hz: u32) -> Result<(), ProbeError> {
+        const PROGRAM: &str = "cpu_sample";
+        const EVENT: &str = "cpu-clock";
+        let program: &mut PerfEvent = self
             .ebpf
             .program_mut(PROGRAM)
             .and_then(|program| program.try_into().ok())
@@ -146,12 +159,29 @@ impl Kernel {
             program: PROGRAM,
             source: Box::new(source),
         })?;
-        program
-            .attach("sched", EVENT)
-            .map_err(|source| ProbeError::Watch {
-                event: EVENT,
-                source: Box::new(source),
-            })?;
+        let period_ns = 1_000_000_000 / u64::from(hz.max(1));
+        let cpus = online_cpus().map_err(|(_, source)| ProbeError::Cpus(source))?;
+        for cpu in cpus {
+            program
+                .attach(
+                    PerfEventConfig::Software(SoftwareEvent::CpuClock),
+                    PerfEventScope::AllProcessesOneCpu { cpu },
+                    SamplePolicy::Period(period_ns),
+                    false,
+                )
+                .map_err(|source| ProbeError::Watch {
+                    event: EVENT,
+                    source: Box::new(source),
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Watches threads leave and get CPUs, for what they wait for inside traced functions.
+    /// Returns the offset for [`Control::switch_next_offset`].
+    pub fn sample_off_cpu(&mut self) -> Result<u32, ProbeError> {
+        let offset = event_field_offset("sched_switch", "next_pid")?;
+        trace(&mut self.ebpf, "thread_switch", "sched_switch")?;
         Ok(offset)
     }
 
@@ -294,6 +324,25 @@ fn watch(ebpf: &mut Ebpf, name: &'static str, event: &'static str) -> Result<(),
     Ok(())
 }
 
+/// Loads a program for a scheduler event whose fields it reads, and attaches it.
+fn trace(ebpf: &mut Ebpf, name: &'static str, event: &'static str) -> Result<(), ProbeError> {
+    let program: &mut TracePoint = ebpf
+        .program_mut(name)
+        .and_then(|program| program.try_into().ok())
+        .ok_or(ProbeError::Missing(name))?;
+    program.load().map_err(|source| ProbeError::Load {
+        program: name,
+        source: Box::new(source),
+    })?;
+    program
+        .attach("sched", event)
+        .map_err(|source| ProbeError::Watch {
+            event,
+            source: Box::new(source),
+        })?;
+    Ok(())
+}
+
 fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, ProbeError>
 where
     M: TryFrom<aya::maps::Map, Error = aya::maps::MapError>,
@@ -327,14 +376,12 @@ fn tracefs() -> PathBuf {
     usual
 }
 
-fn fork_child_offset() -> Result<u32, ProbeError> {
-    let path = tracefs().join("events/sched/sched_process_fork/format");
+/// Offset in bytes of a field of a scheduler event; tracefs describes it.
+fn event_field_offset(event: &'static str, field: &'static str) -> Result<u32, ProbeError> {
+    let path = tracefs().join(format!("events/sched/{event}/format"));
     let format =
         fs::read_to_string(&path).map_err(|source| ProbeError::Tracefs { path, source })?;
-    field_offset(&format, "child_pid").ok_or(ProbeError::EventFormat {
-        event: "sched_process_fork",
-        field: "child_pid",
-    })
+    field_offset(&format, field).ok_or(ProbeError::EventFormat { event, field })
 }
 
 /// Offset in bytes of a field in a tracepoint's `format` file.

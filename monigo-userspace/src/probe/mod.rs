@@ -11,7 +11,7 @@ mod links;
 mod multi;
 
 pub use self::{
-    decode::{Record, RecordError, decode},
+    decode::{Record, RecordError, Sample, decode},
     error::ProbeError,
     kernel::{Kernel, Sizes},
     links::PlannedFunction,

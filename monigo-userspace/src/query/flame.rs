@@ -85,6 +85,9 @@ pub(super) fn merge(
             continue;
         }
         let value = weighed.weight(weight);
+        if value == 0 {
+            continue;
+        }
         root.value += value;
         let known = stack.and_then(|stack| stacks.by_id.get(&stack));
         let Some(stack) = known.filter(|stack| !stack.frames.is_empty()) else {

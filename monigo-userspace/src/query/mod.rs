@@ -237,13 +237,17 @@ pub enum Weight {
     Wall,
     /// Number of calls.
     Calls,
+    /// Time running inside the functions, ns; sampled.
+    Cpu,
+    /// Time off CPU inside the functions, ns; sampled. Threads only, so nothing for Go.
+    OffCpu,
 }
 
 impl Weight {
     /// The unit's name.
     pub fn unit(self) -> &'static str {
         match self {
-            Self::Wall => "ns",
+            Self::Wall | Self::Cpu | Self::OffCpu => "ns",
             Self::Calls => "calls",
         }
     }
@@ -256,9 +260,9 @@ pub struct StackRow {
     pub id: u64,
     /// Estimated weight (ns or calls), scaled up from the sample.
     pub weight: u64,
-    /// Estimated calls.
+    /// Estimated calls; 0 when weighed by samples.
     pub calls: u64,
-    /// Mean duration of its recorded calls, ns.
+    /// Mean duration of its recorded calls, ns; 0 when weighed by samples.
     pub mean_ns: u64,
     /// Innermost first.
     pub frames: Vec<Frame>,

@@ -15,13 +15,17 @@ pub(super) struct Stack {
     pub truncated: bool,
 }
 
-/// Estimates from recorded calls that ended with the same stack.
+/// Estimates from recorded calls that ended with the same stack, or samples that have it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Weighed {
     /// Calls that the recorded ones stand for.
     pub calls: f64,
     /// Their summed duration, ns.
     pub wall_ns: f64,
+    /// Time running, ns.
+    pub cpu_ns: f64,
+    /// Time off CPU, ns.
+    pub off_cpu_ns: f64,
 }
 
 impl Weighed {
@@ -29,12 +33,16 @@ impl Weighed {
         match weight {
             Weight::Wall => self.wall_ns as u64,
             Weight::Calls => self.calls as u64,
+            Weight::Cpu => self.cpu_ns as u64,
+            Weight::OffCpu => self.off_cpu_ns as u64,
         }
     }
 
     fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.wall_ns += other.wall_ns;
+        self.cpu_ns += other.cpu_ns;
+        self.off_cpu_ns += other.off_cpu_ns;
     }
 }
 
@@ -152,14 +160,26 @@ impl Stacks {
                 sums.entry(stack).or_default().add(*weighed);
             }
         }
-        let mut sums: Vec<_> = sums.into_iter().collect();
+        let mut sums: Vec<_> = sums
+            .into_iter()
+            .filter(|(_, weighed)| weighed.weight(weight) > 0)
+            .collect();
         sums.sort_by_key(|&(id, weighed)| (std::cmp::Reverse(weighed.weight(weight)), id));
         sums.truncate(limit as usize);
+        let sampled = matches!(weight, Weight::Cpu | Weight::OffCpu);
         let row = |(id, weighed): (u64, Weighed)| StackRow {
             id,
             weight: weighed.weight(weight),
-            calls: weighed.weight(Weight::Calls),
-            mean_ns: (weighed.wall_ns / weighed.calls.max(1.0)) as u64,
+            calls: if sampled {
+                0
+            } else {
+                weighed.weight(Weight::Calls)
+            },
+            mean_ns: if sampled {
+                0
+            } else {
+                (weighed.wall_ns / weighed.calls.max(1.0)) as u64
+            },
             frames: self.frames_of(id),
             truncated: self.by_id.get(&id).is_some_and(|stack| stack.truncated),
         };
@@ -167,7 +187,7 @@ impl Stacks {
     }
 }
 
-/// Sums the recorded calls in `span` by function and stack.
+/// Sums the recorded calls and the samples in `span` by function and stack.
 pub(super) fn weigh(
     connection: &Connection,
     span: Span,
@@ -175,27 +195,39 @@ pub(super) fn weigh(
 ) -> Result<Weights, QueryError> {
     // The product can exceed 64 bits for a long call that stands for many.
     let mut statement = connection.prepare_cached(
-        "SELECT function_id, stack_id, sum(weight)::DOUBLE, sum(weight::DOUBLE * duration_ns)
+        "SELECT function_id, stack_id, sum(weight)::DOUBLE, sum(weight::DOUBLE * duration_ns), 0, 0
          FROM calls
-         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? AND function_id = coalesce(?, function_id)
+         WHERE session_id = $1 AND at_ns > $2 AND at_ns <= $3
+               AND function_id = coalesce($4, function_id)
+         GROUP BY function_id, stack_id
+         UNION ALL
+         SELECT function_id, stack_id, 0, 0,
+                coalesce(sum(weight_ns::DOUBLE) FILTER (kind = 'cpu'), 0),
+                coalesce(sum(weight_ns::DOUBLE) FILTER (kind = 'offcpu'), 0)
+         FROM samples
+         WHERE session_id = $1 AND at_ns > $2 AND at_ns <= $3
+               AND function_id = coalesce($4, function_id)
          GROUP BY function_id, stack_id",
     )?;
-    let weights = statement
-        .query_map(
-            params![
-                span.session,
-                span.after_ns,
-                span.upto_ns,
-                function.map(|id| id as i32)
-            ],
-            |row| {
-                let weighed = Weighed {
-                    calls: row.get(2)?,
-                    wall_ns: row.get(3)?,
-                };
-                Ok(((row.get(0)?, row.get(1)?), weighed))
-            },
-        )?
-        .collect::<Result<_, _>>()?;
+    let mut rows = statement.query(params![
+        span.session,
+        span.after_ns,
+        span.upto_ns,
+        function.map(|id| id as i32)
+    ])?;
+    // A function's calls without a stack and its samples without one share a key.
+    let mut weights = Weights::new();
+    while let Some(row) = rows.next()? {
+        let weighed = Weighed {
+            calls: row.get(2)?,
+            wall_ns: row.get(3)?,
+            cpu_ns: row.get(4)?,
+            off_cpu_ns: row.get(5)?,
+        };
+        weights
+            .entry((row.get(0)?, row.get(1)?))
+            .or_default()
+            .add(weighed);
+    }
     Ok(weights)
 }

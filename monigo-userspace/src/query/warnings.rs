@@ -7,7 +7,7 @@ use crate::export::format::count;
 pub(crate) fn is_dropped_event(cause: &str) -> bool {
     !matches!(
         cause,
-        "owners_full" | "deep_full" | "stack_failed" | "goroutine_unreadable"
+        "owners_full" | "deep_full" | "stack_failed" | "goroutine_unreadable" | "off_cpu_full"
     )
 }
 
@@ -16,7 +16,7 @@ pub(super) fn loss(loss: &LossRow) -> String {
     let n = count(loss.count);
     match loss.cause.as_str() {
         "ring_full" => format!(
-            "{n} sampled calls were dropped because the buffer was full; counts and percentiles are not affected, slowest calls and stacks are. A larger --sample-rate records fewer calls"
+            "{n} sampled calls and samples were dropped because the buffer was full; counts and percentiles are not affected, slowest calls and stacks are. A larger --sample-rate records fewer calls"
         ),
         "owners_full" => format!(
             "{n} calls were not counted: more threads or goroutines were inside traced functions than monigo keeps. Trace fewer functions at once"
@@ -25,11 +25,14 @@ pub(super) fn loss(loss: &LossRow) -> String {
             "{n} calls were not counted: the traced functions were nested deeper than monigo keeps. Trace a function further out"
         ),
         "stack_failed" => format!(
-            "{n} recorded calls have no stack because it could not be read; their counts and latency are not affected"
+            "{n} recorded calls and samples have no user stack because it could not be read; counts and latency are not affected"
         ),
         "goroutine_unreadable" => {
             format!("{n} calls were not counted because their goroutine's state could not be read")
         }
+        "off_cpu_full" => format!(
+            "{n} times off CPU were not recorded: more threads were waiting inside traced functions than monigo keeps; counts and latency are not affected"
+        ),
         other => format!("{n} events were lost ({other})"),
     }
 }

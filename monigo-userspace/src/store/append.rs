@@ -2,7 +2,9 @@
 
 use duckdb::{Appender, Connection, params};
 
-use super::{Batch, Database, ExitProbe, NewSession, Store, StoreError, database::Progress};
+use super::{
+    Batch, Database, ExitProbe, NewSession, SampleKind, Store, StoreError, database::Progress,
+};
 use crate::{plan::CostClass, symbols::Language};
 
 impl Store for Database {
@@ -33,6 +35,7 @@ impl Store for Database {
             )?;
             append_counters(connection, session, next, batch)?;
             append_calls(connection, session, next.at_ns, batch)?;
+            append_samples(connection, session, next.at_ns, batch)?;
             append_stacks(connection, session, batch)?;
             append_rest(connection, session, next.at_ns, batch)
         })?;
@@ -225,6 +228,30 @@ fn append_calls(
     calls.flush()
 }
 
+fn append_samples(
+    connection: &Connection,
+    session: i64,
+    at_ns: i64,
+    batch: &Batch,
+) -> Result<(), duckdb::Error> {
+    let mut samples = Rows::new(connection, "samples", batch.samples.is_empty())?;
+    for sample in &batch.samples {
+        samples.append(params![
+            session,
+            sample.function as i32,
+            sample_name(sample.kind),
+            at_ns,
+            sample.taken_ns,
+            signed(sample.weight_ns),
+            signed32(sample.pid),
+            signed32(sample.tid),
+            sample.goid.map(signed),
+            sample.stack.map(signed),
+        ])?;
+    }
+    samples.flush()
+}
+
 fn append_stacks(
     connection: &Connection,
     session: i64,
@@ -319,6 +346,14 @@ fn language_name(language: Language) -> &'static str {
         Language::Rust => "rust",
         Language::C => "c",
         Language::Cpp => "c++",
+    }
+}
+
+/// As in the `samples` table.
+fn sample_name(kind: SampleKind) -> &'static str {
+    match kind {
+        SampleKind::Cpu => "cpu",
+        SampleKind::OffCpu => "offcpu",
     }
 }
 

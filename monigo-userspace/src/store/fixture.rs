@@ -2,7 +2,7 @@
 
 use super::{
     Batch, CallRow, ExitProbe, Frame, FunctionDelta, LossDelta, NewFrame, NewFunction, NewSession,
-    NewStack, ProcessRow,
+    NewStack, ProcessRow, SampleKind, SampleRow,
 };
 use crate::{plan::CostClass, symbols::Language};
 use monigo_common::histogram::bucket_of;
@@ -61,6 +61,25 @@ pub(crate) fn delta(function: u32, durations: &[u64], extremes: (u64, u64)) -> F
     }
 }
 
+/// A sample inside function 0.
+pub(crate) fn sample(
+    taken_ns: i64,
+    kind: SampleKind,
+    weight_ns: u64,
+    stack: Option<u64>,
+) -> SampleRow {
+    SampleRow {
+        function: 0,
+        kind,
+        taken_ns,
+        weight_ns,
+        pid: 100,
+        tid: 101,
+        goid: None,
+        stack,
+    }
+}
+
 /// A recorded call of function 0.
 pub(crate) fn call(start_ns: i64, duration_ns: u64, weight: u32, stack: Option<u64>) -> CallRow {
     CallRow {
@@ -92,7 +111,8 @@ fn frame(id: u64, function: &str, line: u32) -> NewFrame {
 }
 
 /// Three flushes. `main.process_order`: 1000 calls of 1 to 1000 µs in the first, none in the
-/// second, one of 50 ms in the third; two unwound, one in flight. `main.charge`: ten of 1 ms.
+/// second, one of 50 ms in the third; two unwound, one in flight. `main.charge`: ten of 1 ms. In the first
+/// flush a sample on CPU and two off CPU.
 pub(crate) fn batches() -> Vec<Batch> {
     let spread: Vec<u64> = (1..=1000).map(|us| us * 1000).collect();
     let mut first = delta(0, &spread, (1000, 1_000_000));
@@ -108,6 +128,11 @@ pub(crate) fn batches() -> Vec<Batch> {
                 call(at(0) + 10, 300_000, 100, Some(1)),
                 call(at(0) + 20, 500_000, 100, Some(2)),
                 call(at(0) + 30, 700_000, 100, None),
+            ],
+            samples: vec![
+                sample(at(0) + 15, SampleKind::Cpu, 10_000_000, Some(1)),
+                sample(at(0) + 25, SampleKind::OffCpu, 30_000_000, Some(2)),
+                sample(at(0) + 35, SampleKind::OffCpu, 1_000_000, None),
             ],
             frames: vec![
                 frame(1, "main.process_order", 42),

@@ -12,13 +12,14 @@
 //! | `function_deltas` | function and flush interval in which its counters changed |
 //! | `histogram_deltas` | function, flush interval and non-empty latency bucket |
 //! | `calls` | call recorded in full |
+//! | `samples` | look at what ran or waited inside a traced function |
 //! | `stacks`, `stack_frames`, `frames` | distinct stack, its frames, distinct frame of a session |
 //! | `processes` | process seen |
 //! | `losses` | flush interval and cause of something not recorded |
 //! | `schema_version` | migration applied |
 //!
 //! Times are `BIGINT` Unix time in ns: exact, and cheap to compare and subtract. The views
-//! `v_sessions`, `v_functions`, `v_latency`, `v_rates`, `v_calls` and `v_stacks` show names and
+//! `v_sessions`, `v_functions`, `v_latency`, `v_rates`, `v_calls`, `v_samples` and `v_stacks` show names and
 //! `TIMESTAMP_NS` in UTC, and `latency_percentile(99.5)` is a table of any percentile.
 
 use duckdb::Connection;

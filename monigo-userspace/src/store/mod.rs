@@ -93,6 +93,8 @@ pub struct Batch {
     pub functions: Vec<FunctionDelta>,
     /// Recorded calls.
     pub calls: Vec<CallRow>,
+    /// Samples taken inside traced functions.
+    pub samples: Vec<SampleRow>,
     /// Frames not stored before in this session. Ids count up from 1 within the session.
     pub frames: Vec<NewFrame>,
     /// Stacks not stored before in this session. Ids count up from 1 within the session.
@@ -146,6 +148,36 @@ pub struct CallRow {
     /// Completed calls this one stands for.
     pub weight: u32,
     /// Stack id, if a stack was taken.
+    pub stack: Option<u64>,
+}
+
+/// What a sample is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SampleKind {
+    /// A thread or goroutine ran.
+    Cpu,
+    /// A thread was off CPU: it waited, or had to let others run.
+    OffCpu,
+}
+
+/// A look at what happens inside a traced function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SampleRow {
+    /// Index of the function of the innermost open call.
+    pub function: u32,
+    /// What it is about.
+    pub kind: SampleKind,
+    /// When it was taken, or when the time off CPU began; Unix time in ns.
+    pub taken_ns: i64,
+    /// Time that it stands for, ns.
+    pub weight_ns: u64,
+    /// Process id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Goroutine id.
+    pub goid: Option<u64>,
+    /// Stack id, if there is room for it.
     pub stack: Option<u64>,
 }
 

@@ -16,10 +16,11 @@ pub struct Pruned {
 }
 
 /// Tables whose rows carry the flush that wrote them.
-const TIMED: [&str; 5] = [
+const TIMED: [&str; 6] = [
     "function_deltas",
     "histogram_deltas",
     "calls",
+    "samples",
     "losses",
     "flushes",
 ];

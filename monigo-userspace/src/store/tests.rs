@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Batch, Database, NewFrame, Store as _, StoreError,
+    Batch, Database, NewFrame, SampleKind, Store as _, StoreError,
     fixture::{self, SECOND, START},
     migrate::{MIGRATIONS, Migration},
 };
@@ -69,6 +69,7 @@ fn what_was_appended_is_there_after_reopening() {
         ("flushes", 3),
         ("function_deltas", 3),
         ("calls", 4),
+        ("samples", 3),
         ("frames", 4),
         ("stacks", 2),
         ("stack_frames", 7),
@@ -340,6 +341,12 @@ fn retention_deletes_old_sessions_and_the_old_part_of_the_current_one() {
             at_ns: START + second * SECOND,
             functions: vec![delta],
             calls: vec![fixture::call(START + second * SECOND, 1000, 1, None)],
+            samples: vec![fixture::sample(
+                START + second * SECOND,
+                SampleKind::OffCpu,
+                1000,
+                None,
+            )],
             ..Batch::default()
         };
         database.append(id, &batch).expect("appends");
@@ -349,6 +356,7 @@ fn retention_deletes_old_sessions_and_the_old_part_of_the_current_one() {
     assert_eq!(count(&database, "sessions"), 1);
     assert_eq!(count(&database, "frames"), 0);
     assert_eq!(count(&database, "calls"), 1);
+    assert_eq!(count(&database, "samples"), 1);
     let (calls, in_flight): (i64, i64) = database
         .connection
         .query_row(

@@ -210,10 +210,10 @@ impl Symbolizer {
         }
     }
 
-    /// Frames at a kernel address, innermost first.
-    pub fn kernel(&mut self, address: u64) -> Frames {
-        if let Some(frames) = self.kernel.get(address) {
-            return frames;
+    /// The frame at a kernel address.
+    pub fn kernel(&mut self, address: u64) -> Frame {
+        if let Some(frame) = self.kernel.get(address).as_deref().and_then(<[_]>::first) {
+            return frame.clone();
         }
         // A vmlinux file with debug information takes seconds and gigabytes; names suffice.
         let source = Source::Kernel(Kernel {
@@ -229,7 +229,7 @@ impl Symbolizer {
             Ok(Symbolized::Sym(sym)) => sym.name.into_owned(),
             _ => format!("[unknown {address:#x}]"),
         };
-        let frames: Frames = [Frame {
+        let frame = Frame {
             function: name,
             image: KERNEL.to_owned(),
             address,
@@ -237,10 +237,9 @@ impl Symbolizer {
             line: None,
             inlined: false,
             kernel: true,
-        }]
-        .into();
-        self.kernel.insert(address, frames.clone());
-        frames
+        };
+        self.kernel.insert(address, [frame.clone()].into());
+        frame
     }
 
     /// Source file and line where a function begins.

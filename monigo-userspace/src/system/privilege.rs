@@ -3,12 +3,13 @@
 use caps::{CapSet, Capability, CapsHashSet};
 
 /// What a recording still needs: reading its maps, and the memory maps and files of processes of
-/// other users.
-const KEPT: [Capability; 4] = [
+/// other users, and the names of kernel functions.
+const KEPT: [Capability; 5] = [
     Capability::CAP_BPF,
     Capability::CAP_PERFMON,
     Capability::CAP_SYS_PTRACE,
     Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_SYSLOG,
 ];
 
 /// Reduces the calling thread, and every thread it starts from now on, to what a recording needs.

@@ -132,7 +132,7 @@ fn anywhere(app: &mut App, code: KeyCode) -> Option<Change> {
             Change::Screen
         }
         KeyCode::Char('m') => {
-            app.detail.unit = app.detail.unit.other();
+            app.detail.unit = app.detail.unit.next();
             app.detail.scroll_home();
             Change::Detail
         }

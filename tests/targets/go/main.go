@@ -60,6 +60,7 @@ func main() {
 		"churn":     churn,
 		"open":      open,
 		"generic":   generics,
+		"burn":      burns,
 	}
 	name := ""
 	if len(os.Args) > 1 {

@@ -279,3 +279,28 @@ func generics() report {
 	}
 	return report{map[string]truth{"sumOf": {2 * times, 0, 0}}, map[string]int{"total": total}}
 }
+
+//go:noinline
+func mix(total, i int) int { return total*31 ^ i }
+
+//go:noinline
+func burn(rounds int) int {
+	total := 0
+	for i := 0; i < rounds; i++ {
+		total = mix(total, i)
+	}
+	return total
+}
+
+func burns() report {
+	goroutines, times := argument(0, 2), argument(1, 5)
+	ready()
+	total := parallel(goroutines, func() int {
+		sum := 0
+		for i := 0; i < times; i++ {
+			sum += burn(50_000_000) & 1
+		}
+		return sum
+	})
+	return report{map[string]truth{"burn": {goroutines * times, 0, 0}}, map[string]int{"total": total}}
+}

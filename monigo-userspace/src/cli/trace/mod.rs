@@ -2,6 +2,7 @@
 
 mod prepare;
 mod resolver;
+mod samples;
 mod signals;
 mod views;
 
@@ -77,6 +78,9 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
         tracing::warn!("privileges could not be dropped: {error}");
     }
+    if let Some(warning) = samples::hidden_kernel_symbols(args) {
+        eprintln!("monigo: {warning}");
+    }
     let mut database = match &args.db {
         Some(path) => Database::open(path)?,
         None => Database::in_memory()?,
@@ -91,7 +95,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     let (commands, received) = mpsc::channel();
     let mut collector = Collector::new(
         kernel,
-        prepared.functions.len(),
+        resolver::traced(&image, &prepared.functions, &prepared.described),
         Box::new(database),
         session,
         Box::new(symbolizer),
@@ -165,6 +169,7 @@ fn attach(
     let sizes = Sizes {
         functions: prepared.functions.len() as u32,
         owners: if go { GOROUTINE_OWNERS } else { THREAD_OWNERS },
+        off_cpu: samples::off_cpu_threads(args, go),
         ring_bytes: ring_bytes(),
     };
     let mut kernel = Kernel::load(sizes, &prepared.functions)?;
@@ -193,6 +198,9 @@ fn attach(
             None
         }
     };
+    for warning in samples::start(&mut kernel, &mut control, args, go) {
+        eprintln!("monigo: {warning}");
+    }
     kernel.set_control(control)?;
     kernel.attach(&target.open_path, &prepared.functions, pid)?;
     Ok((kernel, control))

@@ -110,6 +110,27 @@ COMMENT ON COLUMN calls.goid IS 'Goroutine id; NULL when not Go or not known';
 COMMENT ON COLUMN calls.weight IS 'How many completed calls this one stands for';
 COMMENT ON COLUMN calls.stack_id IS 'Stack at the end of the call; NULL when none was taken';
 
+CREATE TABLE samples (
+    session_id BIGINT NOT NULL,
+    function_id INTEGER NOT NULL,
+    kind VARCHAR NOT NULL,
+    at_ns BIGINT NOT NULL,
+    taken_ns BIGINT NOT NULL,
+    weight_ns BIGINT NOT NULL,
+    pid INTEGER NOT NULL,
+    tid INTEGER NOT NULL,
+    goid BIGINT,
+    stack_id BIGINT
+);
+COMMENT ON TABLE samples IS 'What ran, and what threads waited for, inside traced functions: a sample; sum(weight_ns) estimates the time';
+COMMENT ON COLUMN samples.function_id IS 'Function of the innermost open call';
+COMMENT ON COLUMN samples.kind IS 'cpu: looked at in regular intervals while running; offcpu: from leaving the CPU until running again';
+COMMENT ON COLUMN samples.at_ns IS 'Flush that wrote the sample';
+COMMENT ON COLUMN samples.taken_ns IS 'When it was taken, or when the time off CPU began';
+COMMENT ON COLUMN samples.weight_ns IS 'Time that the sample stands for; 1 ms off CPU can stand for several shorter intervals';
+COMMENT ON COLUMN samples.goid IS 'Goroutine id; NULL when not Go or not known';
+COMMENT ON COLUMN samples.stack_id IS 'Kernel frames, if it was in the kernel, then user frames; NULL when the stack could not be kept';
+
 CREATE TABLE frames (
     session_id BIGINT NOT NULL,
     frame_id BIGINT NOT NULL,
@@ -140,7 +161,7 @@ CREATE TABLE stack_frames (
     frame_id BIGINT NOT NULL
 );
 COMMENT ON TABLE stack_frames IS 'Frames of each stack';
-COMMENT ON COLUMN stack_frames.depth IS '0 is the innermost frame, the traced function';
+COMMENT ON COLUMN stack_frames.depth IS '0 is the innermost frame: of a call the traced function';
 
 CREATE TABLE processes (
     session_id BIGINT NOT NULL,
@@ -243,6 +264,17 @@ CREATE VIEW v_calls AS
            c.duration_ns / 1e6 AS duration_ms, c.pid, c.tid, c.goid, c.cpu, c.weight, c.stack_id
     FROM calls c JOIN functions f USING (session_id, function_id);
 COMMENT ON VIEW v_calls IS 'Recorded calls with names and readable times (UTC)';
+
+CREATE VIEW v_samples AS
+    SELECT session_id, make_timestamp_ns(s.taken_ns) AS taken_at, s.kind, f.name,
+           s.weight_ns / 1e6 AS weight_ms, s.pid, s.tid, s.goid, folded
+    FROM samples s
+    JOIN functions f USING (session_id, function_id)
+    LEFT JOIN (
+        SELECT session_id, stack_id, string_agg(function, ';' ORDER BY depth DESC) AS folded
+        FROM stack_frames JOIN frames USING (session_id, frame_id) GROUP BY ALL
+    ) USING (session_id, stack_id);
+COMMENT ON VIEW v_samples IS 'Samples with names, readable times (UTC) and stacks, outermost frame first';
 
 CREATE VIEW v_stacks AS
     SELECT session_id, stack_id, weighed.calls, weighed.wall_ms, folded

@@ -206,7 +206,7 @@ fn own_stack_and_vdso() {
 #[test]
 fn kernel_frames() {
     let mut symbolizer = Symbolizer::new();
-    let frames = symbolizer.kernel(0xffff_ffff_8100_0000);
+    let frames = [symbolizer.kernel(0xffff_ffff_8100_0000)];
     assert_eq!(frames.len(), 1);
     assert!(frames[0].kernel);
     assert_eq!(frames[0].image, KERNEL);

@@ -48,14 +48,20 @@ pub enum Unit {
     Time,
     /// Number of calls.
     Calls,
+    /// Time running.
+    Cpu,
+    /// Time off CPU.
+    OffCpu,
 }
 
 impl Unit {
-    /// The other one.
-    pub const fn other(self) -> Self {
+    /// The one after it.
+    pub const fn next(self) -> Self {
         match self {
             Self::Time => Self::Calls,
-            Self::Calls => Self::Time,
+            Self::Calls => Self::Cpu,
+            Self::Cpu => Self::OffCpu,
+            Self::OffCpu => Self::Time,
         }
     }
 
@@ -64,6 +70,8 @@ impl Unit {
         match self {
             Self::Time => Weight::Wall,
             Self::Calls => Weight::Calls,
+            Self::Cpu => Weight::Cpu,
+            Self::OffCpu => Weight::OffCpu,
         }
     }
 }

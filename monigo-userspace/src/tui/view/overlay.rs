@@ -103,7 +103,7 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
             "p  Space",
             "pause: the figures stand still; monigo records on",
         ),
-        ("m", "weigh stacks by time or by calls"),
+        ("m", "weigh stacks by time, calls, on CPU, off CPU"),
         ("L", "histogram bars by the logarithm of the count"),
         ("z", "zoom: the pane in use fills the screen"),
         ("w", "warnings and losses"),
@@ -178,6 +178,10 @@ fn explain(loss: &LossRow) -> &'static str {
         }
         Some(Loss::GoroutineUnreadable) => {
             "Calls that were not measured because the goroutine could not be read."
+        }
+        Some(Loss::OffCpuFull) => {
+            "Time off CPU that was not recorded because too many threads waited inside traced \
+             functions."
         }
         None => "See the documentation for this cause.",
     }

@@ -79,19 +79,24 @@ pub fn draw(
 
 fn heading(unit: Unit, theme: Theme) -> Line<'static> {
     let (time, calls) = match unit {
-        Unit::Time => (theme.strong(), theme.dim()),
         Unit::Calls => (theme.dim(), theme.strong()),
+        Unit::Time | Unit::Cpu | Unit::OffCpu => (theme.strong(), theme.dim()),
     };
     let (time_label, calls_label) = match unit {
         Unit::Time => ("time▼", "calls"),
         Unit::Calls => ("time", "calls▼"),
+        Unit::Cpu => ("on CPU▼", ""),
+        Unit::OffCpu => ("off CPU▼", ""),
     };
     Line::from(vec![
         Span::styled(text::right("share", 7), theme.dim()),
         Span::raw(" ".repeat(BAR + 1)),
         Span::styled(text::right(time_label, 9), time),
         Span::styled(text::right(calls_label, 11), calls),
-        Span::styled(text::right("mean", 10), theme.dim()),
+        Span::styled(
+            text::right(if calls_label.is_empty() { "" } else { "mean" }, 10),
+            theme.dim(),
+        ),
         Span::styled("  line ← callers", theme.dim()),
     ])
 }
@@ -117,7 +122,16 @@ fn line(
         theme.bar()
     };
     // Both are estimates from the sample; the mean ties them together.
-    let time = stack.mean_ns.saturating_mul(stack.calls);
+    let (time, calls, mean) = if stack.calls > 0 {
+        (
+            stack.mean_ns.saturating_mul(stack.calls),
+            format::count(stack.calls),
+            format::duration_ns(stack.mean_ns),
+        )
+    } else {
+        // Samples: time is their weight, and they are not calls.
+        (stack.weight, String::new(), String::new())
+    };
     let head = format!(
         "{}{}",
         if selected.is_some() { "▸" } else { " " },
@@ -126,8 +140,8 @@ fn line(
     let figures = format!(
         "{}{}{}",
         text::right(&format::duration_ns(time), 9),
-        text::right(&format::count(stack.calls), 11),
-        text::right(&format::duration_ns(stack.mean_ns), 10),
+        text::right(&calls, 11),
+        text::right(&mean, 10),
     );
     let used = text::width(&head) + 1 + BAR + text::width(&figures);
     let room = usize::from(columns).saturating_sub(used + 2);

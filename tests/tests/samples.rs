@@ -1,0 +1,126 @@
+//! Why a call is slow: what ran, and what was waited for, inside a traced function.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, ensure};
+use monigo_tests::{
+    Monigo, Program, monigo,
+    targets::{self, Go, GoVersion, Native, PrivateCopy},
+};
+
+/// A folded stack: frames, outermost first, and nanoseconds.
+type Folded = (Vec<String>, u64);
+
+fn flame(db: &str, weight: &str, directory: &Path) -> Result<Vec<Folded>> {
+    let file = directory.join(format!("{weight}.folded"));
+    let output = file.to_str().context("path is not UTF-8")?;
+    let arguments = ["flamegraph", "--db", db, "--flame", weight, "-o", output];
+    let outcome = monigo::run(arguments)?;
+    ensure!(
+        outcome.status == Some(0),
+        "flamegraph --flame {weight}: {}",
+        outcome.stderr
+    );
+    let text = fs::read_to_string(&file)?;
+    text.lines()
+        .map(|line| {
+            let (frames, ns) = line.rsplit_once(' ').context("a weight")?;
+            let frames = frames.split(';').map(str::to_owned).collect();
+            Ok((frames, ns.parse()?))
+        })
+        .collect()
+}
+
+/// Position of a frame whose name contains `part`.
+fn position(frames: &[String], part: &str) -> Option<usize> {
+    frames.iter().position(|frame| frame.contains(part))
+}
+
+fn check(how: Native) -> Result<()> {
+    monigo_tests::require_root()?;
+    let copy = PrivateCopy::of(&targets::c_program("slow", how)?)?;
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("slow.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let mut program = Program::start(&copy.path(), &["10"])?;
+    let pid = program.pid().to_string();
+    // Often, so that a busy machine cannot miss the spinning.
+    let monigo = Monigo::attach(&pid, &["slow_call"], &["--db", db, "--cpu-hz", "499"])?;
+    program.go()?;
+    let report = monigo.stop()?;
+    program.finish()?;
+    ensure!(
+        report.functions.iter().any(|row| row.calls == 10),
+        "{report:?}"
+    );
+    ensure!(report.events.dropped == 0, "{report:?}");
+
+    let off = flame(db, "offcpu", directory.path())?;
+    let slept: Vec<&Folded> = off
+        .iter()
+        .filter(|(frames, _)| {
+            let function = position(frames, "slow_call");
+            let kernel = frames.iter().rposition(|frame| frame.contains("nanosleep"));
+            function.is_some_and(|at| kernel.is_some_and(|kernel| kernel > at))
+        })
+        .collect();
+    ensure!(
+        slept.iter().any(|(_, ns)| *ns > 0),
+        "no sleep under slow_call in {off:?}"
+    );
+    // The kernel never wakes a sleeper early, so ten sleeps of 20 ms are at least that long.
+    let total: u64 = slept.iter().map(|(_, ns)| ns).sum();
+    ensure!(total >= 200_000_000, "{total} ns in {slept:?}");
+
+    let cpu = flame(db, "cpu", directory.path())?;
+    ensure!(
+        cpu.iter()
+            .all(|(frames, _)| position(frames, "slow_call").is_some()),
+        "a sample outside slow_call: {cpu:?}"
+    );
+    let spinning = |(frames, ns): &Folded| position(frames, "spins").is_some() && *ns > 0;
+    ensure!(cpu.iter().any(spinning), "no sample of spins in {cpu:?}");
+    Ok(())
+}
+
+#[test]
+fn a_slow_call_is_explained() -> Result<()> {
+    check(Native::FRAME_POINTERS)
+}
+
+/// The C library keeps no frame pointers here, and neither does this program need to.
+#[test]
+fn unoptimised_code_too() -> Result<()> {
+    check(Native::O0)
+}
+
+/// Samples of goroutines name the traced function; there is no off-CPU time, and that is said.
+#[test]
+fn goroutines_are_sampled_while_they_run() -> Result<()> {
+    monigo_tests::require_root()?;
+    let how = Go {
+        version: GoVersion::Current,
+        flags: &[],
+    };
+    let copy = PrivateCopy::of(&targets::go_scenarios(how)?)?;
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("go.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let mut program = Program::start(&copy.path(), &["burn", "2", "5"])?;
+    let pid = program.pid().to_string();
+    let monigo = Monigo::attach(&pid, &["main.burn"], &["--db", db])?;
+    program.go()?;
+    monigo.stop()?;
+    program.finish()?;
+    let cpu = flame(db, "cpu", directory.path())?;
+    let called = |frames: &[String]| {
+        let function = frames.iter().position(|frame| frame == "main.burn");
+        function > position(frames, "main.burns.func1")
+    };
+    ensure!(
+        !cpu.is_empty() && cpu.iter().all(|(frames, _)| called(frames)),
+        "{cpu:?}"
+    );
+    let outcome = monigo::run(["flamegraph", "--db", db, "--flame", "offcpu"])?;
+    outcome.expect_error(1, &["nothing was sampled", "Go"])
+}
