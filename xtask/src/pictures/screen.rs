@@ -98,7 +98,9 @@ impl Style {
         let escaped = text
             .replace('&', "&amp;")
             .replace('<', "&lt;")
-            .replace('>', "&gt;");
+            .replace('>', "&gt;")
+            // Renderers collapse plain spaces, and stretch what is left.
+            .replace(' ', "\u{a0}");
         let bold = if self.bold {
             " font-weight=\"bold\""
         } else {
@@ -110,7 +112,7 @@ impl Style {
         let _ = writeln!(
             svg,
             "<text x=\"{x:.1}\" y=\"{baseline:.1}\" fill=\"{}\" textLength=\"{width:.1}\" \
-             lengthAdjust=\"spacingAndGlyphs\" style=\"white-space:pre\"{bold}{dim}>{escaped}</text>",
+             lengthAdjust=\"spacingAndGlyphs\"{bold}{dim}>{escaped}</text>",
             self.foreground
         );
     }
