@@ -303,9 +303,13 @@ impl Collector {
     fn take_call(&mut self, call: &CallRecord, stack: Option<Vec<u64>>) {
         self.see(call.pid);
         let stack = stack.and_then(|addresses| {
+            let traced = self.functions.get(call.function as usize)?;
+            // The first address is that of the exit site.
+            let callers = addresses.get(1..)?;
+            let resolver = &mut *self.resolver;
             let id = self
                 .stacks
-                .intern(&mut *self.resolver, call.pid, &addresses);
+                .intern(resolver, call.pid, call.function, traced, callers);
             if id.is_none() {
                 self.lose(STACK_TABLE_FULL, 1);
             }

@@ -17,8 +17,6 @@ const MAX_ADDRESSES: usize = 1_000_000;
 /// Which instruction an address of a stack stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Site {
-    /// The instruction at the address, where a traced function returns.
-    Exact,
     /// The instruction at the address, which may be anywhere.
     Interrupted,
     /// The call before the address.
@@ -41,7 +39,8 @@ pub trait Resolve {
 /// A traced function as the collector knows it.
 #[derive(Clone, Debug)]
 pub struct Traced {
-    /// The function as a frame, for stacks whose walk skips it.
+    /// The function as a frame: the innermost one of its calls' stacks, and for samples whose
+    /// walk skips it.
     pub frame: Frame,
     /// ELF virtual addresses of its code, in the image of `frame`.
     pub ranges: Vec<Range<u64>>,
@@ -68,29 +67,31 @@ pub struct StackTable {
 }
 
 impl StackTable {
-    /// The id of a stack of process `pid`, addresses innermost first. `None` when the table is full.
+    /// The id of the stack of a call of `traced`, function number `function`, of process `pid`:
+    /// return addresses innermost first. `None` when the table is full.
     pub fn intern(
         &mut self,
         resolver: &mut dyn Resolve,
         pid: u32,
-        addresses: &[u64],
+        function: u32,
+        traced: &Traced,
+        callers: &[u64],
     ) -> Option<u64> {
-        let key = (pid, addresses.to_vec());
+        // The function stands for itself, whichever of its instructions it returned by.
+        let mut key = Vec::with_capacity(callers.len() + 1);
+        key.push(u64::from(function));
+        key.extend(callers);
+        let key = (pid, key);
         if let Some(&id) = self.raw.get(&key) {
             return Some(id);
         }
         if self.raw.len() >= MAX_STACKS {
             return None;
         }
-        let mut frames = Vec::with_capacity(addresses.len());
+        let mut frames = vec![self.frame(traced.frame.clone())];
         let mut truncated = false;
-        for (depth, &address) in addresses.iter().enumerate() {
-            let site = if depth == 0 {
-                Site::Exact
-            } else {
-                Site::Return
-            };
-            let Some(ids) = self.frames_at(resolver, pid, address, site) else {
+        for &address in callers {
+            let Some(ids) = self.frames_at(resolver, pid, address, Site::Return) else {
                 truncated = true;
                 break;
             };
@@ -188,15 +189,7 @@ impl StackTable {
         if let Some(known) = self.addresses.get(&(pid, address, site)) {
             return known.clone();
         }
-        let mut found = resolver.resolve(pid, address, site);
-        if site == Site::Exact
-            && let Some(frames) = &mut found
-            && frames.len() > 1
-        {
-            // The probed function itself: code inlined around its return instruction would
-            // only hide its name.
-            frames.drain(..frames.len() - 1);
-        }
+        let found = resolver.resolve(pid, address, site);
         let ids = found.map(|frames| frames.into_iter().map(|frame| self.frame(frame)).collect());
         if self.addresses.len() < MAX_ADDRESSES {
             self.addresses.insert((pid, address, site), ids.clone());
@@ -348,12 +341,16 @@ mod tests {
         }
     }
 
-    /// Names of the frames of a sample's stack inside `traced`, whose code is at 100 to 110.
-    fn names(kernel: &[u64], user: &[u64], return_address: Option<u64>) -> (Vec<String>, bool) {
-        let traced = Traced {
+    fn traced() -> Traced {
+        Traced {
             frame: frame("traced", 100, false),
             ranges: std::iter::once(100..110).collect(),
-        };
+        }
+    }
+
+    /// Names of the frames of a sample's stack inside `traced`, whose code is at 100 to 110.
+    fn names(kernel: &[u64], user: &[u64], return_address: Option<u64>) -> (Vec<String>, bool) {
+        let traced = traced();
         let sample = Sample {
             kind: SampleKind::OffCpu,
             function: 0,
@@ -426,19 +423,17 @@ mod tests {
     #[test]
     fn each_stack_and_frame_is_new_once() {
         let mut table = StackTable::default();
-        let first = table.intern(&mut Fake, 1, &[10, 20]);
-        assert_eq!(table.intern(&mut Fake, 1, &[10, 20]), first);
-        assert_eq!(
-            table.intern(&mut Fake, 2, &[10, 20]),
-            first,
-            "same frames, other process"
-        );
+        let traced = traced();
+        let first = table.intern(&mut Fake, 1, 0, &traced, &[20]);
+        assert_eq!(table.intern(&mut Fake, 1, 0, &traced, &[20]), first);
+        let other = table.intern(&mut Fake, 2, 0, &traced, &[20]);
+        assert_eq!(other, first, "same frames, other process");
         let (frames, stacks) = table.pending();
         let names: Vec<_> = frames
             .iter()
             .map(|new| new.frame.function.as_str())
             .collect();
-        assert_eq!(names, ["outer10", "inner20", "outer20"]);
+        assert_eq!(names, ["traced", "inner20", "outer20"]);
         assert_eq!(
             stacks,
             [NewStack {
@@ -448,14 +443,14 @@ mod tests {
             }]
         );
         table.stored();
-        assert_ne!(table.intern(&mut Fake, 1, &[20]), first);
+        assert_ne!(table.intern(&mut Fake, 1, 0, &traced, &[30]), first);
         assert_eq!(table.pending().1.len(), 1);
     }
 
     #[test]
     fn walk_that_goes_astray_is_cut() {
         let mut table = StackTable::default();
-        table.intern(&mut Fake, 1, &[10, 0, 20]);
+        table.intern(&mut Fake, 1, 0, &traced(), &[0, 20]);
         assert_eq!(
             table.pending().1,
             [NewStack {

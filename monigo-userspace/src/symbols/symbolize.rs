@@ -205,7 +205,15 @@ impl Symbolizer {
         };
         match self.place(pid, looked_up) {
             Place::Nowhere => None,
-            Place::Named(image) => Some([unknown(image, address)].into()),
+            // Code without symbols goes by the name of what it is: its addresses would only
+            // scatter a flame graph.
+            Place::Named(image) => Some(
+                [Frame {
+                    function: image.to_owned(),
+                    ..unknown(image, address)
+                }]
+                .into(),
+            ),
             Place::Code { image, vaddr } => Some(self.at(image, vaddr, is_return)),
         }
     }

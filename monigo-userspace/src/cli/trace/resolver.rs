@@ -47,7 +47,7 @@ pub fn traced(
                 image: described.image.clone(),
                 address: described.entry_address,
                 file: described.file.clone(),
-                line: None,
+                line: described.line,
                 inlined: false,
                 kernel: false,
             },
