@@ -67,6 +67,7 @@ pub fn init_logging(verbose: u8) {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(LogWriter::default)
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
         .without_time()
         .with_target(false)
         .try_init();

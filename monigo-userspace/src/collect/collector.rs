@@ -96,8 +96,15 @@ pub enum CollectError {
     #[error(transparent)]
     Probe(#[from] ProbeError),
     /// The store did not take what was measured.
+    // Not a source: the message holds it already.
     #[error("{0}; everything until the last successful flush is in the database")]
-    Store(#[from] StoreError),
+    Store(StoreError),
+}
+
+impl From<StoreError> for CollectError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// Drains the kernel side into a store.
@@ -365,7 +372,9 @@ impl Collector {
         match self.flush() {
             Err(CollectError::Store(error)) => {
                 self.failed_flushes += 1;
-                tracing::warn!("{error}");
+                if self.failed_flushes == 1 {
+                    tracing::warn!("{error}; trying again at the next flush");
+                }
                 self.progress
                     .send_modify(|progress| progress.store_error = Some(error.to_string()));
                 if self.failed_flushes >= MAX_FAILED_FLUSHES {
