@@ -38,6 +38,29 @@ fn near(got: u64, exact: u64) -> bool {
     got.abs_diff(exact) as f64 <= 0.03 * exact as f64
 }
 
+/// Samples are weighed by themselves.
+fn check_samples(source: &dyn Source) {
+    let stacks = source
+        .stacks(None, WHOLE, Weight::OffCpu, 10)
+        .expect("stacks");
+    let weights: Vec<(u64, u64, u64)> = stacks.iter().map(|s| (s.id, s.weight, s.calls)).collect();
+    assert_eq!(weights, [(2, 30_000_000, 0)], "samples are no calls");
+    let flame = source.flame(None, WHOLE, Weight::OffCpu).expect("flame");
+    assert_eq!((flame.value, flame.children.len()), (31_000_000, 2));
+    let flame = source
+        .flame(None, window(0, 1), Weight::Cpu)
+        .expect("flame");
+    let worker = &flame.children[0].children[0];
+    assert_eq!((flame.value, worker.children.len()), (10_000_000, 1));
+    let table = source
+        .sql(
+            "SELECT kind, sum(weight_ms) FROM v_samples GROUP BY kind ORDER BY kind",
+            10,
+        )
+        .expect("sql");
+    assert_eq!(table.rows.len(), 2);
+}
+
 /// Checks every question against what the fixture says about itself.
 fn check_answers(source: &dyn Source) {
     let overview = source.overview().expect("overview");
@@ -140,25 +163,7 @@ fn check_answers(source: &dyn Source) {
         0
     );
 
-    let stacks = source
-        .stacks(None, WHOLE, Weight::OffCpu, 10)
-        .expect("stacks");
-    let weights: Vec<(u64, u64, u64)> = stacks.iter().map(|s| (s.id, s.weight, s.calls)).collect();
-    assert_eq!(weights, [(2, 30_000_000, 0)], "samples are no calls");
-    let flame = source.flame(None, WHOLE, Weight::OffCpu).expect("flame");
-    assert_eq!((flame.value, flame.children.len()), (31_000_000, 2));
-    let flame = source
-        .flame(None, window(0, 1), Weight::Cpu)
-        .expect("flame");
-    let worker = &flame.children[0].children[0];
-    assert_eq!((flame.value, worker.children.len()), (10_000_000, 1));
-    let table = source
-        .sql(
-            "SELECT kind, sum(weight_ms) FROM v_samples GROUP BY kind ORDER BY kind",
-            10,
-        )
-        .expect("sql");
-    assert_eq!(table.rows.len(), 2);
+    check_samples(source);
     let table = source
         .sql("SELECT name, calls FROM v_functions ORDER BY calls", 10)
         .expect("sql");
