@@ -15,7 +15,8 @@ const TRUNCATED: &str = "[truncated]";
 /// A node while it is being built.
 #[derive(Default)]
 struct Node<'a> {
-    value: u64,
+    /// Weight of the stacks that end here.
+    own: u64,
     file: Option<&'a str>,
     line: Option<u32>,
     children: HashMap<(&'a str, &'a str), Self>,
@@ -40,23 +41,27 @@ impl<'a> Node<'a> {
         node
     }
 
-    fn named(&mut self, name: &'a str, weight: u64) -> &mut Self {
-        let node = self.children.entry((name, "")).or_default();
-        node.value += weight;
-        node
+    fn named(&mut self, name: &'a str) -> &mut Self {
+        self.children.entry((name, "")).or_default()
     }
 
-    fn finish(self, name: &str, image: &str) -> FlameNode {
+    fn finish(self, name: &str, image: &str, weight: Weight) -> FlameNode {
         let mut children: Vec<_> = self
             .children
             .into_iter()
-            .map(|((name, image), node)| node.finish(name, image))
+            .map(|((name, image), node)| node.finish(name, image, weight))
             .collect();
         children.sort_by(|a, b| (b.value, &a.name, &a.detail).cmp(&(a.value, &b.name, &b.detail)));
+        let inner = children.iter().map(|child| child.value).sum();
+        let value = match weight {
+            // The time of a call holds that of the traced calls inside it.
+            Weight::Wall => self.own.max(inner),
+            Weight::Calls | Weight::Cpu | Weight::OffCpu => self.own + inner,
+        };
         FlameNode {
             name: name.to_owned(),
             detail: detail(image, self.file, self.line),
-            value: self.value,
+            value,
             children,
         }
     }
@@ -88,25 +93,46 @@ pub(super) fn merge(
         if value == 0 {
             continue;
         }
-        root.value += value;
         let known = stack.and_then(|stack| stacks.by_id.get(&stack));
         let Some(stack) = known.filter(|stack| !stack.frames.is_empty()) else {
-            let node = root.named(NO_STACK, value);
+            let mut node = root.named(NO_STACK);
             if let Some(name) = names.get(id as usize) {
-                node.named(name, value);
+                node = node.named(name);
             }
+            node.own += value;
             continue;
         };
         let mut node = &mut root;
         if stack.truncated {
-            node = node.named(TRUNCATED, value);
+            node = node.named(TRUNCATED);
         }
         for frame in stack.frames.iter().rev() {
             if let Some(frame) = stacks.frames.get(frame) {
                 node = node.child(frame);
-                node.value += value;
             }
         }
+        node.own += value;
     }
-    root.finish("all", "")
+    root.finish("all", "", weight)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_of_traced_calls_inside_is_not_added_twice() {
+        let tree = || {
+            let mut root = Node::default();
+            let outer = root.named("outer");
+            outer.own = 10;
+            outer.named("inner").own = 4;
+            root
+        };
+        let wall = tree().finish("all", "", Weight::Wall);
+        assert_eq!((wall.value, wall.children[0].value), (10, 10));
+        assert_eq!(wall.children[0].children[0].value, 4);
+        let calls = tree().finish("all", "", Weight::Calls);
+        assert_eq!((calls.value, calls.children[0].value), (14, 14));
+    }
 }
