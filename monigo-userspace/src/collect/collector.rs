@@ -24,6 +24,7 @@ use super::{
 use crate::{
     probe::{Kernel, ProbeError, Record, Sample},
     store::{Batch, CallRow, LossDelta, ProcessRow, SampleRow, Store, StoreError},
+    symbols::demangle::printable,
 };
 
 /// Time between looks at the ring buffer. At 10 ms, 16 MiB hold more than any target can send.
@@ -343,7 +344,7 @@ impl Collector {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         let row = ProcessRow {
             pid,
-            name: name.trim_end().to_owned(),
+            name: printable(name.trim_end().to_owned()),
             seen_ns: self.clock.now(),
         };
         self.processes.insert(pid, row.clone());

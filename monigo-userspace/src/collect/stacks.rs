@@ -7,6 +7,7 @@ use monigo_common::event::MAX_FRAMES;
 use crate::{
     probe::Sample,
     store::{Frame, NewFrame, NewStack},
+    symbols::demangle::printable,
 };
 
 /// Distinct stacks kept in memory; later ones are dropped and counted.
@@ -198,6 +199,12 @@ impl StackTable {
     }
 
     fn frame(&mut self, frame: Frame) -> u64 {
+        let frame = Frame {
+            function: printable(frame.function),
+            image: printable(frame.image),
+            file: frame.file.map(printable),
+            ..frame
+        };
         let next = self.frames.len() as u64 + 1;
         *self.frames.entry(frame).or_insert_with_key(|frame| {
             self.new_frames.push(NewFrame {

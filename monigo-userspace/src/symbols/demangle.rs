@@ -3,6 +3,19 @@
 /// Demangled name as shown: Rust without its hash, C++ with parameters, anything else as it is.
 /// Clone suffixes of C and C++ compilers stay, in brackets: `f(int) [.isra.0]`.
 pub fn full(linkage_name: &str) -> String {
+    printable(demangled(linkage_name))
+}
+
+/// Replaces control characters: a name from a hostile file must not steer the reader's terminal.
+pub fn printable(name: String) -> String {
+    if name.contains(char::is_control) {
+        name.replace(char::is_control, "\u{fffd}")
+    } else {
+        name
+    }
+}
+
+fn demangled(linkage_name: &str) -> String {
     let (base, suffix) = split_clone_suffix(linkage_name);
     let demangled = rust(base).or_else(|| cpp(base, true));
     match (demangled, suffix) {
@@ -237,6 +250,12 @@ pub(super) fn split_as(inside: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(full("a\u{1b}[2Jb\n"), "a\u{fffd}[2Jb\u{fffd}");
+        assert_eq!(full("größe"), "größe");
+    }
 
     #[test]
     fn rust_names() {

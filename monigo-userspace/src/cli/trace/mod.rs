@@ -30,7 +30,7 @@ use crate::{
     probe::{Kernel, PlannedFunction, Sizes},
     query::{DuckSource, Source},
     store::{Database, NewSession, Store as _},
-    symbols::{Image, Language},
+    symbols::{Image, Language, demangle::printable},
     system,
     target::{Scope, Target},
 };
@@ -244,7 +244,7 @@ fn new_session(
         kernel: text(uname.as_ref().ok().map(nix::sys::utsname::UtsName::release)),
         command_line: std::env::args().collect::<Vec<_>>().join(" "),
         flush_ns: i64::try_from(args.flush.as_nanos()).unwrap_or(i64::MAX),
-        target_path: target.show_path.display().to_string(),
+        target_path: printable(target.show_path.display().to_string()),
         build_id: image.build_id().map(str::to_owned),
         language: image.language(),
         functions: prepared.described.clone(),
