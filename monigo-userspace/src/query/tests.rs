@@ -61,6 +61,41 @@ fn check_samples(source: &dyn Source) {
     assert_eq!(table.rows.len(), 2);
 }
 
+/// Checks stacks and flame graphs of calls.
+fn check_stacks(source: &dyn Source) {
+    let stacks = source
+        .stacks(None, WHOLE, Weight::Wall, 10)
+        .expect("stacks");
+    let weights: Vec<(u64, u64, u64)> = stacks.iter().map(|s| (s.id, s.weight, s.calls)).collect();
+    assert_eq!(weights, [(2, 100_000_000, 101), (1, 30_000_000, 100)]);
+    assert_eq!(stacks[1].mean_ns, 300_000);
+    assert_eq!(stacks[1].frames.len(), 3);
+    assert_eq!(source.stack(2).expect("stack")[1].function, "main.retry");
+    assert!(source.stack(99).expect("unknown").is_empty());
+
+    let flame = source.flame(Some(0), WHOLE, Weight::Calls).expect("flame");
+    assert_eq!((flame.name.as_str(), flame.value), ("all", 301));
+    let names: Vec<(&str, u64)> = flame
+        .children
+        .iter()
+        .map(|node| (node.name.as_str(), node.value))
+        .collect();
+    assert_eq!(names, [("main.main", 201), ("[no stack]", 100)]);
+    let worker = &flame.children[0].children[0];
+    assert_eq!(
+        (worker.name.as_str(), worker.children.len()),
+        ("main.worker", 2)
+    );
+    assert_eq!(worker.detail, "/srv/orders /src/main.go:10");
+    assert_eq!(
+        source
+            .flame(Some(1), WHOLE, Weight::Wall)
+            .expect("flame")
+            .value,
+        0
+    );
+}
+
 /// Checks every question against what the fixture says about itself.
 fn check_answers(source: &dyn Source) {
     let overview = source.overview().expect("overview");
@@ -131,38 +166,7 @@ fn check_answers(source: &dyn Source) {
     assert_eq!(durations, [50_000_000, 700_000]);
     assert_eq!((slowest[0].goid, slowest[1].stack), (Some(7), None));
 
-    let stacks = source
-        .stacks(None, WHOLE, Weight::Wall, 10)
-        .expect("stacks");
-    let weights: Vec<(u64, u64, u64)> = stacks.iter().map(|s| (s.id, s.weight, s.calls)).collect();
-    assert_eq!(weights, [(2, 100_000_000, 101), (1, 30_000_000, 100)]);
-    assert_eq!(stacks[1].mean_ns, 300_000);
-    assert_eq!(stacks[1].frames.len(), 3);
-    assert_eq!(source.stack(2).expect("stack")[1].function, "main.retry");
-    assert!(source.stack(99).expect("unknown").is_empty());
-
-    let flame = source.flame(Some(0), WHOLE, Weight::Calls).expect("flame");
-    assert_eq!((flame.name.as_str(), flame.value), ("all", 301));
-    let names: Vec<(&str, u64)> = flame
-        .children
-        .iter()
-        .map(|node| (node.name.as_str(), node.value))
-        .collect();
-    assert_eq!(names, [("main.main", 201), ("[no stack]", 100)]);
-    let worker = &flame.children[0].children[0];
-    assert_eq!(
-        (worker.name.as_str(), worker.children.len()),
-        ("main.worker", 2)
-    );
-    assert_eq!(worker.detail, "/srv/orders /src/main.go:10");
-    assert_eq!(
-        source
-            .flame(Some(1), WHOLE, Weight::Wall)
-            .expect("flame")
-            .value,
-        0
-    );
-
+    check_stacks(source);
     check_samples(source);
     let table = source
         .sql("SELECT name, calls FROM v_functions ORDER BY calls", 10)
