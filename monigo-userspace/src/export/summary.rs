@@ -44,6 +44,8 @@ pub struct FunctionSummary {
     pub unwound: u64,
     /// Calls open at the end.
     pub in_flight: u64,
+    /// Ends of calls that began before monigo attached.
+    pub unmatched: u64,
     /// Latency of the completed calls.
     pub latency_ns: Latency,
     /// How it was probed.
@@ -85,6 +87,7 @@ impl From<FunctionRow> for FunctionSummary {
             calls: row.calls,
             unwound: row.unwound,
             in_flight: row.in_flight,
+            unmatched: row.unmatched,
             latency_ns: row.latency_ns,
             probe: row.probe,
         }

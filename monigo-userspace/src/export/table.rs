@@ -124,6 +124,9 @@ fn notes(overview: &Overview, functions: &[FunctionRow]) -> String {
     if sum(|row| row.in_flight) > 0 {
         text.push_str("Calls in flight had not ended; they are not in calls or latency.\n");
     }
+    if sum(|row| row.unmatched) > 0 {
+        text.push_str("Unmatched returns are of calls that began before monigo attached; they are not in calls or latency.\n");
+    }
     for warning in &overview.warnings {
         let _ = writeln!(text, "Warning: {warning}.");
     }

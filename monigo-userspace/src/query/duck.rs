@@ -180,15 +180,11 @@ impl Source for DuckSource {
             mut overview,
             pruned_before_ns,
         } = self.session_row()?;
-        let unmatched = self.with_totals(|totals| {
-            overview.recorded = totals.recorded;
-            totals.functions.iter().map(|f| f.unmatched).sum()
-        })?;
+        overview.recorded = self.with_totals(|totals| totals.recorded)?;
         let mut sentences = self
             .reader
             .with(|connection| session_warnings(connection, self.session))?;
         sentences.extend(overview.losses.iter().map(warnings::loss));
-        sentences.extend(warnings::unmatched(unmatched));
         if overview.ended_ns.is_none() && !self.reader.recording() {
             sentences.push(warnings::KILLED.to_owned());
         }

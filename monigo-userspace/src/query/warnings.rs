@@ -37,16 +37,6 @@ pub(super) fn loss(loss: &LossRow) -> String {
     }
 }
 
-/// Ends of calls whose beginning was not seen.
-pub(super) fn unmatched(total: u64) -> Option<String> {
-    (total > 0).then(|| {
-        format!(
-            "{} returns were ignored because their calls began before monigo attached (or could not be kept)",
-            count(total)
-        )
-    })
-}
-
 /// The recording stops without an end.
 pub(super) const KILLED: &str =
     "the recording has no end: monigo was killed, and up to one flush interval is missing";
