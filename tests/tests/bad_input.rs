@@ -296,11 +296,11 @@ fn target_replaced_while_running() -> Result<()> {
 }
 
 #[test]
-fn database_on_a_full_disk() -> Result<()> {
+fn database_that_is_a_device() -> Result<()> {
     require_root()?;
     let path = hidden()?;
     attach(text(&path)?, &["--fn", "first_user", "--db", "/dev/full"])?
-        .expect_error(FAILED, &["/dev/full"])
+        .expect_error(USAGE, &["/dev/full"])
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn database_in_a_missing_directory() -> Result<()> {
         text(&path)?,
         &["--fn", "first_user", "--db", "/no/such/dir/file.duckdb"],
     )?
-    .expect_error(FAILED, &["/no/such/dir"])
+    .expect_error(USAGE, &["/no/such/dir"])
 }
 
 #[test]
