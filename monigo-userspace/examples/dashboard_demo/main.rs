@@ -71,7 +71,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let address = SocketAddr::new(arguments.listen, arguments.port);
     let live = LiveState { flushes, status };
-    let server = api::serve(address, recording, live).await?;
+    let server = api::serve(api::bind(address)?, recording, live)?;
     println!("{}", server.url());
     tokio::signal::ctrl_c().await?;
     server.shutdown().await;

@@ -115,21 +115,36 @@ impl Drop for Server {
     }
 }
 
-/// Listens on `address` and serves the dashboard over `source` until told to stop.
-///
-/// Port 0 picks a free one. Addresses other than loopback are guarded by a random token, which
-/// is part of [`Server::url`].
-pub async fn serve(
+/// An address that is ours, before anything is served on it.
+#[derive(Debug)]
+pub struct Bound {
+    listener: std::net::TcpListener,
     address: SocketAddr,
-    source: Arc<dyn Source>,
-    live: LiveState,
-) -> Result<Server, ServeError> {
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| listen::explain(address, error))?;
-    let bound = listener
-        .local_addr()
-        .map_err(|error| listen::explain(address, error))?;
+}
+
+/// Listens on `address`; port 0 picks a free one. Apart from [`serve`], since it may need
+/// privileges that are given up before there is something to serve.
+pub fn bind(address: SocketAddr) -> Result<Bound, ServeError> {
+    let listen = || {
+        let listener = std::net::TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok(Bound { listener, address })
+    };
+    listen().map_err(|error| listen::explain(address, error))
+}
+
+/// Serves the dashboard over `source` until told to stop.
+///
+/// Addresses other than loopback are guarded by a random token, which is part of
+/// [`Server::url`]. To be called on a runtime.
+pub fn serve(bound: Bound, source: Arc<dyn Source>, live: LiveState) -> Result<Server, ServeError> {
+    let Bound {
+        listener,
+        address: bound,
+    } = bound;
+    let listener =
+        TcpListener::from_std(listener).map_err(|error| listen::explain(bound, error))?;
     let access = if bound.ip().to_canonical().is_loopback() {
         Access::loopback(bound)
     } else {

@@ -655,15 +655,22 @@ async fn fetch(address: SocketAddr, path: &str) -> (StatusCode, Body) {
     (response.status(), Body::new(response.into_body()))
 }
 
+/// Binds and serves in one step.
+fn serve_at(
+    address: SocketAddr,
+    source: Arc<dyn Source>,
+    live: LiveState,
+) -> Result<super::Server, ServeError> {
+    serve(super::bind(address)?, source, live)
+}
+
 #[tokio::test]
 async fn serves_on_a_free_port_and_stops_with_open_streams() {
     let (flush, flushes) = watch::channel(5);
     let (_status, status) = watch::channel(LiveStatus::default());
     let live = LiveState { flushes, status };
     let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
-    let server = serve(any, Arc::new(Scripted::default()), live)
-        .await
-        .unwrap();
+    let server = serve_at(any, Arc::new(Scripted::default()), live).unwrap();
     let address = server.address();
     assert_ne!(address.port(), 0);
     assert_eq!(server.url(), format!("http://{address}/"));
@@ -693,13 +700,9 @@ async fn serves_on_a_free_port_and_stops_with_open_streams() {
 async fn a_port_in_use_names_its_holder() {
     let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
     let source: Arc<dyn Source> = Arc::new(Scripted::default());
-    let first = serve(any, Arc::clone(&source), LiveState::finished(""))
-        .await
-        .unwrap();
+    let first = serve_at(any, Arc::clone(&source), LiveState::finished("")).unwrap();
     let taken = first.address();
-    let error = serve(taken, source, LiveState::finished(""))
-        .await
-        .unwrap_err();
+    let error = serve_at(taken, source, LiveState::finished("")).unwrap_err();
     let ServeError::PortInUse { port, holder, .. } = &error else {
         panic!("{error:?}");
     };
@@ -724,9 +727,7 @@ async fn an_address_of_another_host_is_refused() {
     // Set aside for documentation (RFC 5737): no host has it.
     let address = "192.0.2.1:0".parse().unwrap();
     let source = Arc::new(Scripted::default());
-    let error = serve(address, source, LiveState::finished(""))
-        .await
-        .unwrap_err();
+    let error = serve_at(address, source, LiveState::finished("")).unwrap_err();
     assert!(matches!(error, ServeError::NotOurs { .. }), "{error:?}");
     assert!(
         error

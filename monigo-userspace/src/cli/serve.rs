@@ -39,8 +39,8 @@ async fn serve(args: &ServeArgs, source: Arc<dyn Source>) -> Result<()> {
         }
     };
     let address = SocketAddr::new(args.listen.listen, args.listen.port);
-    let server = api::serve(address, source, live)
-        .await
+    let server = api::bind(address)
+        .and_then(|bound| api::serve(bound, source, live))
         .map_err(failure_of)?;
     println!("{}", server.url());
     eprintln!(

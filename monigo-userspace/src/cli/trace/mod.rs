@@ -8,6 +8,7 @@ mod views;
 
 use std::{
     io::IsTerminal as _,
+    net::SocketAddr,
     path::Path,
     sync::{Arc, mpsc},
     thread,
@@ -23,8 +24,10 @@ use super::{
     args::{Format, StackMode, TraceArgs},
     exit::Failure,
     recording::store_failure,
+    serve::failure_of,
 };
 use crate::{
+    api,
     collect::{Collector, End, Limits, Progress, Sampling, unix_ns},
     export,
     probe::{Kernel, PlannedFunction, Sizes},
@@ -74,6 +77,11 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     }
     let symbolizer = resolver::symbolizer(&image, &mut prepared.described);
 
+    let bound = (!args.headless)
+        .then(|| api::bind(SocketAddr::new(args.listen.listen, args.listen.port)))
+        .transpose()
+        .map_err(failure_of)?;
+
     let (kernel, control) = attach(target, &image, &prepared, args)?;
     if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
         tracing::warn!("privileges could not be dropped: {error}");
@@ -113,8 +121,8 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         progress,
     );
     collector.know(&target.pids);
-    if !args.headless {
-        let url = views.serve(args, Arc::clone(&source))?;
+    if let Some(bound) = bound {
+        let url = views.serve(bound, Arc::clone(&source))?;
         eprintln!("monigo: dashboard at {url}");
     }
     signals::stop_on_signal(views.runtime(), &commands);

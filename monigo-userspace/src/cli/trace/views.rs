@@ -1,7 +1,6 @@
 //! The live views over a recording: terminal, dashboard, socket.
 
 use std::{
-    net::SocketAddr,
     path::Path,
     sync::{Arc, mpsc::Sender},
     thread::{self, JoinHandle},
@@ -14,8 +13,8 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, LiveState, LiveStatus, Server},
-    cli::{args::TraceArgs, exit, serve::failure_of},
+    api::{self, Bound, LiveState, LiveStatus, Server},
+    cli::{exit, serve::failure_of},
     collect::{Command, End, Progress},
     query::{
         Source,
@@ -59,8 +58,8 @@ impl Views {
         &self.handle
     }
 
-    /// Starts the dashboard and returns its URL.
-    pub fn serve(&mut self, args: &TraceArgs, source: Arc<dyn Source>) -> Result<String> {
+    /// Starts the dashboard on an address that is bound, and returns its URL.
+    pub fn serve(&mut self, bound: Bound, source: Arc<dyn Source>) -> Result<String> {
         let (flush, flushes) = watch::channel(0);
         let (tell, status) = watch::channel(LiveStatus::default());
         let waiting = self.waiting.clone();
@@ -83,12 +82,11 @@ impl Views {
                 }
             }
         });
-        let address = SocketAddr::new(args.listen.listen, args.listen.port);
         let live = LiveState { flushes, status };
-        let server = self
-            .handle
-            .block_on(api::serve(address, source, live))
-            .map_err(failure_of)?;
+        let server = {
+            let _runtime = self.handle.enter();
+            api::serve(bound, source, live).map_err(failure_of)?
+        };
         let url = server.url().to_owned();
         self.server = Some(server);
         Ok(url)
