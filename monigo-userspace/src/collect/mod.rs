@@ -5,12 +5,14 @@ mod clock;
 mod collector;
 mod deltas;
 mod goroutines;
+mod progress;
 mod sampling;
 mod stacks;
 
 pub use self::{
     clock::unix_ns,
-    collector::{CollectError, Collector, Command, End, Limits, Progress},
+    collector::{CollectError, Collector},
+    progress::{Command, End, Limits, Progress},
     sampling::Sampling,
     stacks::{Resolve, Site, StackTable, Traced},
 };

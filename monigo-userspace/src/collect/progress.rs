@@ -1,0 +1,53 @@
+//! When a recording ends, and how far it is.
+
+use std::{collections::BTreeSet, time::Duration};
+
+/// What a collector is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Flush and end.
+    Stop,
+}
+
+/// Why collecting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Asked to.
+    Requested,
+    /// The time is over.
+    Duration,
+    /// The calls are counted.
+    Calls,
+    /// The traced process ended.
+    TargetExited,
+}
+
+/// When to end without being asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Limits {
+    /// After this long.
+    pub duration: Option<Duration>,
+    /// After this many calls.
+    pub max_calls: Option<u64>,
+    /// When this process ends.
+    pub until_exit: Option<u32>,
+}
+
+/// What live views show beside the store.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Flushes so far.
+    pub flushes: u64,
+    /// Processes seen, alive or not.
+    pub pids: BTreeSet<u32>,
+    /// Processes alive at the last flush.
+    pub alive: usize,
+    /// 1 call in this many is recorded.
+    pub sample_every: u32,
+    /// Calls that began, per second, in the last interval.
+    pub calls_per_second: f64,
+    /// Why it ended, once it did.
+    pub ended: Option<End>,
+    /// The last store failure, while it lasts.
+    pub store_error: Option<String>,
+}
