@@ -3,7 +3,7 @@
 use aya_ebpf::{
     EbpfContext,
     bindings::pt_regs,
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_get_attach_cookie},
+    helpers::{bpf_ktime_get_ns, generated::bpf_get_attach_cookie},
 };
 use monigo_common::{
     config::Control,
@@ -16,7 +16,7 @@ use monigo_common::{
 
 use crate::{
     atomic,
-    maps::{ADMITTED, CONTROL, COUNTERS, HISTOGRAMS, OPEN, add, lose, raise},
+    maps::{ADMITTED, COUNTERS, HISTOGRAMS, OPEN, add, lose, raise},
     owner::{self, Owner},
     record,
     stack::Stack,
@@ -36,13 +36,9 @@ fn registers<C: EbpfContext>(ctx: &C) -> *const pt_regs {
 /// Counts and remembers the beginning of a call.
 #[inline(always)]
 pub fn entry<C: EbpfContext>(ctx: &C) {
-    let Some(control) = CONTROL.get(0) else {
+    let Some(control) = owner::settings_if_traced() else {
         return;
     };
-    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    if !owner::is_traced(control, pid) {
-        return;
-    }
     let cookie = cookie_of(ctx);
     let regs = registers(ctx);
     // SAFETY: `regs` is the program's context.
@@ -128,13 +124,9 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
     // First, so that the work below is not measured as part of the call.
     // SAFETY: takes no arguments.
     let end_ns = unsafe { bpf_ktime_get_ns() };
-    let Some(control) = CONTROL.get(0) else {
+    let Some(control) = owner::settings_if_traced() else {
         return;
     };
-    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    if !owner::is_traced(control, pid) {
-        return;
-    }
     let cookie = cookie_of(ctx);
     let regs = registers(ctx);
     // SAFETY: `regs` is the program's context.

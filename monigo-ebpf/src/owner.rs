@@ -9,7 +9,7 @@ use monigo_common::{
     open::OwnerKey,
 };
 
-use crate::maps::PROCESSES;
+use crate::maps::{CONTROL, PROCESSES};
 
 /// Offset of `stack.hi` in Go's `runtime.g`, stable since Go 1.2.
 pub const G_STACK_HI: u64 = 8;
@@ -30,6 +30,14 @@ pub struct Owner {
 #[inline(always)]
 pub fn is_traced(control: &Control, pid: u32) -> bool {
     control.armed != 0 && (control.only_listed == 0 || PROCESSES.get_ptr(pid).is_some())
+}
+
+/// The settings, if calls of the current process are counted now.
+#[inline(always)]
+pub fn settings_if_traced() -> Option<&'static Control> {
+    let control = CONTROL.get(0)?;
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    is_traced(control, pid).then_some(control)
 }
 
 /// Identifies the owner of the call at a probe whose stack pointer, corrected to what it was at

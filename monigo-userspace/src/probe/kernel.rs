@@ -24,6 +24,7 @@ use monigo_common::{
 use super::{
     PlannedFunction, ProbeError, Record, RecordError, decode,
     links::{Attachment, Programs},
+    programs::{program, refused},
 };
 
 /// The object that the build script compiles.
@@ -150,15 +151,8 @@ impl Kernel {
     pub fn sample_cpu(&mut self, hz: u32) -> Result<(), ProbeError> {
         const PROGRAM: &str = "cpu_sample";
         const EVENT: &str = "cpu-clock";
-        let program: &mut PerfEvent = self
-            .ebpf
-            .program_mut(PROGRAM)
-            .and_then(|program| program.try_into().ok())
-            .ok_or(ProbeError::Missing(PROGRAM))?;
-        program.load().map_err(|source| ProbeError::Load {
-            program: PROGRAM,
-            source: Box::new(source),
-        })?;
+        let program: &mut PerfEvent = program(&mut self.ebpf, PROGRAM)?;
+        program.load().map_err(refused(PROGRAM))?;
         let period_ns = 1_000_000_000 / u64::from(hz.max(1));
         let cpus = online_cpus().map_err(|(_, source)| ProbeError::Cpus(source))?;
         for cpu in cpus {
@@ -309,14 +303,8 @@ impl Kernel {
 }
 
 fn watch(ebpf: &mut Ebpf, name: &'static str, event: &'static str) -> Result<(), ProbeError> {
-    let program: &mut RawTracePoint = ebpf
-        .program_mut(name)
-        .and_then(|program| program.try_into().ok())
-        .ok_or(ProbeError::Missing(name))?;
-    program.load().map_err(|source| ProbeError::Load {
-        program: name,
-        source: Box::new(source),
-    })?;
+    let program: &mut RawTracePoint = program(ebpf, name)?;
+    program.load().map_err(refused(name))?;
     program.attach(event).map_err(|source| ProbeError::Watch {
         event,
         source: Box::new(source),
@@ -326,14 +314,8 @@ fn watch(ebpf: &mut Ebpf, name: &'static str, event: &'static str) -> Result<(),
 
 /// Loads a program for a scheduler event whose fields it reads, and attaches it.
 fn trace(ebpf: &mut Ebpf, name: &'static str, event: &'static str) -> Result<(), ProbeError> {
-    let program: &mut TracePoint = ebpf
-        .program_mut(name)
-        .and_then(|program| program.try_into().ok())
-        .ok_or(ProbeError::Missing(name))?;
-    program.load().map_err(|source| ProbeError::Load {
-        program: name,
-        source: Box::new(source),
-    })?;
+    let program: &mut TracePoint = program(ebpf, name)?;
+    program.load().map_err(refused(name))?;
     program
         .attach("sched", event)
         .map_err(|source| ProbeError::Watch {

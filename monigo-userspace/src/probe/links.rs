@@ -14,6 +14,7 @@ use monigo_common::cookie::{Cookie, FLAG_CONDITIONAL, FLAG_GO, FLAG_JUMP};
 use super::{
     ProbeError,
     multi::{self, MultiLink, MultiProgram},
+    programs::{program, refused},
 };
 use crate::{
     plan::{FunctionPlan, Site, SiteKind},
@@ -188,7 +189,7 @@ impl Attachment {
             drop(link);
         }
         for (role, link) in self.perf.into_iter().rev() {
-            if let Ok(program) = uprobe(ebpf, role.program()) {
+            if let Ok(program) = program::<UProbe>(ebpf, role.program()) {
                 // A link that is already gone is what we want.
                 let _ = program.detach(link);
             }
@@ -198,18 +199,7 @@ impl Attachment {
 
 fn load_for_perf(ebpf: &mut Ebpf, role: Role) -> Result<(), ProbeError> {
     let name = role.program();
-    uprobe(ebpf, name)?
-        .load()
-        .map_err(|source| ProbeError::Load {
-            program: name,
-            source: Box::new(source),
-        })
-}
-
-fn uprobe<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut UProbe, ProbeError> {
-    ebpf.program_mut(name)
-        .and_then(|program| program.try_into().ok())
-        .ok_or(ProbeError::Missing(name))
+    program::<UProbe>(ebpf, name)?.load().map_err(refused(name))
 }
 
 fn attach(
@@ -228,7 +218,7 @@ fn attach(
     let scope = pid
         .and_then(NonZeroU32::new)
         .map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
-    uprobe(ebpf, program)?
+    self::program::<UProbe>(ebpf, program)?
         .attach(point, path, scope)
         .map_err(|source| ProbeError::Attach {
             function: function.name.clone(),

@@ -9,6 +9,7 @@ mod error;
 mod kernel;
 mod links;
 mod multi;
+mod programs;
 
 pub use self::{
     decode::{Record, RecordError, Sample, decode},
