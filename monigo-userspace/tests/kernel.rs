@@ -1,29 +1,52 @@
 //! The kernel accepts monigo's programs. Needs root.
 
 use monigo::{
-    probe::{Kernel, PlannedFunction, Sizes},
+    plan::{CostClass, FunctionPlan, Site, SiteKind},
+    probe::{Kernel, LinkKind, PlannedFunction, Sizes},
     store::ExitProbe,
 };
 
-#[test]
-fn every_program_passes_the_verifier() {
-    let function = |exit| PlannedFunction {
+/// A function with a site for each role, so that every program is loaded.
+fn function(exit: ExitProbe) -> PlannedFunction {
+    let site = |address, kind| Site {
+        address,
+        file_offset: address,
+        kind,
+        cost: CostClass::SingleStep,
+    };
+    let plan = FunctionPlan {
+        entry: site(1, SiteKind::Entry),
+        exits: vec![site(2, SiteKind::Return)],
+    };
+    PlannedFunction {
         name: "f".into(),
-        plans: Vec::new(),
+        plans: vec![plan],
         go: false,
         exit,
-    };
+    }
+}
+
+fn load(links: LinkKind) -> Kernel {
     let sizes = Sizes {
         functions: 2,
         owners: 1024,
         off_cpu: 64,
         ring_bytes: 1 << 20,
     };
-    let mut kernel = Kernel::load(
-        sizes,
-        &[function(ExitProbe::Ret), function(ExitProbe::Uretprobe)],
-    )
-    .unwrap();
+    let functions = [function(ExitProbe::Ret), function(ExitProbe::Uretprobe)];
+    Kernel::load(sizes, &functions, links).unwrap()
+}
+
+#[test]
+fn call_programs_pass_the_verifier_for_either_link() {
+    for links in [LinkKind::Best, LinkKind::Perf] {
+        assert_eq!(load(links).counters(1).unwrap().entered, 0);
+    }
+}
+
+#[test]
+fn scheduler_and_clock_programs_pass_the_verifier() {
+    let mut kernel = load(LinkKind::Best);
     kernel.list(std::process::id()).unwrap();
     let offset = kernel.follow_forks().unwrap();
     assert!(
@@ -36,5 +59,4 @@ fn every_program_passes_the_verifier() {
         offset >= 24,
         "next_pid comes after prev_comm and the common fields, it is at {offset}"
     );
-    assert_eq!(kernel.counters(1).unwrap().entered, 0);
 }

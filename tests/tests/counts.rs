@@ -214,6 +214,32 @@ fn max_calls() -> Result<()> {
     target.finish()
 }
 
+/// One perf event a site, as on kernels that have no better link.
+#[test]
+fn perf_links() -> Result<()> {
+    monigo_tests::require_root()?;
+    let go = Go {
+        version: GoVersion::Current,
+        flags: &[],
+    };
+    for (program, arguments) in [
+        (targets::c_scenarios(Native::O2)?, ["recursion", "50", "2"]),
+        (targets::cpp_exceptions(Native::O2)?, ["10", "100", "3"]),
+        (targets::go_scenarios(go)?, ["recursion", "50", "2"]),
+    ] {
+        let copy = PrivateCopy::of(&program)?;
+        let image = copy.path().to_string_lossy().into_owned();
+        let alone = monigo_tests::compare::run_alone(&copy.path(), &arguments)?;
+        let functions: Vec<&str> = alone.functions.keys().map(String::as_str).collect();
+        let mut target = Program::start(&copy.path(), &arguments)?;
+        let monigo = Monigo::attach(&image, &functions, &["--perf-links"])?;
+        let truth = target.go()?;
+        compare(&truth, &monigo.stop()?)?;
+        target.finish()?;
+    }
+    Ok(())
+}
+
 /// A session of known length ends by itself.
 #[test]
 fn duration() -> Result<()> {

@@ -114,6 +114,9 @@ pub struct TraceArgs {
     /// Do not record what threads wait for inside traced functions
     #[arg(long)]
     pub no_off_cpu: bool,
+    /// Attach by perf events, as on kernels without `uprobe_multi`
+    #[arg(long, hide = true)]
+    pub perf_links: bool,
     /// How the end of a call is seen
     #[arg(long, value_enum, default_value_t = ExitMode::Auto)]
     pub exit_probe: ExitMode,

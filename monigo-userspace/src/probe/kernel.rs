@@ -23,7 +23,7 @@ use monigo_common::{
 
 use super::{
     PlannedFunction, ProbeError, Record, RecordError, decode,
-    links::{Attachment, Programs},
+    links::{Attachment, LinkKind, Programs},
     programs::{program, refused},
 };
 
@@ -62,7 +62,11 @@ pub struct Kernel {
 
 impl Kernel {
     /// Creates the maps and loads the programs that `functions` need.
-    pub fn load(sizes: Sizes, functions: &[PlannedFunction]) -> Result<Self, ProbeError> {
+    pub fn load(
+        sizes: Sizes,
+        functions: &[PlannedFunction],
+        links: LinkKind,
+    ) -> Result<Self, ProbeError> {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("FUNCTIONS", sizes.functions)
             .map_max_entries("COUNTERS", sizes.functions)
@@ -72,7 +76,7 @@ impl Kernel {
             .map_max_entries("RECORDS", sizes.ring_bytes)
             .load(PROGRAMS)
             .map_err(|error| ProbeError::Maps(Box::new(error)))?;
-        let programs = Programs::load(&mut ebpf, PROGRAMS, functions)?;
+        let programs = Programs::load(&mut ebpf, PROGRAMS, functions, links)?;
         for (name, event) in [
             ("thread_exit", "sched_process_exit"),
             ("process_exec", "sched_process_exec"),

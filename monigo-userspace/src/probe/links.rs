@@ -92,6 +92,15 @@ impl Role {
     }
 }
 
+/// Which links to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkKind {
+    /// The best that the kernel has.
+    Best,
+    /// One perf event a site, as on kernels before 6.6.
+    Perf,
+}
+
 /// The programs for probes, loaded.
 #[derive(Debug)]
 pub struct Programs {
@@ -105,6 +114,7 @@ impl Programs {
         ebpf: &mut Ebpf,
         object: &[u8],
         functions: &[PlannedFunction],
+        links: LinkKind,
     ) -> Result<Self, ProbeError> {
         let roles: Vec<Role> = Role::ALL
             .into_iter()
@@ -114,14 +124,18 @@ impl Programs {
             .iter()
             .map(|role| (role.program(), *role == Role::Return))
             .collect();
-        match multi::load(object, ebpf, &names) {
-            Ok(programs) => {
-                let loaded = programs.into_iter().map(Loaded::Multi);
-                return Ok(Self {
-                    loaded: roles.into_iter().zip(loaded).collect(),
-                });
+        if links == LinkKind::Best {
+            match multi::load(object, ebpf, &names) {
+                Ok(programs) => {
+                    let loaded = programs.into_iter().map(Loaded::Multi);
+                    return Ok(Self {
+                        loaded: roles.into_iter().zip(loaded).collect(),
+                    });
+                }
+                Err(error) => {
+                    tracing::info!("no uprobe_multi links here ({error}); using perf events");
+                }
             }
-            Err(error) => tracing::info!("no uprobe_multi links here ({error}); using perf events"),
         }
         let mut loaded = Vec::new();
         for role in roles {

@@ -15,5 +15,5 @@ pub use self::{
     decode::{Record, RecordError, Sample, decode},
     error::ProbeError,
     kernel::{Kernel, Sizes},
-    links::PlannedFunction,
+    links::{LinkKind, PlannedFunction},
 };

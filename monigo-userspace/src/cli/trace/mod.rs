@@ -30,7 +30,7 @@ use crate::{
     api,
     collect::{Collector, End, Limits, Progress, Sampling, unix_ns},
     export,
-    probe::{Kernel, PlannedFunction, Sizes},
+    probe::{Kernel, LinkKind, PlannedFunction, Sizes},
     query::{DuckSource, Source},
     store::{Database, NewSession, Store as _},
     symbols::{Image, Language, demangle::printable},
@@ -180,7 +180,12 @@ fn attach(
         off_cpu: samples::off_cpu_threads(args, go),
         ring_bytes: ring_bytes(),
     };
-    let mut kernel = Kernel::load(sizes, &prepared.functions)?;
+    let links = if args.perf_links {
+        LinkKind::Perf
+    } else {
+        LinkKind::Best
+    };
+    let mut kernel = Kernel::load(sizes, &prepared.functions, links)?;
     let mut control = Control {
         sample_every: sampling(args).first(),
         stacks: u32::from(args.stacks != StackMode::Off),
