@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     sync::mpsc::{Receiver, RecvTimeoutError},
     time::{Duration, Instant},
 };
@@ -26,6 +25,7 @@ use crate::{
     probe::{Kernel, ProbeError, Record, Sample},
     store::{Batch, CallRow, LossDelta, ProcessRow, SampleRow, Store, StoreError},
     symbols::demangle::printable,
+    target::process,
 };
 
 /// Time between looks at the ring buffer. At 10 ms, 16 MiB hold more than any target can send.
@@ -57,6 +57,14 @@ impl From<StoreError> for CollectError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
+}
+
+/// What one look at the ring buffer brought.
+struct Drained {
+    /// Records, malformed ones included.
+    taken: usize,
+    /// Calls drawn at the sampling rate.
+    drawn: u64,
 }
 
 /// Drains the kernel side into a store.
@@ -153,7 +161,7 @@ impl Collector {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            drawn += self.drain();
+            drawn += self.drain().drawn;
             let elapsed = adapted.elapsed();
             if elapsed >= ADAPT {
                 self.adapt(drawn, elapsed)?;
@@ -192,14 +200,15 @@ impl Collector {
         Ok(self
             .limits
             .until_exit
-            .filter(|&pid| !is_alive(pid))
+            .filter(|&pid| !process::is_alive(pid))
             .map(|_| End::TargetExited))
     }
 
     fn finish(&mut self, end: End) -> Result<(), CollectError> {
         self.kernel.detach()?;
         self.sweep_goroutines();
-        while self.drain() > 0 {}
+        // A record being written ends a look early; it is there for the next one.
+        while self.drain().taken > 0 {}
         self.flush()?;
         self.store.end_session(self.session, unix_ns())?;
         self.progress
@@ -207,11 +216,11 @@ impl Collector {
         Ok(())
     }
 
-    /// Takes what is in the ring buffer; returns how many records were drawn at the sampling rate.
-    fn drain(&mut self) -> u64 {
+    /// Takes what is in the ring buffer, at most [`DRAIN_LIMIT`] records.
+    fn drain(&mut self) -> Drained {
         let mut records: Vec<Record> = Vec::new();
         let mut malformed = 0;
-        self.kernel.drain(DRAIN_LIMIT, |record| match record {
+        let taken = self.kernel.drain(DRAIN_LIMIT, |record| match record {
             Ok(record) => records.push(record),
             Err(error) => {
                 tracing::debug!("{error}");
@@ -235,7 +244,10 @@ impl Collector {
                 Record::Sample(sample) => self.take_sample(&sample),
             }
         }
-        drawn as u64
+        Drained {
+            taken,
+            drawn: drawn as u64,
+        }
     }
 
     fn take_sample(&mut self, sample: &Sample) {
@@ -292,10 +304,10 @@ impl Collector {
             return;
         }
         self.resolver.remember(pid);
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        let name = process::name(pid).unwrap_or_default();
         let row = ProcessRow {
             pid,
-            name: printable(name.trim_end().to_owned()),
+            name: printable(name),
             seen_ns: self.clock.now(),
         };
         self.processes.insert(pid, row.clone());
@@ -422,7 +434,7 @@ impl Collector {
     fn sweep(&mut self) {
         for owner in self.kernel.owners(OWNERS_LIMIT) {
             self.see(owner.pid);
-            if is_alive(owner.pid) {
+            if process::is_alive(owner.pid) {
                 continue;
             }
             self.close(owner);
@@ -462,7 +474,7 @@ impl Collector {
             .processes
             .keys()
             .copied()
-            .filter(|&pid| is_alive(pid))
+            .filter(|&pid| process::is_alive(pid))
             .collect();
         for &pid in self.alive.difference(&alive) {
             // Its id can come back with other code at the same addresses.
@@ -479,14 +491,4 @@ impl Collector {
             progress.store_error = None;
         });
     }
-}
-
-/// Whether a process exists and is not a zombie.
-fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = fs::read_to_string(format!("/proc/{pid}/stat")) else {
-        return false;
-    };
-    // The state follows the name, which is in parentheses and may hold any character.
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }

@@ -48,6 +48,12 @@ pub struct Traced {
 }
 
 impl Traced {
+    /// Whether `frame` stands right behind the function.
+    fn ends_at(&self, frame: &Frame) -> bool {
+        frame.image == self.frame.image
+            && self.ranges.iter().any(|range| range.end == frame.address)
+    }
+
     fn contains(&self, frame: &Frame) -> bool {
         // A return address can lie just behind the function.
         let inside =
@@ -138,8 +144,18 @@ impl StackTable {
             traced.is_none_or(|traced| frames.iter().any(|frame| traced.contains(frame)))
         });
         let mut truncated = user.truncated;
+        let mut behind_function = |address| {
+            let frames = resolver.resolve(pid, address, Site::Interrupted);
+            let last = frames.as_ref().and_then(|frames| frames.last());
+            last.is_some_and(|frame| traced.is_some_and(|traced| traced.ends_at(frame)))
+        };
+        // A thread interrupted while the kernel handles the breakpoint on a `ret` stands behind it.
+        let returning = user
+            .inner
+            .first()
+            .is_some_and(|&address| behind_function(address));
         let inner = user.inner.iter().enumerate().map(|(depth, &address)| {
-            let site = if depth == 0 {
+            let site = if depth == 0 && !returning {
                 Site::Interrupted
             } else {
                 Site::Return
@@ -314,7 +330,10 @@ mod tests {
     struct Fake;
 
     impl Resolve for Fake {
-        fn resolve(&mut self, _pid: u32, address: u64, _site: Site) -> Option<Vec<Frame>> {
+        fn resolve(&mut self, _pid: u32, address: u64, site: Site) -> Option<Vec<Frame>> {
+            // Only where it matters here, so that names stay those of the addresses given.
+            let behind = address == 110 && site == Site::Return;
+            let address = address - u64::from(behind);
             let frame = |name: &str, inlined| Frame {
                 function: format!("{name}{address}"),
                 image: "a".into(),
@@ -399,6 +418,12 @@ mod tests {
         ];
         assert_eq!(names, expected);
         assert!(!truncated);
+    }
+
+    #[test]
+    fn a_thread_at_the_breakpoint_of_a_return_is_inside() {
+        let address = names(&[], &[110, 200, 300], Some(200)).0;
+        assert_eq!(address, ["outer109", "outer200", "outer300"]);
     }
 
     #[test]

@@ -20,8 +20,6 @@ pub mod symbolize;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -46,13 +44,4 @@ pub enum Language {
     /// C++.
     #[serde(rename = "c++")]
     Cpp,
-}
-
-/// A frame's code location in terms that outlive the process: image and vaddr.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Location {
-    /// The image file as shown to the user.
-    pub image: PathBuf,
-    /// ELF virtual address inside it.
-    pub address: u64,
 }

@@ -51,6 +51,14 @@ pub fn name(pid: u32) -> Option<String> {
     Some(text.trim_end_matches('\n').to_owned())
 }
 
+/// Whether a process exists and has not ended: a zombie has.
+pub fn is_alive(pid: u32) -> bool {
+    fs::read_to_string(proc_path(pid, "stat"))
+        .ok()
+        .and_then(|stat| Stat::parse(&stat))
+        .is_some_and(|stat| !stat.has_ended())
+}
+
 /// Reads one process, or says why it is no target.
 pub(super) fn read(pid: u32) -> Result<Process, TargetError> {
     let stat = fs::read_to_string(proc_path(pid, "stat")).map_err(|error| gone(pid, error))?;
@@ -58,7 +66,7 @@ pub(super) fn read(pid: u32) -> Result<Process, TargetError> {
     if let Some(process) = thread_group(pid).filter(|process| *process != pid) {
         return Err(TargetError::Thread { pid, process });
     }
-    if matches!(stat.state, 'Z' | 'X') {
+    if stat.has_ended() {
         return Err(TargetError::Zombie {
             pid,
             name: stat.name,
@@ -121,6 +129,10 @@ struct Stat {
 }
 
 impl Stat {
+    fn has_ended(&self) -> bool {
+        matches!(self.state, 'Z' | 'X')
+    }
+
     /// The name is in parentheses and may hold any characters, parentheses too.
     fn parse(text: &str) -> Option<Self> {
         let (head, rest) = text.rsplit_once(") ")?;

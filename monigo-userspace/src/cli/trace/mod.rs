@@ -136,7 +136,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     let screen = wants_tui(args, held.is_some())
         .then(|| views.show_tui(Arc::clone(&source), commands))
         .transpose()?;
-    // On this thread: the symbolizer cannot move to another.
+    // On this thread, which has nothing else to do until the end.
     let result = collector.run(&received);
     if let Some(screen) = screen {
         screen.leave()?;
