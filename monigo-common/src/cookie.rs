@@ -1,39 +1,58 @@
 //! The 64-bit attach cookie that tells a kernel program which probe site fired.
 //!
-//! Layout, least significant bit first: function index (32), flags (16), condition code (8),
-//! unused (8).
+//! Layout, least significant bit first: function index (24), flags (16), condition code (4),
+//! cost class (4), stack words (16).
 
 /// Calls of this function are keyed by goroutine (`g` in r14), not by thread.
 pub const FLAG_GO: u16 = 1 << 0;
-/// The site is a conditional jump out of the function; it is an exit only if the condition holds.
+/// The site is a conditional jump; it is an exit only if the condition holds.
 pub const FLAG_CONDITIONAL: u16 = 1 << 1;
-/// The site is a jump, so it ends a call only when the stack is back where the call began.
+/// The site is a jump out of the function, which ends a call only when the stack is back where the
+/// call began.
 pub const FLAG_JUMP: u16 = 1 << 2;
+/// `words` counts from the frame pointer, not from the stack pointer.
+pub const FLAG_FRAME_POINTER: u16 = 1 << 3;
+
+/// Most functions in one session.
+pub const MAX_FUNCTIONS: usize = 1 << 24;
+/// Kinds of sites whose probes differ in price.
+pub const CLASSES: usize = 4;
 
 /// What a cookie says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cookie {
-    /// Index of the function within the session, as in the counter and histogram maps.
+    /// Index of the function within the session, as in the counter map; below [`MAX_FUNCTIONS`].
     pub function: u32,
     /// `FLAG_*` bits.
     pub flags: u16,
     /// x86 condition code (low nibble of a `jcc` opcode), with [`FLAG_CONDITIONAL`].
     pub condition: u8,
+    /// Price of the site, an index below [`CLASSES`].
+    pub class: u8,
+    /// How far the stack pointer at function entry lies above the register (see
+    /// [`FLAG_FRAME_POINTER`]) at an exit site, in words of 8 bytes.
+    pub words: u16,
 }
 
 impl Cookie {
     /// Packs into the integer the kernel carries.
     pub const fn pack(self) -> u64 {
-        self.function as u64 | (self.flags as u64) << 32 | (self.condition as u64) << 48
+        self.function as u64 & 0xff_ffff
+            | (self.flags as u64) << 24
+            | (self.condition as u64 & 0xf) << 40
+            | (self.class as u64 & 0xf) << 44
+            | (self.words as u64) << 48
     }
 
     /// Unpacks what [`Cookie::pack`] made.
     #[inline(always)]
     pub const fn unpack(raw: u64) -> Self {
         Self {
-            function: raw as u32,
-            flags: (raw >> 32) as u16,
-            condition: (raw >> 48) as u8,
+            function: raw as u32 & 0xff_ffff,
+            flags: (raw >> 24) as u16,
+            condition: (raw >> 40) as u8 & 0xf,
+            class: (raw >> 44) as u8 & 0xf,
+            words: (raw >> 48) as u16,
         }
     }
 }

@@ -1,7 +1,10 @@
 //! What kernel and user side compute the same way.
 
 use monigo_common::{
-    cookie::{Cookie, FLAG_CONDITIONAL, FLAG_GO, FLAG_JUMP, condition_holds},
+    cookie::{
+        Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, FLAG_GO, FLAG_JUMP, MAX_FUNCTIONS,
+        condition_holds,
+    },
     histogram::{BUCKETS, MAX_BITS, bounds, bucket_of, representative},
 };
 use proptest::prelude::*;
@@ -38,8 +41,14 @@ proptest! {
     }
 
     #[test]
-    fn cookies_survive_packing(function in any::<u32>(), flags in 0..8_u16, condition in 0..16_u8) {
-        let cookie = Cookie { function, flags, condition };
+    fn cookies_survive_packing(
+        function in 0..MAX_FUNCTIONS as u32,
+        flags in any::<u16>(),
+        condition in 0..16_u8,
+        class in 0..16_u8,
+        words in any::<u16>(),
+    ) {
+        let cookie = Cookie { function, flags, condition, class, words };
         prop_assert_eq!(Cookie::unpack(cookie.pack()), cookie);
     }
 
@@ -77,5 +86,8 @@ fn conditions_read_the_right_flags() {
 
 #[test]
 fn flags_are_distinct() {
-    assert_eq!((FLAG_GO | FLAG_CONDITIONAL | FLAG_JUMP).count_ones(), 3);
+    assert_eq!(
+        (FLAG_GO | FLAG_CONDITIONAL | FLAG_JUMP | FLAG_FRAME_POINTER).count_ones(),
+        4
+    );
 }

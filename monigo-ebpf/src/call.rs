@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use monigo_common::{
     config::Control,
-    cookie::{Cookie, FLAG_CONDITIONAL, FLAG_JUMP, condition_holds},
+    cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, FLAG_JUMP, condition_holds},
     counters::Counters,
     event::Loss,
     histogram,
@@ -130,7 +130,15 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
     let cookie = cookie_of(ctx);
     let regs = registers(ctx);
     // SAFETY: `regs` is the program's context.
-    let (sp, flags) = unsafe { ((*regs).rsp - popped_bytes, (*regs).eflags) };
+    let (register, flags) = unsafe {
+        let base = if cookie.flags & FLAG_FRAME_POINTER == 0 {
+            (*regs).rsp
+        } else {
+            (*regs).rbp
+        };
+        (base, (*regs).eflags)
+    };
+    let sp = register + u64::from(cookie.words) * 8 - popped_bytes;
     if cookie.flags & FLAG_CONDITIONAL != 0 && !condition_holds(cookie.condition, flags) {
         return;
     }
@@ -162,7 +170,15 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
     };
     let duration_ns = end_ns.saturating_sub(call.start_ns);
     account(counters, cookie.function, duration_ns);
-    record::maybe(ctx, control, cookie.function, &call, duration_ns, &owner);
+    record::maybe(
+        ctx,
+        control,
+        cookie.function,
+        &call,
+        duration_ns,
+        sp,
+        &owner,
+    );
 }
 
 #[inline(always)]

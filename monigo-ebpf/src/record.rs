@@ -2,7 +2,7 @@
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP, pt_regs},
+    bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP},
     helpers::{
         bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_probe_read_user,
         generated::bpf_get_stack,
@@ -22,7 +22,8 @@ use crate::{
 /// The user side polls; waking it for each record would cost the target.
 pub const SUBMIT_FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
 
-/// Records the call if it is slow or drawn.
+/// Records the call if it is slow or drawn. `sp` is what the stack pointer was at its entry: there
+/// lies its return address.
 #[inline(always)]
 pub fn maybe<C: EbpfContext>(
     ctx: &C,
@@ -30,6 +31,7 @@ pub fn maybe<C: EbpfContext>(
     function: u32,
     call: &OpenCall,
     duration_ns: u64,
+    sp: u64,
     owner: &Owner,
 ) {
     let slow_ns = FUNCTIONS
@@ -62,7 +64,7 @@ pub fn maybe<C: EbpfContext>(
         weight,
     };
     if control.stacks != 0 {
-        with_stack(ctx, record);
+        with_stack(ctx, record, sp);
     } else if let Some(mut entry) = RECORDS.reserve::<CallRecord>(0) {
         entry.write(record);
         entry.submit(SUBMIT_FLAGS);
@@ -72,18 +74,16 @@ pub fn maybe<C: EbpfContext>(
 }
 
 #[inline(always)]
-fn with_stack<C: EbpfContext>(ctx: &C, record: CallRecord) {
+fn with_stack<C: EbpfContext>(ctx: &C, record: CallRecord, sp: u64) {
     let Some(mut entry) = RECORDS.reserve::<CallRecordWithStack>(0) else {
         lose(Loss::RingFull);
         return;
     };
     let out = entry.as_mut_ptr();
-    let regs = ctx.as_ptr().cast_const().cast::<pt_regs>();
-    // SAFETY: `out` is a reserved record of this type; `regs` is the program's context; user
-    // memory is read by helpers that check the address.
+    // SAFETY: `out` is a reserved record of this type; user memory is read by helpers that check
+    // the address.
     let bytes = unsafe {
         (&raw mut (*out).call).write(record);
-        let sp = (*regs).rsp;
         (&raw mut (*out).return_address).write(bpf_probe_read_user(sp as *const u64).unwrap_or(0));
         let bytes = bpf_get_stack(
             ctx.as_ptr(),

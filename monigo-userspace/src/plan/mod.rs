@@ -122,6 +122,23 @@ pub enum SiteKind {
         /// Low nibble of the `jcc` opcode.
         condition: u8,
     },
+    /// A jump inside the function behind which nothing is left to do but to give the frame back and
+    /// return. Stands for the return instruction, which is dearer to probe.
+    Epilogue {
+        /// Low nibble of the `jcc` opcode under which control goes there; `None` for always.
+        condition: Option<u8>,
+        /// Where the stack pointer was at function entry.
+        frame: Frame,
+    },
+}
+
+/// Where the stack pointer was at function entry, relative to a register at a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Frame {
+    /// This many words of 8 bytes above the stack pointer.
+    StackPointer(u16),
+    /// This many words of 8 bytes above the frame pointer.
+    FramePointer(u16),
 }
 
 /// One instruction to probe.

@@ -9,7 +9,7 @@ use aya::{
         uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
     },
 };
-use monigo_common::cookie::{Cookie, FLAG_CONDITIONAL, FLAG_GO, FLAG_JUMP};
+use monigo_common::cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, FLAG_GO, FLAG_JUMP};
 
 use super::{
     ProbeError,
@@ -17,7 +17,7 @@ use super::{
     programs::{program, refused},
 };
 use crate::{
-    plan::{FunctionPlan, Site, SiteKind},
+    plan::{Frame, FunctionPlan, Site, SiteKind},
     store::ExitProbe,
 };
 
@@ -164,7 +164,7 @@ impl Programs {
                 let pairs: Vec<(u64, u64)> = sites
                     .iter()
                     .map(|(index, site)| {
-                        let cookie = cookie(*index, functions[*index].go, site.kind);
+                        let cookie = cookie(*index, functions[*index].go, *site);
                         (site.file_offset, cookie.pack())
                     })
                     .collect();
@@ -227,7 +227,7 @@ fn attach(
 ) -> Result<UProbeLinkId, ProbeError> {
     let point = UProbeAttachPoint {
         location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
-        cookie: Some(cookie(index, function.go, site.kind).pack()),
+        cookie: Some(cookie(index, function.go, site).pack()),
     };
     let scope = pid
         .and_then(NonZeroU32::new)
@@ -242,15 +242,31 @@ fn attach(
         })
 }
 
-fn cookie(index: usize, go: bool, kind: SiteKind) -> Cookie {
-    let (jump, condition) = match kind {
-        SiteKind::Entry | SiteKind::Return => (0, 0),
-        SiteKind::TailJump => (FLAG_JUMP, 0),
-        SiteKind::ConditionalTailJump { condition } => (FLAG_JUMP | FLAG_CONDITIONAL, condition),
+fn cookie(index: usize, go: bool, site: Site) -> Cookie {
+    let (flags, condition, frame) = match site.kind {
+        SiteKind::Entry | SiteKind::Return => (0, None, Frame::StackPointer(0)),
+        SiteKind::TailJump => (FLAG_JUMP, None, Frame::StackPointer(0)),
+        SiteKind::ConditionalTailJump { condition } => {
+            (FLAG_JUMP, Some(condition), Frame::StackPointer(0))
+        }
+        SiteKind::Epilogue { condition, frame } => (0, condition, frame),
     };
+    let (base, words) = match frame {
+        Frame::StackPointer(words) => (0, words),
+        Frame::FramePointer(words) => (FLAG_FRAME_POINTER, words),
+    };
+    let mut flags = flags | base;
+    if go {
+        flags |= FLAG_GO;
+    }
+    if condition.is_some() {
+        flags |= FLAG_CONDITIONAL;
+    }
     Cookie {
         function: index as u32,
-        flags: jump | if go { FLAG_GO } else { 0 },
-        condition,
+        flags,
+        condition: condition.unwrap_or(0),
+        class: site.cost as u8,
+        words,
     }
 }
