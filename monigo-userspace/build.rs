@@ -8,8 +8,11 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Name that `cargo xtask setup` links a distribution's rustc and rust-src under.
-const DISTRIBUTION_TOOLCHAIN: &str = "monigo-bpf";
+/// What may build the kernel programs, the best first; `cargo xtask setup` knows the same list. The
+/// last is the name under which it links a distribution's rustc.
+const TOOLCHAINS: [&str; 4] = ["1.95.0", "stable", "nightly", "monigo-bpf"];
+/// LLVM of the linker, which reads the output of this version and older ones.
+const LINKER_LLVM: u32 = 22;
 
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -58,11 +61,10 @@ fn build_kernel_programs(root: &Path) -> Result<()> {
         .context("OUT_DIR is too short")?
         .join("bpf");
     let architecture = env::var("CARGO_CFG_TARGET_ARCH").context("no target architecture")?;
-    let toolchain = if has_rust_src("nightly") {
-        "nightly"
-    } else {
-        DISTRIBUTION_TOOLCHAIN
-    };
+    let toolchain = TOOLCHAINS
+        .into_iter()
+        .find(|toolchain| is_usable(toolchain))
+        .context("no toolchain can build the kernel programs; run `cargo xtask setup`")?;
     let flags = [
         format!("--cfg=bpf_target_arch=\"{architecture}\""),
         "-Cdebuginfo=2".to_owned(),
@@ -104,16 +106,26 @@ fn build_kernel_programs(root: &Path) -> Result<()> {
     Ok(())
 }
 
-fn has_rust_src(toolchain: &str) -> bool {
-    Command::new("rustup")
-        .args(["run", toolchain, "rustc", "--print", "sysroot"])
-        .output()
-        .ok()
-        .filter(|output| output.status.success())
-        .and_then(|output| String::from_utf8(output.stdout).ok())
-        .is_some_and(|sysroot| {
-            Path::new(sysroot.trim())
-                .join("lib/rustlib/src/rust/library/core")
-                .exists()
-        })
+/// Whether a toolchain has the source of `core`, and an LLVM that the linker can read.
+fn is_usable(toolchain: &str) -> bool {
+    let rustc = |argument: &str| {
+        Command::new("rustup")
+            .args(["run", toolchain, "rustc", argument])
+            .output()
+            .ok()
+            .filter(|output| output.status.success())
+            .and_then(|output| String::from_utf8(output.stdout).ok())
+    };
+    let llvm = rustc("-vV").and_then(|version| {
+        let line = version
+            .lines()
+            .find_map(|line| line.strip_prefix("LLVM version: "))?;
+        line.split('.').next()?.parse::<u32>().ok()
+    });
+    let source = rustc("--print=sysroot").is_some_and(|sysroot| {
+        Path::new(sysroot.trim())
+            .join("lib/rustlib/src/rust/library/core")
+            .exists()
+    });
+    source && llvm.is_some_and(|llvm| llvm <= LINKER_LLVM)
 }

@@ -1,6 +1,6 @@
 //! Settings the user side writes and the kernel programs read.
 
-use crate::pod;
+use crate::{cookie::CLASSES, pod};
 
 /// Settings that may change while probes are attached; one element in an array map.
 #[repr(C)]
@@ -29,18 +29,55 @@ pub struct Control {
     pub switch_next_offset: u32,
     /// Calls belong to goroutines (0 or 1).
     pub goroutines: u32,
+    /// Offset of `thread.fsbase` in the kernel's `task_struct`, bytes; 0 when not known, and then
+    /// all calls of a thread count as made on one stack.
+    pub fsbase_offset: u32,
+    /// Offset of `mm` in `task_struct`, bytes.
+    pub mm_offset: u32,
+    /// Offset of `start_stack` in `mm_struct`, bytes.
+    pub start_stack_offset: u32,
+    /// Explicit padding.
+    pub pad_end: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 48);
+const _: () = assert!(size_of::<Control>() == 64);
+
+/// `FunctionControl::watch`: calls are counted and timed.
+pub const WATCH_TIMED: u32 = 0;
+/// `FunctionControl::watch`: calls are counted when they begin, and no more.
+pub const WATCH_COUNTED: u32 = 1;
+/// `FunctionControl::watch`: probes that fire are ignored.
+pub const WATCH_OFF: u32 = 2;
 
 /// Per-function settings; one element per function in an array map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FunctionControl {
-    /// Calls at least this long are always recorded in full; `u64::MAX` for none.
+    /// Calls at least this long are always recorded in full; 0 for none.
     pub slow_ns: u64,
+    /// `WATCH_*`.
+    pub watch: u32,
+    /// Number of the time window in which calls are timed; a call that began in another one is
+    /// not. 0 as long as timing never paused.
+    pub window: u32,
+    /// Set of links whose probes count (0 or 1): while links are replaced, both sets fire.
+    pub generation: u32,
+    /// Explicit padding.
+    pub pad: u32,
 }
 
-const _: () = assert!(size_of::<FunctionControl>() == 8);
+/// What probes cost, in ns, by the class of the entry site and the class of the exit site. One
+/// element in an array map; zeros until calibrated.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Costs {
+    /// What the probes of one call add to its measured duration.
+    pub bias_ns: [[u32; CLASSES]; CLASSES],
+    /// What the probes of one call take altogether.
+    pub cost_ns: [[u32; CLASSES]; CLASSES],
+}
 
-pod!(Control, FunctionControl);
+const _: () = assert!(size_of::<FunctionControl>() == 24);
+const _: () = assert!(size_of::<Costs>() == 128);
+
+pod!(Control, FunctionControl, Costs);

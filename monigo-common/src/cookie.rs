@@ -12,11 +12,19 @@ pub const FLAG_CONDITIONAL: u16 = 1 << 1;
 pub const FLAG_JUMP: u16 = 1 << 2;
 /// `words` counts from the frame pointer, not from the stack pointer.
 pub const FLAG_FRAME_POINTER: u16 = 1 << 3;
+/// Which of two sets of links the site belongs to, see
+/// [`crate::config::FunctionControl::generation`].
+pub const FLAG_GENERATION: u16 = 1 << 4;
+/// The end of the call is seen by a return probe, of which the kernel nests a limited number.
+pub const FLAG_RETURN_PROBE: u16 = 1 << 5;
 
 /// Most functions in one session.
 pub const MAX_FUNCTIONS: usize = 1 << 24;
-/// Kinds of sites whose probes differ in price.
+/// Kinds of sites whose probes differ in price: the cost classes in their order, and
+/// [`CLASS_RETURN_PROBE`].
 pub const CLASSES: usize = 4;
+/// Class of a return probe.
+pub const CLASS_RETURN_PROBE: u8 = 3;
 
 /// What a cookie says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +35,7 @@ pub struct Cookie {
     pub flags: u16,
     /// x86 condition code (low nibble of a `jcc` opcode), with [`FLAG_CONDITIONAL`].
     pub condition: u8,
-    /// Price of the site, an index below [`CLASSES`].
+    /// Price of the site, an index below [`CLASSES`] into [`crate::config::Costs`].
     pub class: u8,
     /// How far the stack pointer at function entry lies above the register (see
     /// [`FLAG_FRAME_POINTER`]) at an exit site, in words of 8 bytes.

@@ -20,13 +20,15 @@ pub struct Counters {
     pub unmatched: u64,
     /// Sum of the durations of completed calls, in ns.
     pub total_ns: u64,
+    /// The same without time in traced callees.
+    pub self_ns: u64,
     /// Longest completed call, in ns.
     pub max_ns: u64,
     /// `u64::MAX` minus the shortest completed call in ns, so that zero means "none yet".
     pub inverted_min_ns: u64,
 }
 
-const _: () = assert!(size_of::<Counters>() == 7 * 8);
+const _: () = assert!(size_of::<Counters>() == 8 * 8);
 
 /// Latency histogram of one function on one CPU.
 ///

@@ -117,17 +117,23 @@ pub enum Loss {
     GoroutineUnreadable = 4,
     /// Time off CPU was not recorded: too many threads were off CPU inside traced functions.
     OffCpuFull = 5,
+    /// A call was not seen: its end could not be, with so many return probes pending.
+    ReturnDepth = 6,
+    /// A call is missing from the histogram: more functions were called than there are histograms.
+    HistogramsFull = 7,
 }
 
 impl Loss {
     /// Every cause, in index order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::RingFull,
         Self::OwnersFull,
         Self::DeepFull,
         Self::StackFailed,
         Self::GoroutineUnreadable,
         Self::OffCpuFull,
+        Self::ReturnDepth,
+        Self::HistogramsFull,
     ];
     /// Number of causes.
     pub const COUNT: usize = Self::ALL.len();
@@ -141,6 +147,8 @@ impl Loss {
             Self::StackFailed => "stack_failed",
             Self::GoroutineUnreadable => "goroutine_unreadable",
             Self::OffCpuFull => "off_cpu_full",
+            Self::ReturnDepth => "return_depth",
+            Self::HistogramsFull => "histograms_full",
         }
     }
 }

@@ -28,8 +28,16 @@ pub struct OpenCall {
     pub position: u64,
     /// `bpf_ktime_get_ns` at entry.
     pub start_ns: u64,
+    /// Time in traced callees so far, without what their probes cost.
+    pub nested_ns: u64,
+    /// What the probes of traced callees cost so far.
+    pub probes_ns: u64,
     /// Function index.
     pub function: u32,
+    /// [`crate::config::FunctionControl::window`] at entry.
+    pub window: u32,
+    /// Class of the entry site, see [`crate::cookie::CLASSES`].
+    pub class: u32,
     /// Explicit padding.
     pub pad: u32,
 }
@@ -44,8 +52,25 @@ pub struct OpenCalls {
     pub depth: u32,
     /// Explicit padding.
     pub pad: u32,
+    /// Lowest address of the owner's own stack; 0 for goroutines. Calls on other stacks (those of
+    /// signal handlers and coroutines) have no order, and are kept by address.
+    pub stack_low: u64,
+    /// First address above it; `u64::MAX` for goroutines.
+    pub stack_high: u64,
     /// The outermost calls.
     pub calls: [OpenCall; INLINE_DEPTH],
+}
+
+/// Key of a call on a stack that is not its thread's own.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ForeignKey {
+    /// Thread-group id.
+    pub pid: u32,
+    /// Explicit padding, zero.
+    pub pad: u32,
+    /// Stack pointer at entry.
+    pub position: u64,
 }
 
 /// Key of an overflowed call.
@@ -59,8 +84,9 @@ pub struct DeepKey {
 }
 
 const _: () = assert!(size_of::<OwnerKey>() == 16);
-const _: () = assert!(size_of::<OpenCall>() == 24);
-const _: () = assert!(size_of::<OpenCalls>() == 16 + 24 * INLINE_DEPTH);
+const _: () = assert!(size_of::<OpenCall>() == 48);
+const _: () = assert!(size_of::<OpenCalls>() == 32 + 48 * INLINE_DEPTH);
 const _: () = assert!(size_of::<DeepKey>() == 24);
+const _: () = assert!(size_of::<ForeignKey>() == 16);
 
-pod!(OwnerKey, OpenCall, OpenCalls, DeepKey);
+pod!(OwnerKey, OpenCall, OpenCalls, ForeignKey, DeepKey);

@@ -6,21 +6,27 @@ use aya_ebpf::{
     helpers::{bpf_ktime_get_ns, generated::bpf_get_attach_cookie},
 };
 use monigo_common::{
-    config::Control,
-    cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, FLAG_JUMP, condition_holds},
+    config::{Control, FunctionControl, WATCH_COUNTED, WATCH_OFF},
+    cookie::{
+        CLASSES, Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, FLAG_GENERATION, FLAG_JUMP,
+        FLAG_RETURN_PROBE, condition_holds,
+    },
     counters::Counters,
     event::Loss,
     histogram,
-    open::{INLINE_DEPTH, OpenCall, OpenCalls},
+    open::OpenCall,
 };
 
 use crate::{
-    atomic,
-    maps::{ADMITTED, COUNTERS, HISTOGRAMS, OPEN, add, lose, raise},
-    owner::{self, Owner},
+    atomic, foreign,
+    maps::{ADMITTED, COSTS, COUNTERS, FUNCTIONS, HISTOGRAMS, NEXT_SLOT, SLOTS, add, lose, raise},
+    owner::{self, Place},
     record,
     stack::Stack,
 };
+
+/// Return probes that the kernel nests in a thread (64), less what other tools may need.
+const RETURN_PROBES: u32 = 60;
 
 #[inline(always)]
 fn cookie_of<C: EbpfContext>(ctx: &C) -> Cookie {
@@ -33,6 +39,14 @@ fn registers<C: EbpfContext>(ctx: &C) -> *const pt_regs {
     ctx.as_ptr().cast_const().cast()
 }
 
+/// The function's settings, unless the site belongs to links that are being replaced.
+#[inline(always)]
+fn function_of(cookie: Cookie) -> Option<&'static FunctionControl> {
+    let function = FUNCTIONS.get(cookie.function)?;
+    let generation = u32::from(cookie.flags & FLAG_GENERATION != 0);
+    (function.generation == generation).then_some(function)
+}
+
 /// Counts and remembers the beginning of a call.
 #[inline(always)]
 pub fn entry<C: EbpfContext>(ctx: &C) {
@@ -40,6 +54,17 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
         return;
     };
     let cookie = cookie_of(ctx);
+    let Some(function) = function_of(cookie) else {
+        return;
+    };
+    match function.watch {
+        WATCH_OFF => return,
+        WATCH_COUNTED => {
+            count_entered(cookie.function);
+            return;
+        }
+        _ => {}
+    }
     let regs = registers(ctx);
     // SAFETY: `regs` is the program's context.
     let sp = unsafe { (*regs).rsp };
@@ -47,9 +72,30 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
         lose(Loss::GoroutineUnreadable);
         return;
     };
-    let Some(open) = open_calls(&owner) else {
-        lose(Loss::OwnersFull);
-        return;
+    let call = OpenCall {
+        position: owner.position,
+        start_ns: 0,
+        nested_ns: 0,
+        probes_ns: 0,
+        function: cookie.function,
+        window: function.window,
+        class: u32::from(cookie.class),
+        pad: 0,
+    };
+    let open = match owner::place(&owner, control) {
+        Place::Own(open) => open,
+        Place::Foreign => {
+            foreign::replace(&owner);
+            if admit(control) && foreign::enter(&owner, call) {
+                count_entered(cookie.function);
+                foreign::start(&owner);
+            }
+            return;
+        }
+        Place::Full => {
+            lose(Loss::OwnersFull);
+            return;
+        }
     };
     let mut stack = Stack::new(open, owner.key);
     // SAFETY: `open` points to a live map value.
@@ -62,26 +108,29 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
     // A call at the same position has ended too: nothing can be called from its frame's place
     // while it runs.
     stack.unwind_below(owner.position.saturating_add(1));
+    if cookie.flags & FLAG_RETURN_PROBE != 0 && stack.depth() >= RETURN_PROBES {
+        lose(Loss::ReturnDepth);
+        return;
+    }
     if !admit(control) {
         return;
     }
-    let call = OpenCall {
-        position: owner.position,
-        start_ns: 0,
-        function: cookie.function,
-        pad: 0,
-    };
     if !stack.push(call) {
         lose(Loss::DeepFull);
         return;
     }
-    if let Some(counters) = COUNTERS.get_ptr_mut(cookie.function) {
-        // SAFETY: `counters` points to a live map value.
-        add(unsafe { &raw mut (*counters).entered }, 1);
-    }
+    count_entered(cookie.function);
     // Last, so that the work above is not measured as part of the call.
     // SAFETY: takes no arguments.
     stack.start(unsafe { bpf_ktime_get_ns() });
+}
+
+#[inline(always)]
+fn count_entered(function: u32) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(function) {
+        // SAFETY: `counters` points to a live map value.
+        add(unsafe { &raw mut (*counters).entered }, 1);
+    }
 }
 
 /// Takes one of `max_calls` tickets.
@@ -97,26 +146,6 @@ fn admit(control: &Control) -> bool {
     unsafe { atomic::fetch_add_u64(admitted, 1) < control.max_calls }
 }
 
-#[inline(always)]
-fn open_calls(owner: &Owner) -> Option<*mut OpenCalls> {
-    if let Some(open) = OPEN.get_ptr_mut(owner.key) {
-        return Some(open);
-    }
-    let empty = OpenCalls {
-        goid: owner.goid,
-        depth: 0,
-        pad: 0,
-        calls: [OpenCall {
-            position: 0,
-            start_ns: 0,
-            function: 0,
-            pad: 0,
-        }; INLINE_DEPTH],
-    };
-    OPEN.insert(owner.key, empty, 0).ok()?;
-    OPEN.get_ptr_mut(owner.key)
-}
-
 /// Matches the end of a call with its beginning and measures it. `popped_bytes` is how far the
 /// stack pointer is above where it was at entry.
 #[inline(always)]
@@ -129,19 +158,27 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
     };
     let cookie = cookie_of(ctx);
     let regs = registers(ctx);
-    // SAFETY: `regs` is the program's context.
-    let (register, flags) = unsafe {
-        let base = if cookie.flags & FLAG_FRAME_POINTER == 0 {
-            (*regs).rsp
-        } else {
-            (*regs).rbp
-        };
-        (base, (*regs).eflags)
+    // Volatile, or the compiler chooses between the addresses, and the verifier takes the result
+    // for no context any more. SAFETY: `regs` is the program's context.
+    let (stack_pointer, frame_pointer, flags) = unsafe {
+        (
+            (&raw const (*regs).rsp).read_volatile(),
+            (&raw const (*regs).rbp).read_volatile(),
+            (*regs).eflags,
+        )
     };
-    let sp = register + u64::from(cookie.words) * 8 - popped_bytes;
+    let base = if cookie.flags & FLAG_FRAME_POINTER == 0 {
+        stack_pointer
+    } else {
+        frame_pointer
+    };
+    let sp = base + u64::from(cookie.words) * 8 - popped_bytes;
     if cookie.flags & FLAG_CONDITIONAL != 0 && !condition_holds(cookie.condition, flags) {
         return;
     }
+    let Some(function) = function_of(cookie) else {
+        return;
+    };
     let Some(counters) = COUNTERS.get_ptr_mut(cookie.function) else {
         return;
     };
@@ -149,7 +186,8 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
         lose(Loss::GoroutineUnreadable);
         return;
     };
-    let call = OPEN.get_ptr_mut(owner.key).and_then(|open| {
+    let mut caller: Option<*mut OpenCall> = None;
+    let own = owner::place_if_known(&owner).and_then(|open| {
         let mut stack = Stack::new(open, owner.key);
         stack.unwind_below(owner.position);
         let top = stack.top()?;
@@ -157,40 +195,62 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
             return None;
         }
         stack.pop();
+        caller = stack.top_mut();
         Some(top)
     });
+    let call = match own {
+        Some(call) => Some(call),
+        None => foreign::leave(&owner, cookie.function),
+    };
     let Some(call) = call else {
         // A jump with the frame still in place goes to a part of the function elsewhere.
-        // Beyond `max_calls`, entries are ignored on purpose.
-        if cookie.flags & FLAG_JUMP == 0 && control.max_calls == 0 {
+        // Beyond `max_calls`, and outside time windows, entries are ignored on purpose.
+        if cookie.flags & FLAG_JUMP == 0 && control.max_calls == 0 && function.window == 0 {
             // SAFETY: `counters` points to a live map value.
             add(unsafe { &raw mut (*counters).unmatched }, 1);
         }
         return;
     };
-    let duration_ns = end_ns.saturating_sub(call.start_ns);
-    account(counters, cookie.function, duration_ns);
-    record::maybe(
-        ctx,
-        control,
-        cookie.function,
-        &call,
-        duration_ns,
-        sp,
-        &owner,
+    if call.window != function.window {
+        return;
+    }
+    let Some(costs) = COSTS.get(0) else {
+        return;
+    };
+    let (from, to) = (
+        call.class as usize & (CLASSES - 1),
+        usize::from(cookie.class) & (CLASSES - 1),
     );
+    let duration_ns = end_ns
+        .saturating_sub(call.start_ns)
+        .saturating_sub(call.probes_ns)
+        .saturating_sub(u64::from(costs.bias_ns[from][to]));
+    if let Some(caller) = caller {
+        // SAFETY: `caller` points to a live map value that only its owner's probes touch.
+        unsafe {
+            (*caller).nested_ns += duration_ns;
+            (*caller).probes_ns += call.probes_ns + u64::from(costs.cost_ns[from][to]);
+        }
+    }
+    account(counters, &call, duration_ns);
+    record::maybe(ctx, control, function, &call, duration_ns, sp, &owner);
 }
 
 #[inline(always)]
-fn account(counters: *mut Counters, function: u32, duration_ns: u64) {
+fn account(counters: *mut Counters, call: &OpenCall, duration_ns: u64) {
     // SAFETY: `counters` points to a live map value.
     unsafe {
         add(&raw mut (*counters).completed, 1);
         add(&raw mut (*counters).total_ns, duration_ns);
+        add(
+            &raw mut (*counters).self_ns,
+            duration_ns.saturating_sub(call.nested_ns),
+        );
         raise(&raw mut (*counters).max_ns, duration_ns);
         raise(&raw mut (*counters).inverted_min_ns, u64::MAX - duration_ns);
     }
-    let Some(buckets) = HISTOGRAMS.get_ptr_mut(function) else {
+    let Some(buckets) = slot_of(call.function).and_then(|slot| HISTOGRAMS.get_ptr_mut(slot)) else {
+        lose(Loss::HistogramsFull);
         return;
     };
     let bucket = histogram::bucket_of(duration_ns);
@@ -201,4 +261,24 @@ fn account(counters: *mut Counters, function: u32, duration_ns: u64) {
             atomic::add_u32(count, 1);
         }
     }
+}
+
+/// The function's histogram; a new one at its first completed call.
+#[inline(always)]
+fn slot_of(function: u32) -> Option<u32> {
+    let slot = SLOTS.get_ptr_mut(function)?;
+    // SAFETY: `slot` points to a live, aligned map value.
+    let taken = unsafe { slot.read_volatile() };
+    if taken != 0 {
+        return Some(taken as u32 - 1);
+    }
+    let next = NEXT_SLOT.get_ptr_mut(0)?;
+    // SAFETY: both point to live, aligned map values.
+    let (new, found) = unsafe {
+        let new = atomic::fetch_add_u64(next, 1) + 1;
+        (new, atomic::compare_exchange_u64(slot, 0, new))
+    };
+    // Another CPU may have been faster; its histogram counts then.
+    let taken = if found == 0 { new } else { found };
+    Some(taken as u32 - 1)
 }

@@ -7,6 +7,7 @@
 
 mod atomic;
 mod call;
+mod foreign;
 mod lifecycle;
 mod maps;
 mod owner;

@@ -5,10 +5,10 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use monigo_common::{
-    config::{Control, FunctionControl},
+    config::{Control, Costs, FunctionControl},
     counters::{Buckets, Counters},
     event::{Loss, SampleRecord},
-    open::{DeepKey, OpenCall, OpenCalls, OwnerKey},
+    open::{DeepKey, ForeignKey, OpenCall, OpenCalls, OwnerKey},
 };
 
 use crate::atomic;
@@ -25,13 +25,33 @@ pub static FUNCTIONS: Array<FunctionControl> = Array::with_max_entries(1, 0);
 #[map]
 pub static COUNTERS: PerCpuArray<Counters> = PerCpuArray::with_max_entries(1, 0);
 
-/// Latency histograms per function; sized by the user side.
+/// What probes cost; one element.
+#[map]
+pub static COSTS: Array<Costs> = Array::with_max_entries(1, 0);
+
+/// Histogram of each function: index plus one, 0 for none yet; sized by the user side.
+#[map]
+pub static SLOTS: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Histograms handed out so far; one element.
+#[map]
+pub static NEXT_SLOT: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Latency histograms, handed out to functions as they are called; sized by the user side.
 #[map]
 pub static HISTOGRAMS: PerCpuArray<Buckets> = PerCpuArray::with_max_entries(1, 0);
 
 /// Open calls per thread or goroutine; sized by the user side.
 #[map]
 pub static OPEN: HashMap<OwnerKey, OpenCalls> = HashMap::with_max_entries(16_384, 0);
+
+/// An owner without open calls: one element, never written. It is too large for a program's stack.
+#[map]
+pub static NOTHING_OPEN: Array<OpenCalls> = Array::with_max_entries(1, 0);
+
+/// Open calls on stacks that are not their thread's own.
+#[map]
+pub static FOREIGN: HashMap<ForeignKey, OpenCall> = HashMap::with_max_entries(16_384, 0);
 
 /// Open calls nested too deeply for `OPEN`.
 #[map]

@@ -1,15 +1,21 @@
 //! Who makes a call, and where on its stack.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
-    bindings::pt_regs, helpers::bpf_get_current_pid_tgid, helpers::bpf_probe_read_user,
+    bindings::{pt_regs, task_struct},
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_user,
+        generated::{bpf_find_vma, bpf_get_current_task_btf},
+    },
 };
 use monigo_common::{
     config::Control,
     cookie::{Cookie, FLAG_GO},
-    open::OwnerKey,
+    open::{OpenCalls, OwnerKey},
 };
 
-use crate::maps::{CONTROL, PROCESSES};
+use crate::maps::{CONTROL, NOTHING_OPEN, OPEN, PROCESSES};
 
 /// Offset of `stack.hi` in Go's `runtime.g`, stable since Go 1.2.
 pub const G_STACK_HI: u64 = 8;
@@ -79,4 +85,131 @@ pub fn identify(regs: *const pt_regs, sp: u64, cookie: Cookie, control: &Control
         goid,
         position: sp.wrapping_sub(hi),
     })
+}
+
+/// Where the open calls of an owner are kept.
+pub enum Place {
+    /// In order, with the owner.
+    Own(*mut OpenCalls),
+    /// By address: the stack is not the owner's own.
+    Foreign,
+    /// There is no room for another owner.
+    Full,
+}
+
+/// Where a call that begins is to be kept.
+#[inline(always)]
+pub fn place(owner: &Owner, control: &Control) -> Place {
+    if let Some(open) = OPEN.get_ptr_mut(owner.key) {
+        return if is_on(open, owner.position) {
+            Place::Own(open)
+        } else {
+            Place::Foreign
+        };
+    }
+    let Some(bounds) = own_stack(owner, control) else {
+        return Place::Foreign;
+    };
+    let Some(nothing) = NOTHING_OPEN.get(0) else {
+        return Place::Full;
+    };
+    if OPEN.insert(owner.key, nothing, 0).is_err() {
+        return Place::Full;
+    }
+    let Some(open) = OPEN.get_ptr_mut(owner.key) else {
+        return Place::Full;
+    };
+    // SAFETY: `open` points to a live map value that only its owner's probes touch.
+    unsafe {
+        (*open).goid = owner.goid;
+        (*open).stack_low = bounds.low;
+        (*open).stack_high = bounds.high;
+    }
+    if is_on(open, owner.position) {
+        Place::Own(open)
+    } else {
+        Place::Foreign
+    }
+}
+
+/// The calls that the owner has open on its own stack, if it is on it.
+#[inline(always)]
+pub fn place_if_known(owner: &Owner) -> Option<*mut OpenCalls> {
+    OPEN.get_ptr_mut(owner.key)
+        .filter(|&open| is_on(open, owner.position))
+}
+
+#[inline(always)]
+fn is_on(open: *mut OpenCalls, position: u64) -> bool {
+    // SAFETY: `open` points to a live map value.
+    let (low, high) = unsafe { ((*open).stack_low, (*open).stack_high) };
+    low <= position && position < high
+}
+
+/// Addresses of a stack.
+#[repr(C)]
+struct Bounds {
+    low: u64,
+    high: u64,
+}
+
+/// The initial thread's stack grows, and the kernel keeps at least this much free for it.
+/// Source: `MIN_GAP` in Linux `mm/util.c`.
+const MAIN_STACK_BYTES: u64 = 128 << 20;
+
+/// The stack that a thread was started on. `None` when the kernel does not say now.
+#[inline(always)]
+fn own_stack(owner: &Owner, control: &Control) -> Option<Bounds> {
+    let thread = owner.key.owner == u64::from(owner.tid);
+    if control.fsbase_offset == 0 || !thread {
+        return Some(Bounds {
+            low: 0,
+            high: u64::MAX,
+        });
+    }
+    let initial = owner.key.pid == owner.tid;
+    // SAFETY: takes no arguments.
+    let task = unsafe { bpf_get_current_task_btf() };
+    let anchor = if initial {
+        let mm = kernel_word(task as u64, control.mm_offset)?;
+        kernel_word(mm, control.start_stack_offset)?
+    } else {
+        // C libraries keep the thread control block on the thread's own stack.
+        kernel_word(task as u64, control.fsbase_offset)?
+    };
+    let mut bounds = Bounds { low: 0, high: 0 };
+    // SAFETY: the callback and its argument outlive the call.
+    let found = unsafe {
+        bpf_find_vma(
+            task,
+            anchor,
+            note_bounds as *mut c_void,
+            (&raw mut bounds).cast(),
+            0,
+        )
+    };
+    if found != 0 {
+        return None;
+    }
+    if initial {
+        bounds.low = bounds.low.min(bounds.high.saturating_sub(MAIN_STACK_BYTES));
+    }
+    Some(bounds)
+}
+
+#[inline(always)]
+fn kernel_word(base: u64, offset: u32) -> Option<u64> {
+    // SAFETY: reading kernel memory by a helper that checks the address.
+    unsafe { bpf_probe_read_kernel((base + u64::from(offset)) as *const u64) }.ok()
+}
+
+/// Called with the memory area that an address is in.
+#[inline(never)]
+extern "C" fn note_bounds(_task: *mut task_struct, area: *const u64, bounds: *mut c_void) -> i64 {
+    // SAFETY: `bpf_find_vma` passes on what `own_stack` gave it.
+    let bounds = unsafe { &mut *bounds.cast::<Bounds>() };
+    // `vm_start` and `vm_end` are the first two words of `struct vm_area_struct`.
+    bounds.low = kernel_word(area as u64, 0).unwrap_or(0);
+    bounds.high = kernel_word(area as u64, 8).unwrap_or(0);
+    0
 }

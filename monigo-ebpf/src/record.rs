@@ -9,13 +9,13 @@ use aya_ebpf::{
     },
 };
 use monigo_common::{
-    config::Control,
+    config::{Control, FunctionControl},
     event::{CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, Loss, MAX_FRAMES},
     open::OpenCall,
 };
 
 use crate::{
-    maps::{FUNCTIONS, RECORDS, lose},
+    maps::{RECORDS, lose},
     owner::Owner,
 };
 
@@ -28,16 +28,14 @@ pub const SUBMIT_FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
 pub fn maybe<C: EbpfContext>(
     ctx: &C,
     control: &Control,
-    function: u32,
+    settings: &FunctionControl,
     call: &OpenCall,
     duration_ns: u64,
     sp: u64,
     owner: &Owner,
 ) {
-    let slow_ns = FUNCTIONS
-        .get(function)
-        .map_or(u64::MAX, |settings| settings.slow_ns);
-    let weight = if duration_ns >= slow_ns {
+    let slow_ns = settings.slow_ns;
+    let weight = if slow_ns != 0 && duration_ns >= slow_ns {
         1
     } else {
         let every = control.sample_every;
@@ -53,7 +51,7 @@ pub fn maybe<C: EbpfContext>(
         } else {
             KIND_CALL
         },
-        function,
+        function: call.function,
         start_ns: call.start_ns,
         duration_ns,
         pid: owner.key.pid,

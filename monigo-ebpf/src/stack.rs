@@ -5,7 +5,7 @@ use core::{arch::asm, ffi::c_void};
 use aya_ebpf::helpers::generated::bpf_loop;
 use monigo_common::open::{DeepKey, INLINE_DEPTH, MAX_UNWIND, OpenCall, OpenCalls, OwnerKey};
 
-use crate::maps::{COUNTERS, DEEP, add};
+use crate::maps::{COUNTERS, DEEP, FUNCTIONS, add};
 
 const _: () = assert!(INLINE_DEPTH.is_power_of_two());
 
@@ -22,8 +22,9 @@ impl Stack {
         Self { open, owner }
     }
 
+    /// Number of open calls.
     #[inline(always)]
-    fn depth(&self) -> u32 {
+    pub fn depth(&self) -> u32 {
         // SAFETY: `open` points to a live map value that only its owner's probes touch.
         unsafe { (*self.open).depth }
     }
@@ -113,14 +114,19 @@ impl Stack {
         true
     }
 
+    /// The innermost open call, to be changed in place.
+    #[inline(always)]
+    pub fn top_mut(&mut self) -> Option<*mut OpenCall> {
+        match self.depth() {
+            0 => None,
+            depth => self.slot(depth - 1),
+        }
+    }
+
     /// Sets when the innermost call began.
     #[inline(always)]
     pub fn start(&mut self, start_ns: u64) {
-        let depth = self.depth();
-        if depth == 0 {
-            return;
-        }
-        if let Some(slot) = self.slot(depth - 1) {
+        if let Some(slot) = self.top_mut() {
             // SAFETY: a slot points to a live map value.
             unsafe { (*slot).start_ns = start_ns };
         }
@@ -172,10 +178,20 @@ extern "C" fn unwind_one(_round: u32, unwind: *mut c_void) -> i64 {
     if top.position >= unwind.limit {
         return 1;
     }
-    if let Some(counters) = COUNTERS.get_ptr_mut(top.function) {
+    count_unwound(&top);
+    stack.pop();
+    0
+}
+
+/// Counts a call that left without passing an exit site.
+#[inline(always)]
+pub fn count_unwound(call: &OpenCall) {
+    // Of a call that began in another time window the end may just not have been watched.
+    let watched = FUNCTIONS
+        .get(call.function)
+        .is_some_and(|function| function.window == call.window);
+    if watched && let Some(counters) = COUNTERS.get_ptr_mut(call.function) {
         // SAFETY: `counters` points to a live map value.
         add(unsafe { &raw mut (*counters).unwound }, 1);
     }
-    stack.pop();
-    0
 }

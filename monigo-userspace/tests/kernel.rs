@@ -1,30 +1,6 @@
 //! The kernel accepts monigo's programs. Needs root.
 
-use monigo::{
-    plan::{CostClass, FunctionPlan, Site, SiteKind},
-    probe::{Kernel, LinkKind, PlannedFunction, Sizes},
-    store::ExitProbe,
-};
-
-/// A function with a site for each role, so that every program is loaded.
-fn function(exit: ExitProbe) -> PlannedFunction {
-    let site = |address, kind| Site {
-        address,
-        file_offset: address,
-        kind,
-        cost: CostClass::SingleStep,
-    };
-    let plan = FunctionPlan {
-        entry: site(1, SiteKind::Entry),
-        exits: vec![site(2, SiteKind::Return)],
-    };
-    PlannedFunction {
-        name: "f".into(),
-        plans: vec![plan],
-        go: false,
-        exit,
-    }
-}
+use monigo::probe::{Kernel, LinkKind, Sizes};
 
 fn load(links: LinkKind) -> Kernel {
     let sizes = Sizes {
@@ -33,8 +9,7 @@ fn load(links: LinkKind) -> Kernel {
         off_cpu: 64,
         ring_bytes: 1 << 20,
     };
-    let functions = [function(ExitProbe::Ret), function(ExitProbe::Uretprobe)];
-    Kernel::load(sizes, &functions, links).unwrap()
+    Kernel::load(sizes, links).unwrap()
 }
 
 #[test]
@@ -59,4 +34,25 @@ fn scheduler_and_clock_programs_pass_the_verifier() {
         offset >= 24,
         "next_pid comes after prev_comm and the common fields, it is at {offset}"
     );
+}
+
+#[test]
+fn probes_are_priced_on_this_host() {
+    for links in [LinkKind::Best, LinkKind::Perf] {
+        let mut kernel = load(links);
+        kernel.calibrate().unwrap();
+        let costs = kernel.calibration().costs();
+        for entry in 0..3 {
+            // Exit classes: emulated, single-step, return probe.
+            for exit in 1..4 {
+                let (bias, cost) = (costs.bias_ns[entry][exit], costs.cost_ns[entry][exit]);
+                assert!(
+                    bias > 0 && bias < cost,
+                    "{entry} {exit}: {bias} of {cost} ns"
+                );
+            }
+        }
+        assert_eq!(kernel.counters(0).unwrap().entered, 0);
+        assert!(kernel.owners(8).is_empty(), "monigo itself is not traced");
+    }
 }

@@ -439,6 +439,13 @@ impl Collector {
             }
             self.close(owner);
         }
+        for (key, function) in self.kernel.foreign_calls(OWNERS_LIMIT) {
+            self.see(key.pid);
+            if !process::is_alive(key.pid) {
+                self.kernel.forget_foreign(key);
+                self.count_swept(function);
+            }
+        }
     }
 
     /// Closes what goroutines that ended inside a call had open. Only once nothing is counted any
@@ -462,9 +469,13 @@ impl Collector {
 
     fn close(&mut self, owner: OwnerKey) {
         for function in self.kernel.forget(owner) {
-            if let Some(swept) = self.swept.get_mut(function as usize) {
-                *swept += 1;
-            }
+            self.count_swept(function);
+        }
+    }
+
+    fn count_swept(&mut self, function: u32) {
+        if let Some(swept) = self.swept.get_mut(function as usize) {
+            *swept += 1;
         }
     }
 

@@ -70,6 +70,17 @@ pub enum ProbeError {
         /// The kernel's answer.
         source: MapError,
     },
+    /// More functions than the maps were made for.
+    #[error("this session has room for {room} functions, not for {functions}")]
+    NoRoom {
+        /// Wanted.
+        functions: u32,
+        /// Possible.
+        room: u32,
+    },
+    /// The probes of the calibration did not work as expected.
+    #[error("measuring the cost of probes failed: {0}")]
+    Calibration(String),
     /// The process to trace is gone.
     #[error("process {0} ended before it could be traced")]
     ProcessGone(u32),

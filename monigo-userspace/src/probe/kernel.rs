@@ -1,9 +1,6 @@
 //! The loaded programs and their maps.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -15,17 +12,24 @@ use aya::{
     util::online_cpus,
 };
 use monigo_common::{
-    config::{Control, FunctionControl},
+    config::{Control, Costs, FunctionControl},
     counters::{Buckets, Counters},
     event::Loss,
-    open::{DeepKey, INLINE_DEPTH, OpenCall, OpenCalls, OwnerKey},
+    open::{DeepKey, ForeignKey, INLINE_DEPTH, OpenCall, OpenCalls, OwnerKey},
 };
 
 use super::{
-    PlannedFunction, ProbeError, Record, RecordError, decode,
-    links::{Attachment, LinkKind, Programs},
+    PlannedFunction, ProbeError, Record, RecordError,
+    calibration::{Calibration, PROBED as CALIBRATION_FUNCTIONS},
+    decode,
+    layout::ThreadLayout,
+    links::{LinkKind, Programs},
     programs::{program, refused},
+    watching::Group,
 };
+
+/// Most functions with a latency histogram; each takes 4.9 kB per CPU.
+const MOST_HISTOGRAMS: u32 = 1024;
 
 /// The object that the build script compiles.
 static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo"));
@@ -33,7 +37,7 @@ static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/
 /// How much the maps hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Traced functions.
+    /// Traced functions, those to be added later included.
     pub functions: u32,
     /// Threads or goroutines with calls open, or that had one, at a time.
     pub owners: u32,
@@ -45,12 +49,28 @@ pub struct Sizes {
 
 /// monigo's programs in the kernel.
 pub struct Kernel {
-    ebpf: Ebpf,
-    programs: Programs,
+    pub(super) ebpf: Ebpf,
+    pub(super) programs: Programs,
     settings: Control,
-    attachment: Option<Attachment>,
+    layout: Option<ThreadLayout>,
+    /// By id.
+    pub(super) functions: Vec<PlannedFunction>,
+    /// By id, as in the kernel.
+    pub(super) controls: Vec<FunctionControl>,
+    /// Number of functions that the maps have room for.
+    pub(super) room: u32,
+    /// Links of the functions.
+    pub(super) groups: Vec<Group>,
+    /// Generation of those links.
+    pub(super) generation: u32,
+    /// Only this process is probed.
+    pub(super) pid: Option<u32>,
+    calibration: Calibration,
     control: Array<MapData, Control>,
-    functions: Array<MapData, FunctionControl>,
+    function_controls: Array<MapData, FunctionControl>,
+    costs: Array<MapData, Costs>,
+    slots: Array<MapData, u64>,
+    foreign: HashMap<MapData, ForeignKey, OpenCall>,
     counters: PerCpuArray<MapData, Counters>,
     histograms: PerCpuArray<MapData, Buckets>,
     open: HashMap<MapData, OwnerKey, OpenCalls>,
@@ -61,31 +81,36 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Creates the maps and loads the programs that `functions` need.
-    pub fn load(
-        sizes: Sizes,
-        functions: &[PlannedFunction],
-        links: LinkKind,
-    ) -> Result<Self, ProbeError> {
+    /// Creates the maps and loads the programs for calls.
+    pub fn load(sizes: Sizes, links: LinkKind) -> Result<Self, ProbeError> {
+        // Those that calibration calls come behind the others.
+        let functions = sizes.functions + CALIBRATION_FUNCTIONS;
         let mut ebpf = EbpfLoader::new()
-            .map_max_entries("FUNCTIONS", sizes.functions)
-            .map_max_entries("COUNTERS", sizes.functions)
-            .map_max_entries("HISTOGRAMS", sizes.functions)
+            .map_max_entries("FUNCTIONS", functions)
+            .map_max_entries("COUNTERS", functions)
+            .map_max_entries("SLOTS", functions)
+            .map_max_entries(
+                "HISTOGRAMS",
+                sizes.functions.min(MOST_HISTOGRAMS) + CALIBRATION_FUNCTIONS,
+            )
             .map_max_entries("OPEN", sizes.owners)
             .map_max_entries("OFF_CPU", sizes.off_cpu.max(1))
             .map_max_entries("RECORDS", sizes.ring_bytes)
             .load(PROGRAMS)
             .map_err(|error| ProbeError::Maps(Box::new(error)))?;
-        let programs = Programs::load(&mut ebpf, PROGRAMS, functions, links)?;
+        let programs = Programs::load(&mut ebpf, PROGRAMS, links)?;
         for (name, event) in [
             ("thread_exit", "sched_process_exit"),
             ("process_exec", "sched_process_exec"),
         ] {
             watch(&mut ebpf, name, event)?;
         }
-        let mut kernel = Self {
+        Ok(Self {
             control: map(&mut ebpf, "CONTROL")?,
-            functions: map(&mut ebpf, "FUNCTIONS")?,
+            function_controls: map(&mut ebpf, "FUNCTIONS")?,
+            costs: map(&mut ebpf, "COSTS")?,
+            slots: map(&mut ebpf, "SLOTS")?,
+            foreign: map(&mut ebpf, "FOREIGN")?,
             counters: map(&mut ebpf, "COUNTERS")?,
             histograms: map(&mut ebpf, "HISTOGRAMS")?,
             open: map(&mut ebpf, "OPEN")?,
@@ -94,46 +119,68 @@ impl Kernel {
             processes: map(&mut ebpf, "PROCESSES")?,
             ring: map(&mut ebpf, "RECORDS")?,
             programs,
-            attachment: None,
             settings: Control::default(),
+            layout: ThreadLayout::of_kernel(),
+            functions: Vec::new(),
+            controls: Vec::new(),
+            room: sizes.functions,
+            groups: Vec::new(),
+            generation: 0,
+            pid: None,
+            calibration: Calibration::default(),
             ebpf,
-        };
-        for function in 0..sizes.functions {
-            kernel.set_slow_ns(function, u64::MAX)?;
-        }
-        Ok(kernel)
+        })
     }
 
-    /// Attaches every site of `functions` in the image at `path`, and starts to count once all
-    /// are in place; `pid` restricts the probes to one process.
-    pub fn attach(
-        &mut self,
-        path: &Path,
-        functions: &[PlannedFunction],
-        pid: Option<u32>,
-    ) -> Result<(), ProbeError> {
-        self.attachment = Some(self.programs.attach(&mut self.ebpf, path, functions, pid)?);
-        self.arm(true)
+    /// Measures what probes cost on this host, by probing functions of monigo itself. To be called
+    /// before [`Kernel::attach`].
+    pub fn calibrate(&mut self) -> Result<(), ProbeError> {
+        let calibration = Calibration::measure(self)?;
+        self.costs
+            .set(0, calibration.costs(), 0)
+            .map_err(in_map("COSTS"))?;
+        self.calibration = calibration;
+        Ok(())
     }
 
-    /// Stops counting and removes every probe; counters and open calls stay readable.
-    pub fn detach(&mut self) -> Result<(), ProbeError> {
-        let disarmed = self.arm(false);
-        if let Some(attachment) = self.attachment.take() {
-            attachment.detach(&mut self.ebpf);
-        }
-        disarmed
+    /// What [`Kernel::calibrate`] found; zeros before.
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 
-    fn arm(&mut self, armed: bool) -> Result<(), ProbeError> {
+    pub(super) fn arm(&mut self, armed: bool) -> Result<(), ProbeError> {
         self.settings.armed = u32::from(armed);
         self.write_settings()
     }
 
     fn write_settings(&mut self) -> Result<(), ProbeError> {
+        let layout = self.layout.unwrap_or(ThreadLayout {
+            fsbase: 0,
+            mm: 0,
+            start_stack: 0,
+        });
+        self.settings.fsbase_offset = layout.fsbase;
+        self.settings.mm_offset = layout.mm;
+        self.settings.start_stack_offset = layout.start_stack;
         self.control
             .set(0, self.settings, 0)
             .map_err(in_map("CONTROL"))
+    }
+
+    /// Writes the settings of one function as they are in `controls`.
+    pub(super) fn write_control(&mut self, id: u32) -> Result<(), ProbeError> {
+        let control = self.controls.get(id as usize).copied().unwrap_or_default();
+        self.set_function_control(id, control)
+    }
+
+    pub(super) fn set_function_control(
+        &mut self,
+        id: u32,
+        control: FunctionControl,
+    ) -> Result<(), ProbeError> {
+        self.function_controls
+            .set(id, control, 0)
+            .map_err(in_map("FUNCTIONS"))
     }
 
     /// Lists a process to trace, for [`Control::only_listed`].
@@ -194,9 +241,16 @@ impl Kernel {
 
     /// Calls of `function` at least this long are always recorded; `u64::MAX` for none.
     pub fn set_slow_ns(&mut self, function: u32, slow_ns: u64) -> Result<(), ProbeError> {
-        self.functions
-            .set(function, FunctionControl { slow_ns }, 0)
-            .map_err(in_map("FUNCTIONS"))
+        let slow_ns = if slow_ns == u64::MAX {
+            0
+        } else {
+            slow_ns.max(1)
+        };
+        match self.controls.get_mut(function as usize) {
+            Some(control) if control.slow_ns != slow_ns => control.slow_ns = slow_ns,
+            _ => return Ok(()),
+        }
+        self.write_control(function)
     }
 
     /// Counters of one function, summed over CPUs.
@@ -212,6 +266,7 @@ impl Kernel {
             sum.unwound += cpu.unwound;
             sum.unmatched += cpu.unmatched;
             sum.total_ns = sum.total_ns.wrapping_add(cpu.total_ns);
+            sum.self_ns = sum.self_ns.wrapping_add(cpu.self_ns);
             sum.max_ns = sum.max_ns.max(cpu.max_ns);
             sum.inverted_min_ns = sum.inverted_min_ns.max(cpu.inverted_min_ns);
         }
@@ -224,9 +279,20 @@ impl Kernel {
         function: u32,
         mut visit: impl FnMut(usize, &Buckets),
     ) -> Result<(), ProbeError> {
+        let slot = self.slots.get(&function, 0).map_err(in_map("SLOTS"))?;
+        let Some(slot) = u32::try_from(slot)
+            .ok()
+            .and_then(|slot| slot.checked_sub(1))
+        else {
+            return Ok(());
+        };
+        if slot >= self.histograms.len() {
+            // More functions were called than there are histograms; the kernel side counts that.
+            return Ok(());
+        }
         let per_cpu = self
             .histograms
-            .get(&function, 0)
+            .get(&slot, 0)
             .map_err(in_map("HISTOGRAMS"))?;
         for (cpu, buckets) in per_cpu.iter().enumerate() {
             visit(cpu, buckets);
@@ -288,6 +354,22 @@ impl Kernel {
         }
         let _ = self.open.remove(&owner);
         functions
+    }
+
+    /// Processes with calls open on stacks that are not their thread's own, with the function of
+    /// each call; at most `limit` calls.
+    pub fn foreign_calls(&self, limit: usize) -> Vec<(ForeignKey, u32)> {
+        self.foreign
+            .iter()
+            .take(limit)
+            .filter_map(Result::ok)
+            .map(|(key, call)| (key, call.function))
+            .collect()
+    }
+
+    /// Forgets such a call.
+    pub fn forget_foreign(&mut self, key: ForeignKey) {
+        let _ = self.foreign.remove(&key);
     }
 
     /// Takes at most `limit` records from the ring buffer; returns how many it took.

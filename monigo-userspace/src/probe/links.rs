@@ -1,6 +1,6 @@
 //! Attaching the programs to the sites of functions.
 
-use std::{num::NonZeroU32, path::Path};
+use std::{collections::BTreeMap, num::NonZeroU32, path::Path, sync::Arc};
 
 use aya::{
     Ebpf,
@@ -9,7 +9,10 @@ use aya::{
         uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
     },
 };
-use monigo_common::cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, FLAG_GO, FLAG_JUMP};
+use monigo_common::cookie::{
+    CLASS_RETURN_PROBE, Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, FLAG_GENERATION, FLAG_GO,
+    FLAG_JUMP, FLAG_RETURN_PROBE,
+};
 
 use super::{
     ProbeError,
@@ -26,6 +29,8 @@ use crate::{
 pub struct PlannedFunction {
     /// Name for messages.
     pub name: String,
+    /// File to open, which the sites are in.
+    pub image: Arc<Path>,
     /// Sites of each of its bodies: clones and generic instances count as one function.
     pub plans: Vec<FunctionPlan>,
     /// Calls belong to goroutines.
@@ -56,15 +61,18 @@ enum Loaded {
 
 /// The role of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Role {
+pub enum Role {
+    /// At the instructions through which a call ends.
     Exit,
+    /// At the return of a call, by a return probe.
     Return,
+    /// At the beginning of a call.
     Entry,
 }
 
 impl Role {
     /// In the order to attach: no call should be seen to begin whose end cannot be seen.
-    const ALL: [Self; 3] = [Self::Exit, Self::Return, Self::Entry];
+    pub const ALL: [Self; 3] = [Self::Exit, Self::Return, Self::Entry];
 
     const fn program(self) -> &'static str {
         match self {
@@ -74,21 +82,21 @@ impl Role {
         }
     }
 
-    /// The sites of all functions that get this role's program.
-    fn sites(self, functions: &[PlannedFunction]) -> Vec<(usize, Site)> {
-        let of_plan = |function: &PlannedFunction, plan: &FunctionPlan| match (self, function.exit)
-        {
-            (Self::Entry, _) | (Self::Return, ExitProbe::Uretprobe) => vec![plan.entry],
-            (Self::Exit, ExitProbe::Ret) => plan.exits.clone(),
-            _ => Vec::new(),
+    /// The sites of a function that get this role's program.
+    fn sites(self, function: &PlannedFunction) -> impl Iterator<Item = &Site> {
+        let exit = function.exit;
+        let of_plan = move |plan: &FunctionPlan| match (self, exit) {
+            (Self::Entry, _) | (Self::Return, ExitProbe::Uretprobe) => 0..1,
+            (Self::Exit, ExitProbe::Ret) => 1..1 + plan.exits.len(),
+            _ => 0..0,
         };
-        let sites = functions.iter().enumerate().flat_map(|(index, function)| {
-            let plans = function.plans.iter();
-            plans
-                .flat_map(move |plan| of_plan(function, plan))
-                .map(move |site| (index, site))
-        });
-        sites.collect()
+        // Site 0 is the entry, the others are the exits.
+        function.plans.iter().flat_map(move |plan| {
+            of_plan(plan).map(move |index| match index {
+                0 => &plan.entry,
+                exit => &plan.exits[exit - 1],
+            })
+        })
     }
 }
 
@@ -107,29 +115,37 @@ pub struct Programs {
     loaded: Vec<(Role, Loaded)>,
 }
 
+/// Probes of one role in place; to be taken away with [`Programs::detach`].
+#[derive(Debug, Default)]
+pub struct Links {
+    multi: Vec<MultiLink>,
+    perf: Vec<(Role, UProbeLinkId)>,
+}
+
+/// Functions to probe.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection<'a> {
+    /// All functions; the position is the id.
+    pub functions: &'a [PlannedFunction],
+    /// Ids of those meant.
+    pub ids: &'a [u32],
+    /// See `FunctionControl::generation`.
+    pub generation: u32,
+    /// Only in this process.
+    pub pid: Option<u32>,
+}
+
 impl Programs {
-    /// Loads what `functions` need: for multi links where the kernel takes them, else for perf
-    /// events. `ebpf` must still hold its maps.
-    pub fn load(
-        ebpf: &mut Ebpf,
-        object: &[u8],
-        functions: &[PlannedFunction],
-        links: LinkKind,
-    ) -> Result<Self, ProbeError> {
-        let roles: Vec<Role> = Role::ALL
-            .into_iter()
-            .filter(|role| *role == Role::Entry || !role.sites(functions).is_empty())
-            .collect();
-        let names: Vec<(&'static str, bool)> = roles
-            .iter()
-            .map(|role| (role.program(), *role == Role::Return))
-            .collect();
+    /// Loads them: for multi links where the kernel takes them, else for perf events. `ebpf` must
+    /// still hold its maps.
+    pub fn load(ebpf: &mut Ebpf, object: &[u8], links: LinkKind) -> Result<Self, ProbeError> {
         if links == LinkKind::Best {
+            let names = Role::ALL.map(|role| (role.program(), role == Role::Return));
             match multi::load(object, ebpf, &names) {
                 Ok(programs) => {
                     let loaded = programs.into_iter().map(Loaded::Multi);
                     return Ok(Self {
-                        loaded: roles.into_iter().zip(loaded).collect(),
+                        loaded: Role::ALL.into_iter().zip(loaded).collect(),
                     });
                 }
                 Err(error) => {
@@ -138,71 +154,97 @@ impl Programs {
             }
         }
         let mut loaded = Vec::new();
-        for role in roles {
+        for role in Role::ALL {
             load_for_perf(ebpf, role)?;
             loaded.push((role, Loaded::Perf));
         }
         Ok(Self { loaded })
     }
 
-    /// Attaches every site of `functions` in the file at `path`; `pid` restricts the probes to
-    /// one process.
+    /// Attaches the program of `role` to its sites in the selected functions.
     pub fn attach(
         &mut self,
         ebpf: &mut Ebpf,
-        path: &Path,
-        functions: &[PlannedFunction],
-        pid: Option<u32>,
-    ) -> Result<Attachment, ProbeError> {
-        let mut attachment = Attachment::default();
-        for (role, program) in &mut self.loaded {
-            let sites = role.sites(functions);
-            if sites.is_empty() {
+        role: Role,
+        selection: Selection<'_>,
+    ) -> Result<Links, ProbeError> {
+        let mut links = Links::default();
+        let mut images: BTreeMap<&Path, Vec<(u32, &Site)>> = BTreeMap::new();
+        for &id in selection.ids {
+            let Some(function) = selection.functions.get(id as usize) else {
                 continue;
-            }
-            if let Loaded::Multi(multi) = program {
-                let pairs: Vec<(u64, u64)> = sites
-                    .iter()
-                    .map(|(index, site)| {
-                        let cookie = cookie(*index, functions[*index].go, *site);
-                        (site.file_offset, cookie.pack())
-                    })
-                    .collect();
-                match multi.attach(path, &pairs, pid) {
-                    Ok(link) => {
-                        attachment.multi.push(link);
-                        continue;
-                    }
-                    // One refused site refuses them all; perf events tell which one.
-                    Err(error) => tracing::info!("one link for all sites was refused: {error}"),
-                }
-                load_for_perf(ebpf, *role)?;
-                *program = Loaded::Perf;
-            }
-            for (index, site) in sites {
-                let function = &functions[index];
-                let link = attach(ebpf, role.program(), path, pid, function, index, site)?;
-                attachment.perf.push((*role, link));
+            };
+            let sites = role.sites(function).map(|site| (id, site));
+            images.entry(&function.image).or_default().extend(sites);
+        }
+        for (image, sites) in images {
+            if !sites.is_empty() {
+                self.attach_image(ebpf, role, selection, image, &sites, &mut links)?;
             }
         }
-        Ok(attachment)
+        Ok(links)
+    }
+
+    fn attach_image(
+        &mut self,
+        ebpf: &mut Ebpf,
+        role: Role,
+        selection: Selection<'_>,
+        image: &Path,
+        sites: &[(u32, &Site)],
+        links: &mut Links,
+    ) -> Result<(), ProbeError> {
+        let cookie_of = |id: u32, site: &Site| {
+            let function = &selection.functions[id as usize];
+            cookie(role, id, function, site, selection.generation).pack()
+        };
+        let Some((_, program)) = self.loaded.iter_mut().find(|(known, _)| *known == role) else {
+            return Err(ProbeError::Missing(role.program()));
+        };
+        if let Loaded::Multi(multi) = program {
+            let pairs: Vec<(u64, u64)> = sites
+                .iter()
+                .map(|&(id, site)| (site.file_offset, cookie_of(id, site)))
+                .collect();
+            match multi.attach(image, &pairs, selection.pid) {
+                Ok(link) => {
+                    links.multi.push(link);
+                    return Ok(());
+                }
+                // One refused site refuses them all; perf events tell which one.
+                Err(error) => tracing::info!("one link for all sites was refused: {error}"),
+            }
+            load_for_perf(ebpf, role)?;
+            *program = Loaded::Perf;
+        }
+        for &(id, site) in sites {
+            let point = UProbeAttachPoint {
+                location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
+                cookie: Some(cookie_of(id, site)),
+            };
+            let scope = selection
+                .pid
+                .and_then(NonZeroU32::new)
+                .map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
+            let link = self::program::<UProbe>(ebpf, role.program())?
+                .attach(point, image, scope)
+                .map_err(|source| ProbeError::Attach {
+                    function: selection.functions[id as usize].name.clone(),
+                    path: image.to_owned(),
+                    offset: site.file_offset,
+                    source: Box::new(source),
+                })?;
+            links.perf.push((role, link));
+        }
+        Ok(())
     }
 }
 
-/// Probes in place.
-#[derive(Debug, Default)]
-pub struct Attachment {
-    multi: Vec<MultiLink>,
-    perf: Vec<(Role, UProbeLinkId)>,
-}
-
-impl Attachment {
-    /// Removes every probe, entries first.
-    pub fn detach(mut self, ebpf: &mut Ebpf) {
-        while let Some(link) = self.multi.pop() {
-            drop(link);
-        }
-        for (role, link) in self.perf.into_iter().rev() {
+impl Links {
+    /// Removes the probes.
+    pub fn detach(self, ebpf: &mut Ebpf) {
+        drop(self.multi);
+        for (role, link) in self.perf {
             if let Ok(program) = program::<UProbe>(ebpf, role.program()) {
                 // A link that is already gone is what we want.
                 let _ = program.detach(link);
@@ -216,34 +258,8 @@ fn load_for_perf(ebpf: &mut Ebpf, role: Role) -> Result<(), ProbeError> {
     program::<UProbe>(ebpf, name)?.load().map_err(refused(name))
 }
 
-fn attach(
-    ebpf: &mut Ebpf,
-    program: &'static str,
-    path: &Path,
-    pid: Option<u32>,
-    function: &PlannedFunction,
-    index: usize,
-    site: Site,
-) -> Result<UProbeLinkId, ProbeError> {
-    let point = UProbeAttachPoint {
-        location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
-        cookie: Some(cookie(index, function.go, site).pack()),
-    };
-    let scope = pid
-        .and_then(NonZeroU32::new)
-        .map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
-    self::program::<UProbe>(ebpf, program)?
-        .attach(point, path, scope)
-        .map_err(|source| ProbeError::Attach {
-            function: function.name.clone(),
-            path: path.to_owned(),
-            offset: site.file_offset,
-            source: Box::new(source),
-        })
-}
-
-fn cookie(index: usize, go: bool, site: Site) -> Cookie {
-    let (flags, condition, frame) = match site.kind {
+fn cookie(role: Role, id: u32, function: &PlannedFunction, site: &Site, generation: u32) -> Cookie {
+    let (mut flags, condition, frame) = match site.kind {
         SiteKind::Entry | SiteKind::Return => (0, None, Frame::StackPointer(0)),
         SiteKind::TailJump => (FLAG_JUMP, None, Frame::StackPointer(0)),
         SiteKind::ConditionalTailJump { condition } => {
@@ -255,18 +271,26 @@ fn cookie(index: usize, go: bool, site: Site) -> Cookie {
         Frame::StackPointer(words) => (0, words),
         Frame::FramePointer(words) => (FLAG_FRAME_POINTER, words),
     };
-    let mut flags = flags | base;
-    if go {
-        flags |= FLAG_GO;
-    }
-    if condition.is_some() {
-        flags |= FLAG_CONDITIONAL;
+    flags |= base;
+    for (holds, flag) in [
+        (function.go, FLAG_GO),
+        (condition.is_some(), FLAG_CONDITIONAL),
+        (generation != 0, FLAG_GENERATION),
+        (function.exit == ExitProbe::Uretprobe, FLAG_RETURN_PROBE),
+    ] {
+        if holds {
+            flags |= flag;
+        }
     }
     Cookie {
-        function: index as u32,
+        function: id,
         flags,
         condition: condition.unwrap_or(0),
-        class: site.cost as u8,
+        class: if role == Role::Return {
+            CLASS_RETURN_PROBE
+        } else {
+            site.cost as u8
+        },
         words,
     }
 }

@@ -4,16 +4,21 @@
 //! Everything the kernel holds for monigo hangs on file descriptors of this process, so it is
 //! gone when the process is, however that ends.
 
+mod calibration;
 mod decode;
 mod error;
 mod kernel;
+mod layout;
 mod links;
 mod multi;
 mod programs;
+mod watching;
 
 pub use self::{
+    calibration::{Calibration, Price},
     decode::{Record, RecordError, Sample, decode},
     error::ProbeError,
     kernel::{Kernel, Sizes},
     links::{LinkKind, PlannedFunction},
+    watching::Watch,
 };

@@ -7,7 +7,13 @@ use crate::export::format::count;
 pub(crate) fn is_dropped_event(cause: &str) -> bool {
     !matches!(
         cause,
-        "owners_full" | "deep_full" | "stack_failed" | "goroutine_unreadable" | "off_cpu_full"
+        "owners_full"
+            | "deep_full"
+            | "stack_failed"
+            | "goroutine_unreadable"
+            | "off_cpu_full"
+            | "return_depth"
+            | "histograms_full"
     )
 }
 
@@ -32,6 +38,12 @@ pub(super) fn loss(loss: &LossRow) -> String {
         }
         "off_cpu_full" => format!(
             "{n} times off CPU were not recorded: more threads were waiting inside traced functions than monigo keeps; counts and latency are not affected"
+        ),
+        "return_depth" => format!(
+            "{n} calls were not counted: they were nested too deeply for return probes, which monigo then replaced by exit sites; use --exit-probe ret from the start"
+        ),
+        "histograms_full" => format!(
+            "{n} calls are missing from percentiles: more functions were called than there are histograms; counts, totals, shortest and longest are exact. Trace fewer functions at once"
         ),
         other => format!("{n} events were lost ({other})"),
     }

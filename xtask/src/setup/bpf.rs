@@ -1,8 +1,9 @@
 //! What compiles the kernel programs: a rustc with `rust-src` beside it, and bpf-linker.
 //!
-//! With the internet, that is rustup's nightly plus its `rust-src` component. Where rustup cannot
-//! fetch that, Debian has a matching pair of packages, which become a rustup toolchain by a link.
-//! The build script of monigo-userspace looks for exactly these two, in this order.
+//! The linker reads what its own LLVM or an older one wrote, so a toolchain that is too new is of
+//! no use. rustup's toolchain of the version that monigo is developed with fits; where rustup cannot fetch
+//! `rust-src` for it, Debian has a matching pair of packages, which become a rustup toolchain by a
+//! link. The build script of monigo-userspace knows the same list.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,19 +17,20 @@ use super::Scope;
 use crate::{process, progress::Step};
 
 const BPF_LINKER: &str = "0.13.0";
-/// Name of the linked toolchain, as the build script knows it.
+/// LLVM that bpf-linker is built with; also that of Debian's rustc-web.
+const LLVM: u32 = 22;
+/// rustup's toolchains, the best first.
+const RUSTUP: [&str; 3] = [PINNED, "stable", "nightly"];
+/// What is installed when none fits.
+const PINNED: &str = "1.95.0";
+/// Name of the linked toolchain.
 const DISTRIBUTION: &str = "monigo-bpf";
-/// LLVM of Debian's rustc-web.
-const DISTRIBUTION_LLVM: u32 = 22;
 const CORE_SOURCE: &str = "lib/rustlib/src/rust/library/core";
 
 /// What to build the kernel programs with.
 pub enum Toolchain {
-    /// rustup's nightly, which has rust-src.
-    Nightly {
-        /// Major version of its LLVM.
-        llvm: u32,
-    },
+    /// One of rustup's, which has rust-src.
+    Rustup(&'static str),
     /// Debian's packages, to be linked as a toolchain.
     Distribution,
 }
@@ -36,26 +38,26 @@ pub enum Toolchain {
 impl Toolchain {
     /// Prefers what is there, then what rustup can add, then the distribution.
     pub fn choose() -> Self {
-        if let Some(nightly) = nightly() {
-            return nightly;
+        if let Some(name) = usable() {
+            return Self::Rustup(name);
         }
         if distribution_is_linked() {
             return Self::Distribution;
         }
-        let step = Step::start("rust-src for the nightly toolchain");
+        let step = Step::start("rust-src for the kernel programs");
         let added = process::succeeds_within(&mut add_rust_src(), Duration::from_mins(5));
-        if added && let Some(nightly) = nightly() {
+        if added && let Some(name) = usable() {
             step.done();
-            return nightly;
+            return Self::Rustup(name);
         }
         step.say("rustup cannot add it; falling back to the distribution's rustc");
         Self::Distribution
     }
 
-    fn llvm(&self) -> u32 {
+    fn name(&self) -> &'static str {
         match self {
-            Self::Nightly { llvm } => *llvm,
-            Self::Distribution => DISTRIBUTION_LLVM,
+            Self::Rustup(name) => name,
+            Self::Distribution => DISTRIBUTION,
         }
     }
 
@@ -79,32 +81,23 @@ impl Toolchain {
             }
         }
         // Only to compile bpf-linker, which then runs with the shared library.
-        let llvm = self.llvm();
-        if process::which("bpf-linker").is_none()
-            && llvm_prefix(llvm).is_none()
-            && llvm == DISTRIBUTION_LLVM
-        {
-            packages.push(format!("llvm-{llvm}-dev"));
+        if process::which("bpf-linker").is_none() && llvm_prefix().is_none() {
+            packages.push(format!("llvm-{LLVM}-dev"));
         }
         packages
     }
 }
 
-fn nightly() -> Option<Toolchain> {
-    let rustc = |arguments: &[&str]| {
-        process::output(
-            Command::new("rustup")
-                .args(["run", "nightly", "rustc"])
-                .args(arguments),
-        )
-        .ok()
-    };
-    let sysroot = PathBuf::from(rustc(&["--print", "sysroot"])?.trim());
-    if !sysroot.join(CORE_SOURCE).exists() {
-        return None;
-    }
-    Some(Toolchain::Nightly {
-        llvm: llvm_major(&rustc(&["-vV"])?)?,
+/// The first of rustup's toolchains that has rust-src and an LLVM that the linker reads.
+fn usable() -> Option<&'static str> {
+    RUSTUP.into_iter().find(|toolchain| {
+        let rustc = |argument: &str| {
+            process::output(Command::new("rustup").args(["run", toolchain, "rustc", argument])).ok()
+        };
+        let source = rustc("--print=sysroot")
+            .is_some_and(|sysroot| Path::new(sysroot.trim()).join(CORE_SOURCE).exists());
+        source
+            && rustc("-vV").is_some_and(|text| llvm_major(&text).is_some_and(|llvm| llvm <= LLVM))
     })
 }
 
@@ -121,12 +114,11 @@ fn llvm_major(version: &str) -> Option<u32> {
 
 fn add_rust_src() -> Command {
     let mut command = Command::new("rustup");
-    let installed = process::output(Command::new("rustup").args(["toolchain", "list"]))
-        .is_ok_and(|list| list.lines().any(|line| line.starts_with("nightly-")));
-    if installed {
-        command.args(["component", "add", "rust-src", "--toolchain", "nightly"]);
+    let installed = process::output(Command::new("rustup").args(["run", PINNED, "rustc", "-vV"]));
+    if installed.is_ok() {
+        command.args(["component", "add", "rust-src", "--toolchain", PINNED]);
     } else {
-        command.args(["toolchain", "install", "nightly", "--profile", "minimal"]);
+        command.args(["toolchain", "install", PINNED, "--profile", "minimal"]);
         command.args(["--component", "rust-src", "--no-self-update"]);
     }
     command
@@ -145,11 +137,7 @@ fn distribution_is_linked() -> bool {
 
 /// Name of the toolchain that the build script takes, for `rustup run`.
 pub fn name() -> &'static str {
-    if nightly().is_some() {
-        "nightly"
-    } else {
-        DISTRIBUTION
-    }
+    usable().unwrap_or(DISTRIBUTION)
 }
 
 /// Links the toolchain, compiles bpf-linker and, for tests, adds clippy, if they are missing.
@@ -162,46 +150,42 @@ pub fn ensure(toolchain: &Toolchain, scope: Scope) -> Result<()> {
         }
         step.done();
     }
-    if matches!(toolchain, Toolchain::Nightly { .. }) && scope >= Scope::Test && !nightly_clippy() {
-        let step = Step::start("clippy for the nightly toolchain");
-        step.run(Command::new("rustup").args([
-            "component",
-            "add",
-            "clippy",
-            "--toolchain",
-            "nightly",
-        ]))?;
+    let name = toolchain.name();
+    if matches!(toolchain, Toolchain::Rustup(_)) && scope >= Scope::Test && !has_clippy(name) {
+        let step = Step::start(format!("clippy for the {name} toolchain"));
+        step.run(Command::new("rustup").args(["component", "add", "clippy", "--toolchain", name]))?;
         step.done();
     }
     if process::which("bpf-linker").is_none() {
-        bpf_linker(toolchain.llvm())?;
+        bpf_linker()?;
     }
     Ok(())
 }
 
-fn nightly_clippy() -> bool {
-    process::output(Command::new("rustup").args(["run", "nightly", "cargo", "clippy", "--version"]))
-        .is_ok()
+fn has_clippy(toolchain: &str) -> bool {
+    let mut command = Command::new("rustup");
+    command.args(["run", toolchain, "cargo", "clippy", "--version"]);
+    process::output(&mut command).is_ok()
 }
 
-fn bpf_linker(llvm: u32) -> Result<()> {
+fn bpf_linker() -> Result<()> {
     let step = Step::start(format!(
         "bpf-linker {BPF_LINKER} (compiles for some minutes)"
     ));
-    let Some(prefix) = llvm_prefix(llvm) else {
-        // A nightly newer than the distribution's LLVM: take the prebuilt one.
+    let Some(prefix) = llvm_prefix() else {
+        // Where the distribution has no such LLVM: take the prebuilt one.
         if process::which("cargo-binstall").is_some() {
             step.run(Command::new("cargo").args(["binstall", "--no-confirm", "bpf-linker"]))?;
             step.done();
             return Ok(());
         }
         bail!(
-            "bpf-linker needs LLVM {llvm}, which the nightly toolchain was built with, and it is \
-             not in /usr/lib/llvm-{llvm}. Install a prebuilt one:\n  \
+            "bpf-linker needs LLVM {LLVM}, and it is not in /usr/lib/llvm-{LLVM}. Install a prebuilt \
+             one:\n  \
              cargo install cargo-binstall && cargo binstall bpf-linker\n\
-             or LLVM {llvm} (https://apt.llvm.org) and then:\n  \
-             LLVM_PREFIX=/usr/lib/llvm-{llvm} cargo install bpf-linker --locked \
-             --no-default-features --features llvm-{llvm}"
+             or LLVM {LLVM} (https://apt.llvm.org) and then:\n  \
+             LLVM_PREFIX=/usr/lib/llvm-{LLVM} cargo install bpf-linker --locked \
+             --no-default-features --features llvm-{LLVM}"
         );
     };
     step.run(
@@ -209,7 +193,7 @@ fn bpf_linker(llvm: u32) -> Result<()> {
             .env("LLVM_PREFIX", prefix)
             .args(["install", "bpf-linker", "--version", BPF_LINKER, "--locked"])
             .args(["--no-default-features", "--features"])
-            .arg(format!("llvm-{llvm}")),
+            .arg(format!("llvm-{LLVM}")),
     )?;
     process::which("bpf-linker").context("cargo installed bpf-linker, but not on PATH")?;
     step.done();
@@ -217,11 +201,11 @@ fn bpf_linker(llvm: u32) -> Result<()> {
 }
 
 /// Where LLVM's development files are.
-fn llvm_prefix(major: u32) -> Option<PathBuf> {
+fn llvm_prefix() -> Option<PathBuf> {
     if let Some(prefix) = std::env::var_os("LLVM_PREFIX") {
         return Some(prefix.into());
     }
-    let prefix = PathBuf::from(format!("/usr/lib/llvm-{major}"));
+    let prefix = PathBuf::from(format!("/usr/lib/llvm-{LLVM}"));
     prefix
         .join("include/llvm-c/Core.h")
         .exists()
@@ -232,7 +216,7 @@ fn llvm_prefix(major: u32) -> Option<PathBuf> {
 pub fn instructions(packages: &[String]) -> &'static str {
     if packages.iter().any(|name| name == "rust-web-src") {
         "Where rustup can reach its server, this replaces rustc-web, cargo-web and rust-web-src:\n  \
-         rustup toolchain install nightly --component rust-src\n"
+         rustup toolchain install 1.95.0 --component rust-src\n"
     } else {
         ""
     }

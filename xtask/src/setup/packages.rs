@@ -165,7 +165,7 @@ mod tests {
         assert!(
             text.contains("sudo apt-get install --yes --no-install-recommends gcc rust-web-src\n")
         );
-        assert!(text.contains("rustup toolchain install nightly --component rust-src\n"));
+        assert!(text.contains("rustup toolchain install 1.95.0 --component rust-src\n"));
         assert!(text.ends_with("Then run `cargo xtask setup` again."));
         let text = by_hand(&packages[..1], false);
         assert!(text.contains("what your distribution calls them: gcc\n"));

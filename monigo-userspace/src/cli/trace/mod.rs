@@ -185,7 +185,10 @@ fn attach(
     } else {
         LinkKind::Best
     };
-    let mut kernel = Kernel::load(sizes, &prepared.functions, links)?;
+    let mut kernel = Kernel::load(sizes, links)?;
+    if let Err(error) = kernel.calibrate() {
+        eprintln!("monigo: {error}; durations include what the probes take");
+    }
     let mut control = Control {
         sample_every: sampling(args).first(),
         stacks: u32::from(args.stacks != StackMode::Off),
@@ -215,7 +218,12 @@ fn attach(
         eprintln!("monigo: {warning}");
     }
     kernel.set_control(control)?;
-    kernel.attach(&target.open_path, &prepared.functions, pid)?;
+    let open_path: Arc<Path> = Arc::from(&*target.open_path);
+    let mut functions = prepared.functions.clone();
+    for function in &mut functions {
+        function.image = Arc::clone(&open_path);
+    }
+    kernel.attach(functions, pid)?;
     Ok((kernel, control))
 }
 

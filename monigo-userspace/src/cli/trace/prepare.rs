@@ -1,5 +1,7 @@
 //! From patterns to functions that can be attached.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 
 use crate::{
@@ -195,6 +197,7 @@ impl Prepared {
         }
         let planned = PlannedFunction {
             name: name.clone(),
+            image: Arc::from(image.path()),
             plans,
             go: image.go().is_some(),
             exit,

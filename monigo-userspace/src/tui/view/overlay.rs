@@ -183,6 +183,14 @@ fn explain(loss: &LossRow) -> &'static str {
             "Time off CPU that was not recorded because too many threads waited inside traced \
              functions."
         }
+        Some(Loss::ReturnDepth) => {
+            "Calls that were not counted because they were nested too deeply for return probes, \
+             until monigo replaced those."
+        }
+        Some(Loss::HistogramsFull) => {
+            "Calls without a percentile: more functions were called than there are histograms. \
+             Counts, totals, shortest and longest are exact."
+        }
         None => "See the documentation for this cause.",
     }
 }

@@ -1,0 +1,473 @@
+//! What probes cost on this host: how much time each kind takes from the target, and how much of
+//! it ends up in measured durations. Measured at start with monigo's own programs on functions of
+//! monigo itself that do nothing.
+
+use std::{arch::global_asm, fs, path::Path, sync::Arc, time::Instant};
+
+use monigo_common::{
+    config::{Control, Costs, FunctionControl, WATCH_COUNTED},
+    cookie::CLASSES,
+    histogram::{BUCKETS, representative},
+    open::OwnerKey,
+};
+
+use super::{
+    Kernel, PlannedFunction, ProbeError,
+    links::{Links, Role, Selection},
+};
+use crate::{
+    plan::{CostClass, FunctionPlan, Site, SiteKind},
+    store::ExitProbe,
+};
+
+/// Calls of each function whose time is taken together.
+const BATCH: u32 = 20;
+/// Batches; the median counts.
+const BATCHES: usize = 7;
+/// Calls before measuring: the kernel optimises some probes when they are first hit.
+const WARM_UP: u32 = 16;
+
+// A function per combination of entry (nop5, push, lea) and end. The first instruction is the entry
+// site, the label in the middle the exit site.
+global_asm!(
+    ".macro monigo_calibrated name, entry:vararg",
+    ".balign 64",
+    "monigo_calibrated_\\name:",
+    "\\entry",
+    ".endm",
+    ".text",
+    "monigo_calibrated nop5_ret, .byte 0x0f, 0x1f, 0x44, 0, 0",
+    "monigo_calibrated_nop5_ret_end: ret",
+    "monigo_calibrated push_ret, push rbx",
+    "pop rbx",
+    "monigo_calibrated_push_ret_end: ret",
+    "monigo_calibrated step_ret, lea rax, [rdi + 1]",
+    "monigo_calibrated_step_ret_end: ret",
+    "monigo_calibrated nop5_jump, .byte 0x0f, 0x1f, 0x44, 0, 0",
+    "monigo_calibrated_nop5_jump_end: jmp monigo_calibrated_tail",
+    "monigo_calibrated push_jump, push rbx",
+    "pop rbx",
+    "monigo_calibrated_push_jump_end: jmp monigo_calibrated_tail",
+    "monigo_calibrated step_jump, lea rax, [rdi + 1]",
+    "monigo_calibrated_step_jump_end: jmp monigo_calibrated_tail",
+    "monigo_calibrated nop5_return, .byte 0x0f, 0x1f, 0x44, 0, 0",
+    "ret",
+    "monigo_calibrated push_return, push rbx",
+    "pop rbx",
+    "ret",
+    "monigo_calibrated step_return, lea rax, [rdi + 1]",
+    "ret",
+    "monigo_calibrated nop5_only, .byte 0x0f, 0x1f, 0x44, 0, 0",
+    "ret",
+    "monigo_calibrated push_only, push rbx",
+    "pop rbx",
+    "ret",
+    "monigo_calibrated step_only, lea rax, [rdi + 1]",
+    "ret",
+    "monigo_calibrated plain, ret",
+    ".balign 64",
+    "monigo_calibrated_tail: ret",
+    ".purgem monigo_calibrated",
+);
+
+macro_rules! labels {
+    ($($name:ident),+ $(,)?) => {
+        unsafe extern "C" {
+            $(fn $name();)+
+        }
+    };
+}
+
+labels!(
+    monigo_calibrated_nop5_ret,
+    monigo_calibrated_nop5_ret_end,
+    monigo_calibrated_push_ret,
+    monigo_calibrated_push_ret_end,
+    monigo_calibrated_step_ret,
+    monigo_calibrated_step_ret_end,
+    monigo_calibrated_nop5_jump,
+    monigo_calibrated_nop5_jump_end,
+    monigo_calibrated_push_jump,
+    monigo_calibrated_push_jump_end,
+    monigo_calibrated_step_jump,
+    monigo_calibrated_step_jump_end,
+    monigo_calibrated_nop5_return,
+    monigo_calibrated_push_return,
+    monigo_calibrated_step_return,
+    monigo_calibrated_nop5_only,
+    monigo_calibrated_push_only,
+    monigo_calibrated_step_only,
+    monigo_calibrated_plain,
+);
+
+type Label = unsafe extern "C" fn();
+
+/// How the end of a calibrated function is seen.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Site(Label, SiteKind, CostClass),
+    ReturnProbe,
+    NotSeen,
+}
+
+/// A function to measure.
+struct Probed {
+    function: Label,
+    entry: CostClass,
+    end: End,
+}
+
+/// Functions that are measured.
+pub const PROBED: u32 = 12;
+
+fn probed() -> [Probed; PROBED as usize] {
+    use CostClass::{Emulated, Nop5, SingleStep};
+    let probed = |function, entry, end| Probed {
+        function,
+        entry,
+        end,
+    };
+    let ret = |label| End::Site(label, SiteKind::Return, SingleStep);
+    let jump = |label| End::Site(label, SiteKind::TailJump, Emulated);
+    [
+        probed(
+            monigo_calibrated_nop5_ret,
+            Nop5,
+            ret(monigo_calibrated_nop5_ret_end),
+        ),
+        probed(
+            monigo_calibrated_push_ret,
+            Emulated,
+            ret(monigo_calibrated_push_ret_end),
+        ),
+        probed(
+            monigo_calibrated_step_ret,
+            SingleStep,
+            ret(monigo_calibrated_step_ret_end),
+        ),
+        probed(
+            monigo_calibrated_nop5_jump,
+            Nop5,
+            jump(monigo_calibrated_nop5_jump_end),
+        ),
+        probed(
+            monigo_calibrated_push_jump,
+            Emulated,
+            jump(monigo_calibrated_push_jump_end),
+        ),
+        probed(
+            monigo_calibrated_step_jump,
+            SingleStep,
+            jump(monigo_calibrated_step_jump_end),
+        ),
+        probed(monigo_calibrated_nop5_return, Nop5, End::ReturnProbe),
+        probed(monigo_calibrated_push_return, Emulated, End::ReturnProbe),
+        probed(monigo_calibrated_step_return, SingleStep, End::ReturnProbe),
+        probed(monigo_calibrated_nop5_only, Nop5, End::NotSeen),
+        probed(monigo_calibrated_push_only, Emulated, End::NotSeen),
+        probed(monigo_calibrated_step_only, SingleStep, End::NotSeen),
+    ]
+}
+
+/// What the probes of one call of a function do to it, ns.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Price {
+    /// Time that they take from the target.
+    pub cost_ns: u32,
+    /// Part of it that lies inside the measured duration, and is subtracted.
+    pub bias_ns: u32,
+    /// A duration below this cannot be told from none.
+    pub floor_ns: u32,
+    /// Time that the entry probe takes when calls are only counted.
+    pub count_ns: u32,
+}
+
+/// Prices by the class of the entry site and of the exit site. Zeros when not measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calibration {
+    prices: [[Price; CLASSES]; CLASSES],
+}
+
+impl Calibration {
+    /// For the kernel side.
+    pub fn costs(&self) -> Costs {
+        Costs {
+            bias_ns: self.prices.map(|row| row.map(|price| price.bias_ns)),
+            cost_ns: self.prices.map(|row| row.map(|price| price.cost_ns)),
+        }
+    }
+
+    /// Of one call of `function`, by its dearest way.
+    pub fn price(&self, function: &PlannedFunction) -> Price {
+        let mut dearest = Price::default();
+        for plan in &function.plans {
+            let from = plan.entry.cost as usize;
+            let ends: Vec<usize> = match function.exit {
+                ExitProbe::Ret => plan.exits.iter().map(|site| site.cost as usize).collect(),
+                ExitProbe::Uretprobe => {
+                    vec![usize::from(monigo_common::cookie::CLASS_RETURN_PROBE)]
+                }
+            };
+            for to in ends {
+                let price = self.prices[from][to];
+                if price.cost_ns > dearest.cost_ns {
+                    dearest = price;
+                }
+            }
+        }
+        dearest
+    }
+
+    /// Measures with the programs of `kernel`, which is left as it was.
+    pub(super) fn measure(kernel: &mut Kernel) -> Result<Self, ProbeError> {
+        let functions = probed();
+        let plain_ns = time_call(monigo_calibrated_plain);
+        let first = kernel.room;
+        let image = own_image()?;
+        let planned = functions
+            .iter()
+            .map(|probed| planned(probed, &image))
+            .collect::<Result<Vec<_>, _>>()?;
+        let links = start(kernel, first, &planned, &functions)?;
+        let times: Vec<f64> = functions
+            .iter()
+            .map(|probed| (time_call(probed.function) - plain_ns).max(0.0))
+            .collect();
+        let stopped = stop(kernel, links);
+        let mut calibration = Self::default();
+        for (index, (probed, cost_ns)) in functions.iter().zip(times).enumerate() {
+            let from = probed.entry as usize;
+            let cost_ns = cost_ns.round() as u32;
+            let to = match probed.end {
+                End::Site(_, _, class) => class as usize,
+                End::ReturnProbe => usize::from(monigo_common::cookie::CLASS_RETURN_PROBE),
+                End::NotSeen => {
+                    for price in &mut calibration.prices[from] {
+                        price.count_ns = cost_ns;
+                    }
+                    continue;
+                }
+            };
+            let durations = durations(kernel, first + index as u32)?;
+            let [low, middle, high] = quantiles(&durations, [0.1, 0.5, 0.85]).ok_or_else(|| {
+                ProbeError::Calibration(format!("no call was measured ({index})"))
+            })?;
+            let price = &mut calibration.prices[from][to];
+            price.cost_ns = cost_ns;
+            price.bias_ns = middle as u32;
+            price.floor_ns = (high - low).max(LEAST_FLOOR_NS) as u32;
+        }
+        for row in &mut calibration.prices {
+            // The kernel traps at a nop at the end as it does at a jump.
+            row[CostClass::Nop5 as usize] = row[CostClass::Emulated as usize];
+        }
+        stopped?;
+        Ok(calibration)
+    }
+}
+
+/// Clocks and buckets are not finer than this.
+const LEAST_FLOOR_NS: u64 = 50;
+
+/// Probes the functions, which get ids from `first` on, and starts to count.
+fn start(
+    kernel: &mut Kernel,
+    first: u32,
+    planned: &[PlannedFunction],
+    functions: &[Probed],
+) -> Result<Vec<Links>, ProbeError> {
+    for (id, probed) in (first..).zip(functions) {
+        if matches!(probed.end, End::NotSeen) {
+            let control = FunctionControl {
+                watch: WATCH_COUNTED,
+                ..FunctionControl::default()
+            };
+            kernel.set_function_control(id, control)?;
+        }
+    }
+    // Ids are positions, so the ones before need functions too; these have no sites.
+    let nothing = PlannedFunction {
+        name: String::new(),
+        image: Arc::from(Path::new("")),
+        plans: Vec::new(),
+        go: false,
+        exit: ExitProbe::Ret,
+    };
+    let mut all = vec![nothing; first as usize];
+    all.extend_from_slice(planned);
+    let ids: Vec<u32> = (first..first + functions.len() as u32).collect();
+    let mut links = Vec::new();
+    for role in Role::ALL {
+        let selection = Selection {
+            functions: &all,
+            ids: &ids,
+            generation: 0,
+            pid: Some(std::process::id()),
+        };
+        links.push(kernel.programs.attach(&mut kernel.ebpf, role, selection)?);
+    }
+    kernel.set_control(Control::default())?;
+    kernel.arm(true)?;
+    Ok(links)
+}
+
+fn stop(kernel: &mut Kernel, links: Vec<Links>) -> Result<(), ProbeError> {
+    let disarmed = kernel.arm(false);
+    for links in links.into_iter().rev() {
+        links.detach(&mut kernel.ebpf);
+    }
+    let own = std::process::id();
+    let thread = nix::unistd::gettid().as_raw();
+    kernel.forget(OwnerKey {
+        pid: own,
+        pad: 0,
+        owner: thread as u64,
+    });
+    disarmed
+}
+
+/// Nanoseconds that a call takes: the median of some batches.
+fn time_call(function: Label) -> f64 {
+    let run = |calls: u32| {
+        let started = Instant::now();
+        for _ in 0..calls {
+            // SAFETY: the functions above do nothing and keep all registers that they must.
+            unsafe { function() };
+        }
+        started.elapsed().as_nanos() as f64 / f64::from(calls)
+    };
+    run(WARM_UP);
+    let mut times: Vec<f64> = (0..BATCHES).map(|_| run(BATCH)).collect();
+    times.sort_by(f64::total_cmp);
+    times[BATCHES / 2]
+}
+
+/// Completed calls by bucket.
+fn durations(kernel: &Kernel, function: u32) -> Result<Vec<u64>, ProbeError> {
+    let mut sums = vec![0_u64; BUCKETS];
+    kernel.histograms(function, |_, buckets| {
+        for (sum, &count) in sums.iter_mut().zip(&buckets.counts) {
+            *sum += u64::from(count);
+        }
+    })?;
+    Ok(sums)
+}
+
+/// Durations in ns below which these shares of the calls lie.
+fn quantiles<const N: usize>(buckets: &[u64], shares: [f64; N]) -> Option<[u64; N]> {
+    let total: u64 = buckets.iter().sum();
+    if total == 0 {
+        return None;
+    }
+    Some(shares.map(|share| {
+        let rank = (total as f64 * share).ceil().max(1.0) as u64;
+        let mut upto = 0;
+        let reached = buckets.iter().position(|count| {
+            upto += count;
+            upto >= rank
+        });
+        representative(reached.unwrap_or(0))
+    }))
+}
+
+fn planned(probed: &Probed, image: &OwnImage) -> Result<PlannedFunction, ProbeError> {
+    let site = |label: Label, kind, cost| {
+        let address = address_of(label);
+        Ok(Site {
+            address,
+            file_offset: image.file_offset(address)?,
+            kind,
+            cost,
+        })
+    };
+    let entry = site(probed.function, SiteKind::Entry, probed.entry)?;
+    let exits = match probed.end {
+        End::Site(label, kind, cost) => vec![site(label, kind, cost)?],
+        End::ReturnProbe | End::NotSeen => Vec::new(),
+    };
+    Ok(PlannedFunction {
+        name: "calibration".to_owned(),
+        image: Arc::from(Path::new("/proc/self/exe")),
+        plans: vec![FunctionPlan { entry, exits }],
+        go: false,
+        exit: match probed.end {
+            End::ReturnProbe => ExitProbe::Uretprobe,
+            End::Site(..) | End::NotSeen => ExitProbe::Ret,
+        },
+    })
+}
+
+fn address_of(label: Label) -> u64 {
+    label as *const () as u64
+}
+
+/// Where the calibrated functions are mapped from.
+struct OwnImage {
+    start: u64,
+    offset: u64,
+}
+
+impl OwnImage {
+    fn file_offset(&self, address: u64) -> Result<u64, ProbeError> {
+        address
+            .checked_sub(self.start)
+            .map(|distance| self.offset + distance)
+            .ok_or_else(|| ProbeError::Calibration("the probed code is not in one mapping".into()))
+    }
+}
+
+fn own_image() -> Result<OwnImage, ProbeError> {
+    let failed = |what: &str| ProbeError::Calibration(what.to_owned());
+    let address = address_of(monigo_calibrated_nop5_ret);
+    let maps = fs::read_to_string("/proc/self/maps")
+        .map_err(|error| failed(&format!("/proc/self/maps: {error}")))?;
+    maps.lines()
+        .find_map(|line| {
+            let mut fields = line.split_whitespace();
+            let (start, end) = fields.next()?.split_once('-')?;
+            let offset = fields.nth(1)?;
+            let number = |text| u64::from_str_radix(text, 16).ok();
+            let (start, end) = (number(start)?, number(end)?);
+            (start..end).contains(&address).then_some(OwnImage {
+                start,
+                offset: number(offset)?,
+            })
+        })
+        .ok_or_else(|| failed("monigo's own code is not in /proc/self/maps"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_of_buckets() {
+        let mut buckets = vec![0; BUCKETS];
+        assert_eq!(quantiles(&buckets, [0.5]), None);
+        buckets[3] = 90;
+        buckets[7] = 10;
+        assert_eq!(quantiles(&buckets, [0.0, 0.5, 0.95]), Some([3, 3, 7]));
+    }
+
+    #[test]
+    fn own_code_is_found_in_the_file() {
+        let image = own_image().unwrap();
+        let offset = image
+            .file_offset(address_of(monigo_calibrated_push_ret))
+            .unwrap();
+        let file = fs::read("/proc/self/exe").unwrap();
+        assert_eq!(
+            file[offset as usize..][..3],
+            [0x53, 0x5b, 0xc3],
+            "push rbx; pop rbx; ret"
+        );
+    }
+
+    #[test]
+    fn the_functions_can_be_called() {
+        assert!(time_call(monigo_calibrated_plain) >= 0.0);
+        for probed in probed() {
+            assert!(time_call(probed.function) >= 0.0);
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Where the running kernel keeps what monigo reads of a thread, from the kernel's own type
+//! information.
+
+use btf_rs::{Backend, Btf, BtfType as _, Type};
+
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// Offsets in bytes that tell a thread's own stack from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadLayout {
+    /// Of `thread.fsbase` in `task_struct`.
+    pub fsbase: u32,
+    /// Of `mm` in `task_struct`.
+    pub mm: u32,
+    /// Of `start_stack` in `mm_struct`.
+    pub start_stack: u32,
+}
+
+impl ThreadLayout {
+    /// The running kernel's; `None` when it does not describe its types.
+    pub fn of_kernel() -> Option<Self> {
+        // Mapping it is faster, and possible from Linux 6.16.
+        let btf = Btf::from_file_with_backend(VMLINUX, Backend::Mmap)
+            .or_else(|_| Btf::from_file(VMLINUX))
+            .ok()?;
+        Some(Self {
+            fsbase: offset(&btf, "task_struct", "thread")?
+                + offset(&btf, "thread_struct", "fsbase")?,
+            mm: offset(&btf, "task_struct", "mm")?,
+            start_stack: offset(&btf, "mm_struct", "start_stack")?,
+        })
+    }
+}
+
+/// Offset of a member in a structure, through anonymous structures and unions.
+fn offset(btf: &Btf, structure: &str, member: &str) -> Option<u32> {
+    let types = btf.resolve_types_by_name(structure).ok()?;
+    types
+        .iter()
+        .find_map(|found| within(btf, found, member))
+        .map(|bits| bits / 8)
+}
+
+fn within(btf: &Btf, structure: &Type, member: &str) -> Option<u32> {
+    let (Type::Struct(structure) | Type::Union(structure)) = structure else {
+        return None;
+    };
+    structure.members.iter().find_map(|candidate| {
+        let name = btf.resolve_name(candidate).unwrap_or_default();
+        if name == member {
+            return Some(candidate.bit_offset());
+        }
+        if !name.is_empty() {
+            return None;
+        }
+        let inner = btf.resolve_type_by_id(candidate.get_type_id()?).ok()?;
+        Some(candidate.bit_offset() + within(btf, &inner, member)?)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_kernel_describes_its_threads() {
+        let layout = ThreadLayout::of_kernel().expect("the kernel has type information");
+        assert!(layout.fsbase > layout.mm, "{layout:?}");
+        assert_eq!(layout.fsbase % 8, 0);
+        assert!(layout.start_stack > 0);
+    }
+}
