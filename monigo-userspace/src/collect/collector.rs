@@ -372,6 +372,7 @@ impl Collector {
             stacks: stacks.to_vec(),
             processes: self.new_processes.clone(),
             losses: self.loss_deltas()?,
+            notices: Vec::new(),
         };
         if let Err(error) = self.store.append(self.session, &batch) {
             self.calls = batch.calls;

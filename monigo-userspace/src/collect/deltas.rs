@@ -60,7 +60,10 @@ impl Baseline {
             calls,
             unwound: (new.unwound + reading.swept) - (old.unwound + self.swept),
             unmatched: new.unmatched - old.unmatched,
+            timed: calls,
+            variance: 0,
             total_ns: new.total_ns.wrapping_sub(old.total_ns),
+            self_ns: new.self_ns.wrapping_sub(old.self_ns),
             min_ns: if new.inverted_min_ns == 0 {
                 0
             } else {

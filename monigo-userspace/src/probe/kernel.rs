@@ -135,7 +135,9 @@ impl Kernel {
     /// Measures what probes cost on this host, by probing functions of monigo itself. To be called
     /// before [`Kernel::attach`].
     pub fn calibrate(&mut self) -> Result<(), ProbeError> {
+        let started = std::time::Instant::now();
         let calibration = Calibration::measure(self)?;
+        tracing::info!("calibrated in {:?}: {calibration:?}", started.elapsed());
         self.costs
             .set(0, calibration.costs(), 0)
             .map_err(in_map("COSTS"))?;

@@ -15,6 +15,8 @@ pub(crate) const SECOND: i64 = 1_000_000_000;
 /// A session of a Go target with two functions, `main.process_order` and `main.charge`.
 pub(crate) fn session() -> NewSession {
     let function = |name: &str, entry_address| NewFunction {
+        cost_ns: 16_000,
+        floor_ns: 150,
         name: name.to_owned(),
         linkage_name: name.to_owned(),
         image: "/srv/orders".to_owned(),
@@ -53,7 +55,9 @@ pub(crate) fn delta(function: u32, durations: &[u64], extremes: (u64, u64)) -> F
         function,
         entered: durations.len() as u64,
         calls: durations.len() as u64,
+        timed: durations.len() as u64,
         total_ns: durations.iter().sum(),
+        self_ns: durations.iter().sum(),
         min_ns: extremes.0,
         max_ns: extremes.1,
         buckets: buckets.into_iter().collect(),
@@ -157,6 +161,7 @@ pub(crate) fn batches() -> Vec<Batch> {
                 name: "orders".to_owned(),
                 seen_ns: at(0),
             }],
+            notices: Vec::new(),
             losses: vec![LossDelta {
                 cause: "ring_full".to_owned(),
                 count: 5,

@@ -72,6 +72,10 @@ pub struct NewFunction {
     pub sites: u32,
     /// Cost class of the dearest site.
     pub cost_class: CostClass,
+    /// Time that the probes of one call take from the target, ns; 0 when not measured.
+    pub cost_ns: u32,
+    /// Durations below this cannot be told from none, ns.
+    pub floor_ns: u32,
 }
 
 /// How the end of a call is seen.
@@ -103,6 +107,8 @@ pub struct Batch {
     pub processes: Vec<ProcessRow>,
     /// Losses by cause in this interval; only causes that are not zero.
     pub losses: Vec<LossDelta>,
+    /// Sentences for the user about what changed in how functions are watched.
+    pub notices: Vec<String>,
 }
 
 /// What happened to one function in one flush interval.
@@ -118,8 +124,17 @@ pub struct FunctionDelta {
     pub unwound: u64,
     /// Ends of calls whose beginning was not seen.
     pub unmatched: u64,
+    /// Completed calls whose duration was measured. Fewer than `calls` when the ends of calls were
+    /// watched for a part of the interval only; `total_ns`, `self_ns` and `buckets` are then scaled
+    /// up to `calls`.
+    pub timed: u64,
+    /// 0 when `calls` was counted; else it is estimated from a part of the interval, and this is
+    /// the variance of the estimate, calls squared.
+    pub variance: u64,
     /// Summed duration of the completed calls, ns.
     pub total_ns: u64,
+    /// The same without time in traced callees.
+    pub self_ns: u64,
     /// Shortest completed call of the session so far, ns.
     pub min_ns: u64,
     /// Longest completed call of the session so far, ns.

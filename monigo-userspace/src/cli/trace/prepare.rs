@@ -211,6 +211,9 @@ impl Prepared {
             line: None,
             entry_address: planned.plans.first().map_or(0, |plan| plan.entry.address),
             exit,
+            // Known once the programs are loaded.
+            cost_ns: 0,
+            floor_ns: 0,
             sites: planned.sites() as u32,
             cost_class: planned
                 .plans
