@@ -1,6 +1,9 @@
 //! `monigo list`.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -8,6 +11,7 @@ use serde::Serialize;
 use super::{
     args::{Format, ListArgs},
     exit::Failure,
+    select::{Selection, select},
 };
 use crate::{
     plan::{CostClass, ImagePlanner},
@@ -18,15 +22,21 @@ use crate::{
 /// Runs the subcommand.
 pub fn run(args: &ListArgs) -> Result<()> {
     let target = target::resolve(&args.target, None).map_err(target_failure)?;
-    let image = open(&target)?;
-    let functions = pattern::list(&image, args.pattern.as_deref()).map_err(Failure::usage)?;
+    let own = Arc::new(open(&target)?);
+    let Selection { images, picks } = select(&target, own, args.pattern.as_deref())?;
+    // Without a pattern, everything in the target itself.
+    let (image, pattern) = match picks.first() {
+        Some(pick) => (&*images[pick.image], Some(pick.pattern.as_str())),
+        None => (&*images[0], None),
+    };
+    let functions = pattern::list(image, pattern).map_err(Failure::usage)?;
     if args.pattern.is_none() && !image.has_symtab() && image.go().is_none() {
         eprintln!(
             "monigo: {} has no symbol table (stripped): only exported functions have names",
             image.path().display()
         );
     }
-    let planner = ImagePlanner::new(&image);
+    let planner = ImagePlanner::new(image);
     let mut rows: Vec<Row> = functions
         .iter()
         .map(|function| Row::new(&planner, function))
@@ -37,7 +47,7 @@ pub fn run(args: &ListArgs) -> Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     match args.format {
         Format::Table => table(&mut out, &rows)?,
-        Format::Json => json(&mut out, &image, &target, &rows)?,
+        Format::Json => json(&mut out, image, &target, &rows)?,
         Format::Csv => csv(&mut out, &rows)?,
     }
     out.flush()?;

@@ -11,6 +11,7 @@ mod query;
 mod recording;
 mod report;
 mod run;
+mod select;
 pub(crate) mod serve;
 mod trace;
 

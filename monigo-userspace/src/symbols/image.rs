@@ -100,7 +100,7 @@ pub struct Image {
     data: Mmap,
     build_id: Option<String>,
     kind: ImageKind,
-    needed: Vec<String>,
+    dynamic: elf::Dynamic,
     segments: Vec<Segment>,
     sections: Vec<Section>,
     has_symtab: bool,
@@ -180,7 +180,7 @@ impl Image {
             data,
             build_id: header.build_id,
             kind: header.kind,
-            needed: header.needed,
+            dynamic: header.dynamic,
             segments: header.segments,
             sections: header.sections,
             has_symtab: header.has_symtab,
@@ -227,7 +227,17 @@ impl Image {
 
     /// `DT_NEEDED`: names of the libraries it is linked to.
     pub fn needed(&self) -> &[String] {
-        &self.needed
+        &self.dynamic.needed
+    }
+
+    /// `DT_SONAME`: the name that others need a library by.
+    pub fn soname(&self) -> Option<&str> {
+        self.dynamic.soname.as_deref()
+    }
+
+    /// Search paths for its libraries, before and behind the environment's.
+    pub(super) fn run_paths(&self) -> (&str, &str) {
+        (&self.dynamic.path_before, &self.dynamic.path_after)
     }
 
     /// Whether it carries a full symbol table, in itself or in a separate debug file.

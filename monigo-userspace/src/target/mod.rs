@@ -1,6 +1,7 @@
 //! What is profiled: which file to open, which path to show, which processes.
 
 mod error;
+mod libraries;
 pub mod process;
 mod resolve;
 #[cfg(test)]
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 
 pub use self::{
     error::TargetError,
+    libraries::{Libraries, Library, LibraryError},
     resolve::{resolve, resolve_command},
 };
 

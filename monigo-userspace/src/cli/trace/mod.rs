@@ -33,7 +33,7 @@ use crate::{
     probe::{Kernel, LinkKind, PlannedFunction, Sizes},
     query::{DuckSource, Source},
     store::{Database, NewSession, Store as _},
-    symbols::{Image, Language, demangle::printable},
+    symbols::{Image, demangle::printable},
     system,
     target::{Scope, Target},
 };
@@ -56,7 +56,8 @@ pub trait Held {
 /// Traces functions of `target` as `args` say, until something ends it, and prints the summary.
 pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>) -> Result<()> {
     let image = Arc::new(super::list::open(target)?);
-    let mut prepared = prepare::prepare(&image, args)?;
+    let mut prepared = prepare::prepare(target, Arc::clone(&image), args)?;
+    let target = &prepared.narrow(target, args)?;
     for output in &args.output {
         check_output(output)?;
     }
@@ -75,14 +76,18 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     for warning in &prepared.warnings {
         eprintln!("monigo: {warning}");
     }
-    let symbolizer = resolver::symbolizer(&image, &mut prepared.described);
+    let symbolizer = resolver::symbolizer(
+        &prepared.images,
+        &prepared.functions,
+        &mut prepared.described,
+    );
 
     let bound = (!args.headless)
         .then(|| api::bind(SocketAddr::new(args.listen.listen, args.listen.port)))
         .transpose()
         .map_err(failure_of)?;
 
-    let (kernel, control) = attach(target, &image, &prepared, args)?;
+    let (kernel, control) = attach(target, &prepared, args)?;
     if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
         tracing::warn!("privileges could not be dropped: {error}");
     }
@@ -103,7 +108,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     let (commands, received) = mpsc::channel();
     let mut collector = Collector::new(
         kernel,
-        resolver::traced(&image, &prepared.functions, &prepared.described),
+        resolver::traced(&prepared.images, &prepared.functions, &prepared.described),
         Box::new(database),
         session,
         Box::new(symbolizer),
@@ -167,13 +172,12 @@ fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
 }
 
 /// Loads the programs and attaches them; calls are counted from here on.
-fn attach(
-    target: &Target,
-    image: &Image,
-    prepared: &Prepared,
-    args: &TraceArgs,
-) -> Result<(Kernel, Control)> {
-    let go = image.language() == Language::Go;
+fn attach(target: &Target, prepared: &Prepared, args: &TraceArgs) -> Result<(Kernel, Control)> {
+    let go = prepared.functions.iter().any(|function| function.go);
+    let goid_offset = prepared
+        .images
+        .iter()
+        .find_map(|image| image.go()?.goid_offset);
     let sizes = Sizes {
         functions: prepared.functions.len() as u32,
         owners: if go { GOROUTINE_OWNERS } else { THREAD_OWNERS },
@@ -193,7 +197,7 @@ fn attach(
         sample_every: sampling(args).first(),
         stacks: u32::from(args.stacks != StackMode::Off),
         max_calls: args.max_calls.unwrap_or(0),
-        goid_offset: image.go().and_then(|go| go.goid_offset).unwrap_or(0),
+        goid_offset: goid_offset.unwrap_or(0),
         ..Control::default()
     };
     let pid = match &target.scope {
@@ -218,12 +222,7 @@ fn attach(
         eprintln!("monigo: {warning}");
     }
     kernel.set_control(control)?;
-    let open_path: Arc<Path> = Arc::from(&*target.open_path);
-    let mut functions = prepared.functions.clone();
-    for function in &mut functions {
-        function.image = Arc::clone(&open_path);
-    }
-    kernel.attach(functions, pid)?;
+    kernel.attach(prepared.functions.clone(), pid)?;
     Ok((kernel, control))
 }
 

@@ -1,13 +1,19 @@
 //! From patterns to functions that can be attached.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use anyhow::Result;
+use monigo_common::cookie::MAX_FUNCTIONS;
 
 use crate::{
     cli::{
         args::{ExitMode, TraceArgs},
         exit::Failure,
+        select::{Selection, select},
     },
     plan::{CostClass, FunctionPlan, ImagePlanner},
     probe::PlannedFunction,
@@ -16,13 +22,13 @@ use crate::{
         Function, Image, Language,
         pattern::{self, Group},
     },
+    target::{Scope, Target},
 };
-
-/// Most functions in one session: each takes a histogram per CPU in the kernel.
-const MAX_FUNCTIONS: usize = 4096;
 
 /// What will be traced.
 pub struct Prepared {
+    /// Images of the functions, that of the target first.
+    pub images: Vec<Arc<Image>>,
     /// In the order of their ids.
     pub functions: Vec<PlannedFunction>,
     /// The same, as stored.
@@ -47,6 +53,18 @@ enum PrepareError {
         "the patterns match {0} functions, more than the {MAX_FUNCTIONS} that one session traces; narrow the patterns"
     )]
     TooMany(usize),
+    /// Whose calls of a library count is only known once it runs.
+    #[error(
+        "no process runs {path}, so monigo cannot tell whose calls of {library} to count: start it first, or let monigo start it: monigo run --fn '{pattern}' -- {path}"
+    )]
+    NotRunning {
+        /// The target.
+        path: String,
+        /// The library.
+        library: String,
+        /// The first pattern that names one.
+        pattern: String,
+    },
     /// Go's calling convention before 1.17 does not say which goroutine runs.
     #[error(
         "{path} is built by {version}; monigo traces Go 1.17 and later, whose calls can be told apart by goroutine"
@@ -64,71 +82,63 @@ enum PrepareError {
     UretprobeOnGo,
 }
 
-/// Matches the patterns of `args` in `image` and plans what they match.
-pub fn prepare(image: &Image, args: &TraceArgs) -> Result<Prepared> {
-    if let Some(go) = image.go() {
-        if !go.register_abi() {
-            let (path, version) = (image.path().display().to_string(), go.version.clone());
-            return Err(Failure::usage(PrepareError::OldGo { path, version }));
-        }
-        if args.exit_probe == ExitMode::Uretprobe {
-            return Err(Failure::usage(PrepareError::UretprobeOnGo));
-        }
-    }
-    let groups = matched(image, args)?;
-    if groups.len() > MAX_FUNCTIONS {
-        return Err(Failure::usage(PrepareError::TooMany(groups.len())));
-    }
-    let planner = ImagePlanner::new(image);
+/// Matches the patterns of `args` in `target`, whose image is `image`, and in its libraries, and
+/// plans what they match.
+pub fn prepare(target: &Target, image: Arc<Image>, args: &TraceArgs) -> Result<Prepared> {
+    let patterns = args.functions.iter().map(String::as_str);
+    let Selection { images, picks, .. } = select(target, image, patterns)?;
     let mut prepared = Prepared {
+        images: Vec::new(),
         functions: Vec::new(),
         described: Vec::new(),
         warnings: Vec::new(),
     };
     let mut refusal = None;
-    for group in &groups {
-        match plan_group(&planner, group, &mut prepared.warnings) {
-            Ok(plans) => {
-                prepared.warnings.extend(inlined_elsewhere(image, group));
-                prepared.add(image, group, plans, args.exit_probe);
-            }
-            Err(reason) => {
-                prepared
-                    .warnings
-                    .push(format!("{} is not traced: {reason}", group.name));
-                refusal.get_or_insert(PrepareError::Refused {
-                    name: group.name.clone(),
-                    reason,
-                });
-            }
+    for (index, image) in images.iter().enumerate() {
+        let of_image = picks.iter().filter(|pick| pick.image == index);
+        let patterns: Vec<&str> = of_image.map(|pick| pick.pattern.as_str()).collect();
+        if !patterns.is_empty() {
+            refusal = prepared.add_image(image, &patterns, args)?.or(refusal);
         }
     }
+    prepared.name_apart();
+    prepared.images = images;
     match refusal {
         Some(refusal) if prepared.functions.is_empty() => Err(Failure::usage(refusal)),
-        _ => {
-            prepared.warn_of_uretprobes(image, args.exit_probe);
-            Ok(prepared)
-        }
+        _ => Ok(prepared),
     }
 }
 
 /// The distinct logical functions that the patterns name, each once.
-fn matched<'i>(image: &'i Image, args: &TraceArgs) -> Result<Vec<Group<'i>>> {
+fn matched<'i>(image: &'i Image, patterns: &[&str], all: bool) -> Result<Vec<Group<'i>>> {
     let mut groups: Vec<Group<'i>> = Vec::new();
-    for text in &args.functions {
+    let mut known: HashSet<u64> = HashSet::new();
+    for text in patterns {
         let found = pattern::find(image, text)
-            .and_then(|matches| matches.select(args.all))
+            .and_then(|matches| matches.select(all))
             .map_err(Failure::usage)?;
         for group in found {
-            let known = groups
-                .iter()
-                .any(|other| other.functions.iter().any(|f| group.functions.contains(f)));
-            if !known {
+            let entries = || group.functions.iter().filter_map(|f| f.entry());
+            if entries().all(|entry| !known.contains(&entry)) {
+                known.extend(entries());
                 groups.push(group);
             }
         }
     }
     Ok(groups)
+}
+
+/// Refuses what cannot be traced in a Go program.
+fn check_go(image: &Image, args: &TraceArgs) -> Result<()> {
+    let Some(go) = image.go() else { return Ok(()) };
+    if !go.register_abi() {
+        let (path, version) = (image.path().display().to_string(), go.version.clone());
+        return Err(Failure::usage(PrepareError::OldGo { path, version }));
+    }
+    if args.exit_probe == ExitMode::Uretprobe {
+        return Err(Failure::usage(PrepareError::UretprobeOnGo));
+    }
+    Ok(())
 }
 
 /// Calls that no probe can see, because the compiler copied the function into its caller.
@@ -181,6 +191,101 @@ fn plan_group(
 }
 
 impl Prepared {
+    /// Plans what `patterns` match in one image. If some of it cannot be probed, that is among the
+    /// warnings, and the first reason is returned.
+    fn add_image(
+        &mut self,
+        image: &Image,
+        patterns: &[&str],
+        args: &TraceArgs,
+    ) -> Result<Option<PrepareError>> {
+        check_go(image, args)?;
+        let groups = matched(image, patterns, args.all)?;
+        let total = self.functions.len() + groups.len();
+        if total > MAX_FUNCTIONS {
+            return Err(Failure::usage(PrepareError::TooMany(total)));
+        }
+        let planner = ImagePlanner::new(image);
+        let mut refusal = None;
+        for group in &groups {
+            match plan_group(&planner, group, &mut self.warnings) {
+                Ok(plans) => {
+                    self.warnings.extend(inlined_elsewhere(image, group));
+                    self.add(image, group, plans, args.exit_probe);
+                }
+                Err(reason) => {
+                    self.warnings
+                        .push(format!("{} is not traced: {reason}", group.name));
+                    refusal.get_or_insert(PrepareError::Refused {
+                        name: group.name.clone(),
+                        reason,
+                    });
+                }
+            }
+        }
+        self.warn_of_uretprobes(image, args.exit_probe);
+        Ok(refusal)
+    }
+
+    /// Functions of one name in different images get the file name of theirs in front.
+    fn name_apart(&mut self) {
+        let mut images: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for function in &self.described {
+            let known = images.entry(&function.name).or_default();
+            known.insert(&function.image);
+        }
+        let apart: HashSet<String> = images
+            .into_iter()
+            .filter(|(_, images)| images.len() > 1)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        for (planned, described) in self.functions.iter_mut().zip(&mut self.described) {
+            if apart.contains(&described.name) {
+                let file = Path::new(&described.image).file_name().unwrap_or_default();
+                described.name = format!("{}:{}", file.to_string_lossy(), described.name);
+                planned.name.clone_from(&described.name);
+            }
+        }
+    }
+
+    /// The target with its scope reduced to the processes that run now, if there are functions of
+    /// libraries: those are called by other programs, too.
+    ///
+    /// # Errors
+    /// None runs.
+    pub fn narrow(&mut self, target: &Target, args: &TraceArgs) -> Result<Target> {
+        let own = self.images[0].open_path();
+        let library = self
+            .functions
+            .iter()
+            .find(|function| *function.image != *own);
+        let (Some(library), Scope::Everyone) = (library, &target.scope) else {
+            return Ok(target.clone());
+        };
+        let path = target.show_path.display().to_string();
+        if target.pids.is_empty() {
+            let library = library.image.display().to_string();
+            let pattern = args.functions.iter().find(|text| text.contains(':'));
+            return Err(Failure::usage(PrepareError::NotRunning {
+                path,
+                library,
+                pattern: pattern.cloned().unwrap_or_default(),
+            }));
+        }
+        self.warnings.push(format!(
+            "{} is used by other programs, too: monigo counts the calls of the {} that run {path} now and of what they fork, and sees no process that is started later",
+            library.image.display(),
+            match target.pids.len() {
+                1 => "1 process".to_owned(),
+                count => format!("{count} processes"),
+            },
+        ));
+        Ok(Target {
+            scope: Scope::Tree(target.pids.clone()),
+            ..target.clone()
+        })
+    }
+
     fn add(&mut self, image: &Image, group: &Group<'_>, plans: Vec<FunctionPlan>, mode: ExitMode) {
         let name = match group.label {
             Some(label) => format!("{} ({label})", group.name),
@@ -197,7 +302,7 @@ impl Prepared {
         }
         let planned = PlannedFunction {
             name: name.clone(),
-            image: Arc::from(image.path()),
+            image: Arc::from(image.open_path()),
             plans,
             go: image.go().is_some(),
             exit,

@@ -28,19 +28,28 @@ impl Resolve for Symbolizer {
     }
 }
 
+/// The image that the code of `function` is in.
+pub fn image_of<'i>(
+    images: &'i [Arc<Image>],
+    function: &PlannedFunction,
+) -> Option<&'i Arc<Image>> {
+    let mut images = images.iter();
+    images.find(|image| *image.open_path() == *function.image)
+}
+
 /// The traced functions as frames of stacks; `described` are those of `functions`.
 pub fn traced(
-    image: &Image,
+    images: &[Arc<Image>],
     functions: &[PlannedFunction],
     described: &[NewFunction],
 ) -> Vec<Traced> {
     let pairs = functions.iter().zip(described);
     let traced = |(planned, described): (&PlannedFunction, &NewFunction)| {
-        let instances = planned
-            .plans
-            .iter()
-            .filter_map(|plan| image.function_at(plan.entry.address));
-        let name = image.function_at(described.entry_address);
+        let image = image_of(images, planned);
+        let at = |address| image.and_then(|image| image.function_at(address));
+        let instances = planned.plans.iter();
+        let instances = instances.filter_map(|plan| at(plan.entry.address));
+        let name = at(described.entry_address);
         Traced {
             frame: Frame {
                 function: name.map_or_else(|| described.name.clone(), |f| f.name().to_owned()),
@@ -57,11 +66,21 @@ pub fn traced(
     pairs.map(traced).collect()
 }
 
-/// A symbolizer that knows the target already, and where its functions are in the source.
-pub fn symbolizer(image: &Arc<Image>, functions: &mut [NewFunction]) -> Symbolizer {
+/// A symbolizer that knows the images already, and where their functions are in the source.
+pub fn symbolizer(
+    images: &[Arc<Image>],
+    functions: &[PlannedFunction],
+    described: &mut [NewFunction],
+) -> Symbolizer {
     let mut symbolizer = Symbolizer::new();
-    symbolizer.add_image(Arc::clone(image));
-    for described in functions {
+    // The target's own image, which comes first, is to be added last: it is the one that counts.
+    for image in images.iter().rev() {
+        symbolizer.add_image(Arc::clone(image));
+    }
+    for (planned, described) in functions.iter().zip(described) {
+        let Some(image) = image_of(images, planned) else {
+            continue;
+        };
         let Some(function) = image.function_at(described.entry_address) else {
             continue;
         };

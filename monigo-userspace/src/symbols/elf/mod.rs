@@ -27,7 +27,7 @@ const ENDIAN: LittleEndian = LittleEndian;
 pub(super) struct Header {
     pub build_id: Option<String>,
     pub kind: ImageKind,
-    pub needed: Vec<String>,
+    pub dynamic: Dynamic,
     pub segments: Vec<Segment>,
     pub sections: Vec<Section>,
     pub has_symtab: bool,
@@ -55,10 +55,10 @@ impl Header {
             }
         }
         segments.sort_by_key(|segment| segment.vaddr.start);
-        let (needed, pie_flag) = dynamic(file);
+        let dynamic = dynamic(file);
         let kind = if file.elf_header().e_type(ENDIAN) == abi::ET_EXEC {
             ImageKind::Executable
-        } else if interpreted || pie_flag {
+        } else if interpreted || dynamic.pie {
             ImageKind::PieExecutable
         } else {
             ImageKind::SharedLibrary
@@ -67,7 +67,7 @@ impl Header {
         Self {
             build_id: file.build_id().ok().flatten().map(hex),
             kind,
-            needed,
+            dynamic,
             segments,
             sections,
             has_symtab: !file.elf_symbol_table().is_empty(),
@@ -90,30 +90,46 @@ fn sections(file: &File<'_>) -> Vec<Section> {
     table.iter().map(section).collect()
 }
 
-/// `DT_NEEDED`, and whether `DF_1_PIE` is set.
-fn dynamic(file: &File<'_>) -> (Vec<String>, bool) {
-    let mut needed = Vec::new();
-    let mut pie = false;
+/// What the dynamic loader reads.
+#[derive(Debug, Default)]
+pub(super) struct Dynamic {
+    /// `DT_NEEDED`.
+    pub needed: Vec<String>,
+    /// `DT_SONAME`.
+    pub soname: Option<String>,
+    /// `DT_RPATH`: searched before the environment's path, unless there is a `DT_RUNPATH`.
+    pub path_before: String,
+    /// `DT_RUNPATH`: searched behind it.
+    pub path_after: String,
+    /// `DF_1_PIE`.
+    pie: bool,
+}
+
+fn dynamic(file: &File<'_>) -> Dynamic {
+    let mut found = Dynamic::default();
     let Ok(table) = file.elf_dynamic_table() else {
-        return (needed, pie);
+        return found;
     };
     for entry in table.dynamics() {
         let value = entry.d_val(ENDIAN);
+        let text = || {
+            let text = table.strings().get(u32::try_from(value).ok()?).ok()?;
+            Some(String::from_utf8_lossy(text).into_owned())
+        };
         match entry.d_tag(ENDIAN) {
             abi::DT_NULL => break,
-            abi::DT_NEEDED => {
-                let name = u32::try_from(value)
-                    .ok()
-                    .and_then(|at| table.strings().get(at).ok());
-                if let Some(name) = name {
-                    needed.push(String::from_utf8_lossy(name).into_owned());
-                }
-            }
-            abi::DT_FLAGS_1 => pie = value & abi::DF_1_PIE.0 != 0,
+            abi::DT_NEEDED => found.needed.extend(text()),
+            abi::DT_SONAME => found.soname = text(),
+            abi::DT_RPATH => found.path_before = text().unwrap_or_default(),
+            abi::DT_RUNPATH => found.path_after = text().unwrap_or_default(),
+            abi::DT_FLAGS_1 => found.pie = value & abi::DF_1_PIE.0 != 0,
             _ => {}
         }
     }
-    (needed, pie)
+    if !found.path_after.is_empty() {
+        found.path_before.clear();
+    }
+    found
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{Function, FunctionKind, Image, Language},
+    super::{Function, FunctionKind, Image, Language, loader},
     find_inlined, names, suggest,
 };
 
@@ -240,7 +240,7 @@ pub(super) fn unprobeable(image: &Image, pattern: &str, hits: &[&Function]) -> M
         Some((function, FunctionKind::Imported { libraries })) => Unprobeable::Imported {
             name: function.linkage_name.clone(),
             libraries: libraries.clone(),
-            library: defining_library(libraries, &function.linkage_name),
+            library: defining_library(image, libraries, &function.linkage_name),
         },
         Some((_, FunctionKind::Inlined { callers })) => Unprobeable::Inlined {
             callers: *callers,
@@ -281,19 +281,8 @@ fn implementations(image: &Image, resolver: &Function) -> Vec<String> {
     found
 }
 
-/// The library among `libraries` that defines `name`, looked for where the loader looks.
-fn defining_library(libraries: &[String], name: &str) -> Option<PathBuf> {
-    const DIRECTORIES: [&str; 9] = [
-        "/lib/x86_64-linux-gnu",
-        "/usr/lib/x86_64-linux-gnu",
-        "/lib/aarch64-linux-gnu",
-        "/usr/lib/aarch64-linux-gnu",
-        "/lib64",
-        "/usr/lib64",
-        "/lib",
-        "/usr/lib",
-        "/usr/local/lib",
-    ];
+/// The library among `libraries` of `image` that defines `name`, looked for where the loader looks.
+fn defining_library(image: &Image, libraries: &[String], name: &str) -> Option<PathBuf> {
     let defines = |path: &PathBuf| {
         Image::open(path).is_ok_and(|image| {
             image.functions().iter().any(|function| {
@@ -304,11 +293,6 @@ fn defining_library(libraries: &[String], name: &str) -> Option<PathBuf> {
     };
     libraries
         .iter()
-        .filter_map(|library| {
-            DIRECTORIES
-                .iter()
-                .map(|directory| Path::new(directory).join(library))
-                .find(|path| path.exists())
-        })
+        .filter_map(|library| loader::find(image, library))
         .find(defines)
 }

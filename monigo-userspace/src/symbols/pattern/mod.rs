@@ -108,6 +108,18 @@ pub fn find<'i>(image: &'i Image, pattern: &str) -> Result<Matches<'i>, MatchErr
     Err(error::no_match(image, text))
 }
 
+/// A source file, or the end of its path, and a line: `src/main.c:42`.
+pub fn source_line(text: &str) -> Option<(&str, u32)> {
+    let (file, line) = text.rsplit_once(':')?;
+    let name = file.rsplit('/').next()?;
+    let (stem, extension) = name.rsplit_once('.')?;
+    let plain = !stem.is_empty()
+        && !file.contains(':')
+        && extension.starts_with(|c: char| c.is_ascii_alphabetic());
+    let digits = !line.is_empty() && line.bytes().all(|c| c.is_ascii_digit());
+    (plain && digits).then(|| Some((file, line.parse().ok()?)))?
+}
+
 /// A pattern is a name first, whatever characters it has: Go's `main.(*Server).Handle` is no glob.
 fn matchers(text: &str) -> Result<Vec<Matcher>, MatchError> {
     let mut matchers = Vec::new();
