@@ -240,6 +240,36 @@ fn perf_links() -> Result<()> {
     Ok(())
 }
 
+/// Jumps and nops before an epilogue stand for the return: every call is seen to end once.
+#[test]
+fn epilogues() -> Result<()> {
+    monigo_tests::require_root()?;
+    let program = targets::c_program("epilogues", Native::O2)?;
+    let arguments = ["20"];
+    let alone = monigo_tests::compare::run_alone(&program, &arguments)?;
+    let functions: Vec<&str> = alone.functions.keys().map(String::as_str).collect();
+    for options in [
+        &["--exit-probe", "ret"][..],
+        &["--exit-probe", "ret", "--perf-links"],
+    ] {
+        let copy = PrivateCopy::of(&program)?;
+        let image = copy.path().to_string_lossy().into_owned();
+        let mut target = Program::start(&copy.path(), &arguments)?;
+        let monigo = Monigo::attach(&image, &functions, options)?;
+        let truth = target.go()?;
+        let report = monigo.stop()?;
+        compare(&truth, &report)?;
+        ensure!(truth == alone, "{truth:?}, alone {alone:?}");
+        for row in &report.functions {
+            // A return is single-stepped.
+            let mixed = row.name.starts_with("early_");
+            ensure!(mixed || row.probe.cost_class == "emulated", "{row:?}");
+        }
+        target.finish()?;
+    }
+    Ok(())
+}
+
 /// A session of known length ends by itself.
 #[test]
 fn duration() -> Result<()> {

@@ -1,15 +1,29 @@
 //! Code ranges from unwind tables.
 //!
 //! Compilers move unlikely code of a function elsewhere (`name.cold`). In a stripped image no
-//! symbol says so, but the unwind table has an entry for each piece.
+//! symbol says so, but the unwind table has an entry for each piece. The same entries lead to
+//! where exceptions enter a piece.
 
 use std::ops::Range;
 
-use gimli::{BaseAddresses, EhFrame, LittleEndian, UnwindSection as _};
+use gimli::{BaseAddresses, EhFrame, LittleEndian, Pointer, UnwindSection as _};
+
+use super::landing;
 
 /// Pieces of code that the image's unwind tables describe, ascending by address.
 #[derive(Clone, Debug, Default)]
-pub struct Fragments(Vec<Range<u64>>);
+pub struct Fragments {
+    pieces: Vec<Piece>,
+    /// The table ended in a malformed entry.
+    incomplete: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Piece {
+    range: Range<u64>,
+    /// Where its exception table is.
+    exceptions: Option<Pointer>,
+}
 
 impl Fragments {
     /// Reads `.eh_frame`, which lies at ELF virtual address `address`. Malformed entries end the
@@ -18,29 +32,73 @@ impl Fragments {
         let table = EhFrame::new(section, LittleEndian);
         let bases = BaseAddresses::default().set_eh_frame(address);
         let mut entries = table.entries(&bases);
-        let mut ranges = Vec::new();
-        while let Ok(Some(entry)) = entries.next() {
-            let gimli::CieOrFde::Fde(partial) = entry else {
-                continue;
+        let mut pieces = Vec::new();
+        let mut incomplete = false;
+        loop {
+            let partial = match entries.next() {
+                Ok(Some(gimli::CieOrFde::Fde(partial))) => partial,
+                Ok(Some(gimli::CieOrFde::Cie(_))) => continue,
+                Ok(None) => break,
+                Err(_) => {
+                    incomplete = true;
+                    break;
+                }
             };
             let Ok(entry) = partial.parse(EhFrame::cie_from_offset) else {
+                incomplete = true;
                 continue;
             };
             let start = entry.initial_address();
             if let Some(end) = start.checked_add(entry.len())
                 && end > start
             {
-                ranges.push(start..end);
+                pieces.push(Piece {
+                    range: start..end,
+                    exceptions: entry.lsda(),
+                });
             }
         }
-        ranges.sort_by_key(|range| range.start);
-        Self(ranges)
+        pieces.sort_by_key(|piece| piece.range.start);
+        Self { pieces, incomplete }
     }
 
     /// The piece that `address` is in.
     pub fn containing(&self, address: u64) -> Option<Range<u64>> {
-        let behind = self.0.partition_point(|range| range.start <= address);
-        let range = self.0.get(behind.checked_sub(1)?)?;
+        let behind = self
+            .pieces
+            .partition_point(|piece| piece.range.start <= address);
+        let range = &self.pieces.get(behind.checked_sub(1)?)?.range;
         range.contains(&address).then(|| range.clone())
+    }
+
+    /// Where exceptions that leave the code in `range` are caught or passed on by the same function:
+    /// addresses, in no order. `None` if the tables cannot be read. `read` is that of
+    /// [`super::Context`].
+    pub fn landing_pads<'a>(
+        &self,
+        range: Range<u64>,
+        read: &dyn Fn(u64, usize) -> Option<&'a [u8]>,
+    ) -> Option<Vec<u64>> {
+        if self.incomplete {
+            return None;
+        }
+        let first = self
+            .pieces
+            .partition_point(|piece| piece.range.end <= range.start);
+        let mut pads = Vec::new();
+        for piece in &self.pieces[first..] {
+            if piece.range.start >= range.end {
+                break;
+            }
+            match piece.exceptions {
+                // A null pointer.
+                None | Some(Pointer::Direct(0)) => {}
+                Some(Pointer::Direct(table)) => {
+                    landing::pads(table, piece.range.start, read, &mut pads)?
+                }
+                Some(Pointer::Indirect(_)) => return None,
+            }
+        }
+        Some(pads)
     }
 }

@@ -50,14 +50,16 @@ impl<'i> ImagePlanner<'i> {
         let code = code.ok_or_else(|| {
             Unplannable::NoCode("its bytes are not in an executable segment of the file".to_owned())
         })?;
+        let read = |address: u64, length: usize| {
+            let end = address.checked_add(u64::try_from(length).ok()?)?;
+            self.image.bytes(address..end)
+        };
         let context = Context {
             go: self.image.go().is_some(),
             file_offset: &|address| self.image.file_offset(address),
             fragment: &|address| self.fragments.containing(address),
-            read: &|address, length| {
-                let end = address.checked_add(u64::try_from(length).ok()?)?;
-                self.image.bytes(address..end)
-            },
+            read: &read,
+            landing_pads: &|range| self.fragments.landing_pads(range, &read),
         };
         Ok(plan(&code, &context)?)
     }

@@ -7,6 +7,7 @@
 
 mod fragments;
 mod image;
+mod landing;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,9 @@ pub struct Context<'a> {
     /// Reads `length` bytes of code or initialised data at an ELF virtual address, as they are in the
     /// file (not relocated). Used to look into jump tables.
     pub read: &'a dyn Fn(u64, usize) -> Option<&'a [u8]>,
+    /// Where exceptions can enter the code in a range of ELF virtual addresses (see
+    /// [`Fragments::landing_pads`]); `None` if that is not known.
+    pub landing_pads: &'a dyn Fn(Range<u64>) -> Option<Vec<u64>>,
 }
 
 /// An instruction set that functions can be planned for.

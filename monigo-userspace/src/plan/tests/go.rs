@@ -1,7 +1,7 @@
 //! Code as the Go compiler makes it.
 
-use super::{GO, START, check};
-use crate::plan::{CostClass::*, Refusal::*, SiteKind::*};
+use super::{GO, START, check, epilogue};
+use crate::plan::{CostClass::*, Frame::*, Refusal::*, SiteKind::*};
 
 #[test]
 fn go_small_frame() {
@@ -131,7 +131,7 @@ fn go_may_fault_before_the_branch() {
          90                              nop
          c3                              1: ret
         ",
-        Ok((0, SingleStep, vec![(7, Return)])),
+        Ok((0, SingleStep, vec![(4, epilogue(None, StackPointer(0)))])),
     );
 }
 

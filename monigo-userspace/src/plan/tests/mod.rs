@@ -1,11 +1,13 @@
 //! Plans of byte sequences with known answers, and of real binaries.
 
 mod c;
+mod epilogue;
 mod go;
 mod jumps;
+mod paths;
 mod real;
 
-use super::{Context, CostClass, FunctionCode, Refusal, SiteKind, plan};
+use super::{Context, CostClass, Frame, FunctionCode, Refusal, SiteKind, plan};
 
 /// Address of the code under test.
 const START: u64 = 0x40_1000;
@@ -24,6 +26,10 @@ fn check(go: bool, listing: &str, expected: Expected) {
     assert_eq!(outcome(&[(START, &bytes)], go, &[]), expected, "{listing}");
 }
 
+fn epilogue(condition: Option<u8>, frame: Frame) -> SiteKind {
+    SiteKind::Epilogue { condition, frame }
+}
+
 fn assemble(listing: &str) -> Vec<u8> {
     listing
         .lines()
@@ -35,6 +41,16 @@ fn assemble(listing: &str) -> Vec<u8> {
 
 /// Plans `parts`; `data` is what the image holds elsewhere.
 fn outcome(parts: &[(u64, &[u8])], go: bool, data: &[(u64, &[u8])]) -> Expected {
+    outcome_with(parts, go, data, Some(Vec::new()))
+}
+
+/// The same, with landing pads.
+fn outcome_with(
+    parts: &[(u64, &[u8])],
+    go: bool,
+    data: &[(u64, &[u8])],
+    pads: Option<Vec<u64>>,
+) -> Expected {
     let code: Vec<FunctionCode<'_>> = parts
         .iter()
         .map(|(address, bytes)| FunctionCode {
@@ -54,15 +70,22 @@ fn outcome(parts: &[(u64, &[u8])], go: bool, data: &[(u64, &[u8])]) -> Expected 
             .map(|(start, bytes)| *start..start + bytes.len() as u64)
             .find(|range| range.contains(&address))
     };
-    let plan = plan(
+    let context = Context {
+        go,
+        file_offset: &|address| address.checked_sub(0x40_0000),
+        fragment: &fragment,
+        read: &read,
+        landing_pads: &|_| pads.clone(),
+    };
+    let plan = plan(&code, &context)?;
+    let piece = |address| super::fragment(address, &context);
+    paths::check(
+        "listing",
         &code,
-        &Context {
-            go,
-            file_offset: &|address| address.checked_sub(0x40_0000),
-            fragment: &fragment,
-            read: &read,
-        },
-    )?;
+        &plan,
+        pads.as_deref().unwrap_or_default(),
+        &piece,
+    );
     assert_eq!(plan.entry.kind, SiteKind::Entry);
     assert_eq!(plan.entry.file_offset, plan.entry.address - 0x40_0000);
     Ok((
@@ -123,7 +146,8 @@ fn cold_part_has_exits_too() {
         CostClass::Emulated,
         vec![
             (0x0u64.wrapping_sub(0x100 - 6), SiteKind::TailJump),
-            (10, SiteKind::Return),
+            // When the jump to the cold part is not taken.
+            (3, epilogue(Some(4), Frame::StackPointer(1))),
         ],
     ));
     let parts: [(u64, &[u8]); 2] = [(START, &hot), (START - 0x100, &cold)];

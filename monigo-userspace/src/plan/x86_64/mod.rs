@@ -1,8 +1,11 @@
 //! Planning for x86-64.
 
 mod entry;
+mod epilogue;
+mod flow;
 mod indirect;
 mod kernel;
+mod loops;
 mod stack;
 
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, Mnemonic};
@@ -21,6 +24,7 @@ impl Architecture for X86_64 {
         let states = stack::track(&body, context);
         let exits = exits(&body, &states, context)?;
         let entry = entry::find(&body, &exits, context)?;
+        let exits = epilogue::replace(&body, &states, exits, &entry, context);
         Ok(FunctionPlan { entry, exits })
     }
 }
@@ -289,9 +293,14 @@ fn direct_exit(
         return Err(unprobeable(instruction, "a counting jump that leaves"));
     }
     Ok(Some(SiteKind::ConditionalTailJump {
-        // `ConditionCode` counts from 1 in the order of the opcodes.
-        condition: instruction.condition_code() as u8 - 1,
+        condition: condition(instruction),
     }))
+}
+
+/// Low nibble of the opcode of a `jcc`.
+fn condition(instruction: &Instruction) -> u8 {
+    // `ConditionCode` counts from 1 in the order of the opcodes.
+    (instruction.condition_code() as u8).wrapping_sub(1)
 }
 
 /// Whether a site of class `a` is cheaper than one of class `b`.

@@ -8,7 +8,7 @@ use iced_x86::{
     FlowControl, Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind, Register,
 };
 
-use super::{Body, indirect, jump_target};
+use super::{Body, flow::continues, indirect, jump_target};
 use crate::plan::Context;
 
 /// What is known before an instruction runs, in bytes relative to the stack pointer at entry.
@@ -18,7 +18,7 @@ pub(super) struct State {
     /// The stack pointer.
     pub(super) sp: Option<i64>,
     /// The frame pointer, while it points into the stack.
-    bp: Option<i64>,
+    pub(super) bp: Option<i64>,
 }
 
 impl State {
@@ -103,19 +103,12 @@ impl Walk<'_, '_> {
             {
                 self.reach(target, after);
             }
-            let continues = !matches!(
-                instruction.flow_control(),
-                FlowControl::UnconditionalBranch
-                    | FlowControl::IndirectBranch
-                    | FlowControl::Return
-                    | FlowControl::Exception
-            );
             let adjacent = self
                 .body
                 .instructions
                 .get(index + 1)
                 .is_some_and(|next| next.ip() == instruction.next_ip());
-            if continues && adjacent {
+            if continues(&instruction) && adjacent {
                 self.reach(index + 1, after);
             }
         }
