@@ -8,6 +8,7 @@
 mod fragments;
 mod image;
 mod landing;
+mod recursion;
 mod refusal;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     fragments::Fragments,
     image::{ImagePlanner, Unplannable},
+    recursion::may_recurse,
     refusal::Refusal,
 };
 

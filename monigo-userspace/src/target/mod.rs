@@ -4,6 +4,7 @@ mod error;
 mod libraries;
 pub mod process;
 mod resolve;
+pub mod return_probes;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,242 @@
+//! Whether return probes are safe in a process.
+//!
+//! A return probe replaces return addresses on the stack. Whatever walks the stack to unwind it finds
+//! the replacement and gives up, which ends the process; whatever switches stacks confuses the
+//! kernel's record of pending returns, which ends it too. So return probes are safe only where
+//! nothing of the kind can happen, and this module looks for a reason why it could.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, elf};
+
+use crate::symbols::Image;
+
+/// Functions that unwind, walk or switch stacks, or load code that might.
+const DANGEROUS: [&str; 21] = [
+    "_Unwind_RaiseException",
+    "_Unwind_Resume",
+    "_Unwind_Resume_or_Rethrow",
+    "_Unwind_ForcedUnwind",
+    "_Unwind_Backtrace",
+    "__cxa_throw",
+    "__gxx_personality_v0",
+    "__gcc_personality_v0",
+    "rust_eh_personality",
+    "pthread_exit",
+    "pthread_cancel",
+    "thrd_exit",
+    "backtrace",
+    "dlopen",
+    "dlmopen",
+    "swapcontext",
+    "setcontext",
+    "makecontext",
+    "sigaltstack",
+    "clone",
+    "__morestack",
+];
+
+/// Parts of the C library: they define such functions, and use them only when asked to.
+const TRUSTED: [&str; 11] = [
+    "libc.so",
+    "libc-",
+    "ld-linux",
+    "ld-musl",
+    "ld-2.",
+    "libm.so",
+    "libm-",
+    "libpthread",
+    "librt.so",
+    "librt-",
+    "libdl",
+];
+
+/// Why return probes in `image` could harm a process that runs it; `None` when they cannot.
+/// `pids` are the processes that run it now.
+pub fn obstacle(image: &Image, pids: &[u32]) -> Option<String> {
+    if pids.is_empty() {
+        return Some("no process runs yet, so its libraries are not known".to_owned());
+    }
+    let mut files = BTreeSet::from([image.open_path().to_owned()]);
+    for &pid in pids {
+        if let Some(reason) = of_status(pid) {
+            return Some(reason);
+        }
+        match mapped_code(pid) {
+            Ok(mapped) => files.extend(mapped),
+            Err(reason) => return Some(reason),
+        }
+    }
+    files.iter().find_map(|file| of_file(file))
+}
+
+/// Settings of a process under which the kernel ends it at a return probe.
+fn of_status(pid: u32) -> Option<String> {
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else {
+        return Some(format!("process {pid} cannot be looked at"));
+    };
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        Some(line[name.len()..].trim_start_matches(':').trim().to_owned())
+    };
+    if field("Seccomp").is_some_and(|mode| mode != "0") {
+        return Some(format!("process {pid} runs under a seccomp filter"));
+    }
+    field("x86_Thread_features")
+        .filter(|features| features.contains("shstk"))
+        .map(|_| format!("process {pid} has a shadow stack"))
+}
+
+/// Files that a process has mapped as code, except for the C library's.
+fn mapped_code(pid: u32) -> Result<BTreeSet<PathBuf>, String> {
+    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))
+        .map_err(|error| format!("the memory map of process {pid} cannot be read: {error}"))?;
+    let mut files = BTreeSet::new();
+    for line in maps.lines() {
+        let mut fields = line.splitn(6, ' ');
+        let (Some(range), Some(rights)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        if !rights.contains('x') {
+            continue;
+        }
+        let path = fields.nth(3).unwrap_or("").trim();
+        match path {
+            "[vdso]" | "[vsyscall]" | "[uprobes]" | "[uprobes-trampoline]" => {}
+            path if path.starts_with('/') => {
+                let name = Path::new(path).file_name().unwrap_or_default();
+                let name = name.to_string_lossy();
+                if !TRUSTED.iter().any(|trusted| name.starts_with(trusted)) {
+                    // By the mapping, which is right in other mount namespaces and after deletion.
+                    files.insert(PathBuf::from(format!("/proc/{pid}/map_files/{range}")));
+                }
+            }
+            _ => return Err(format!("process {pid} makes code as it runs")),
+        }
+    }
+    Ok(files)
+}
+
+/// What in a file speaks against return probes.
+fn of_file(path: &Path) -> Option<String> {
+    let shown = || {
+        let link = fs::read_link(path).unwrap_or_else(|_| path.to_owned());
+        link.display().to_string()
+    };
+    let Ok(bytes) = fs::read(path) else {
+        return Some(format!("{} cannot be read", shown()));
+    };
+    let Ok(file) = object::File::parse(&*bytes) else {
+        return Some(format!("{} is no ELF file", shown()));
+    };
+    let symbols = || file.dynamic_symbols().chain(file.symbols());
+    if symbols().next().is_none() {
+        return Some(format!("{} has no symbols to look at", shown()));
+    }
+    let dangerous = symbols()
+        .filter_map(|symbol| symbol.name().ok())
+        .map(|name| name.split('@').next().unwrap_or(name))
+        .find(|name| DANGEROUS.contains(name));
+    if let Some(name) = dangerous {
+        return Some(format!("{} uses {name}", shown()));
+    }
+    file.sections().find_map(|section| {
+        let SectionFlags::Elf { sh_flags } = section.flags() else {
+            return None;
+        };
+        if sh_flags & u64::from(elf::SHF_EXECINSTR) == 0 {
+            return None;
+        }
+        let code = section.data().ok()?;
+        let address = stack_switch(code, section.address())?;
+        Some(format!("{} switches stacks at {address:#x}", shown()))
+    })
+}
+
+/// Address of the first instruction that sets the stack pointer to anything but a place in the
+/// same frame.
+fn stack_switch(code: &[u8], address: u64) -> Option<u64> {
+    let mut decoder = Decoder::with_ip(64, code, address, DecoderOptions::NONE);
+    let mut instruction = Instruction::default();
+    while decoder.can_decode() {
+        decoder.decode_out(&mut instruction);
+        if switches(&instruction) {
+            return Some(instruction.ip());
+        }
+    }
+    None
+}
+
+fn switches(instruction: &Instruction) -> bool {
+    let writes = instruction.op_count() > 0
+        && instruction.op0_kind() == OpKind::Register
+        && instruction.op0_register() == Register::RSP;
+    match instruction.mnemonic() {
+        Mnemonic::Mov => writes && !is_register(instruction, 1, Register::RBP),
+        Mnemonic::Lea => {
+            writes
+                && !matches!(
+                    instruction.memory_base(),
+                    // Compilers keep the frame's place in r10 to align the stack.
+                    Register::RBP | Register::RSP | Register::R10
+                )
+        }
+        Mnemonic::Pop | Mnemonic::Xchg | Mnemonic::Cmovne | Mnemonic::Cmove => {
+            writes || is_register(instruction, 1, Register::RSP)
+        }
+        _ => false,
+    }
+}
+
+fn is_register(instruction: &Instruction, operand: u32, register: Register) -> bool {
+    instruction.op_count() > operand
+        && instruction.op_kind(operand) == OpKind::Register
+        && instruction.op_register(operand) == register
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_and_go_without_a_switch() {
+        let code = [
+            0x55, // push rbp
+            0x48, 0x89, 0xe5, // mov rbp, rsp
+            0x48, 0x83, 0xec, 0x20, // sub rsp, 32
+            0x48, 0x83, 0xe4, 0xf0, // and rsp, -16
+            0x49, 0x8d, 0x62, 0xf8, // lea rsp, [r10-8]
+            0x48, 0x89, 0xec, // mov rsp, rbp
+            0xc9, // leave
+            0xc3, // ret
+        ];
+        assert_eq!(stack_switch(&code, 0x1000), None);
+    }
+
+    #[test]
+    fn a_loaded_stack_pointer_is_a_switch() {
+        for code in [
+            &[0x48, 0x8b, 0x67, 0x08][..], // mov rsp, [rdi+8]
+            &[0x48, 0x89, 0xf4],           // mov rsp, rsi
+            &[0x48, 0x87, 0xe6],           // xchg rsp, rsi
+            &[0x5c],                       // pop rsp
+        ] {
+            let mut code = code.to_vec();
+            code.push(0xc3);
+            assert_eq!(stack_switch(&code, 0x10), Some(0x10), "{code:x?}");
+        }
+    }
+
+    #[test]
+    fn this_process_unwinds() {
+        let image = Image::open("/proc/self/exe").unwrap();
+        let reason = obstacle(&image, &[std::process::id()]).unwrap();
+        assert!(reason.contains(" uses "), "{reason}");
+        assert!(obstacle(&image, &[]).is_some());
+    }
+}
