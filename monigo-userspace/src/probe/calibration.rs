@@ -2,7 +2,7 @@
 //! it ends up in measured durations. Measured at start with monigo's own programs on functions of
 //! monigo itself that do nothing.
 
-use std::{arch::global_asm, fs, path::Path, sync::Arc, time::Instant};
+use std::{arch::global_asm, fs, path::Path, sync::{Arc, LazyLock}, time::Instant};
 
 use monigo_common::{
     config::{Control, Costs, FunctionControl, WATCH_COUNTED},
@@ -28,27 +28,41 @@ const BATCHES: usize = 7;
 const WARM_UP: u32 = 16;
 
 // A function per combination of entry (nop5, push, lea) and end. The first instruction is the entry
-// site, the label in the middle the exit site.
+// site, the label in the middle the exit site. Global, because they are used from other objects.
 global_asm!(
     ".macro monigo_calibrated name, entry:vararg",
     ".balign 64",
+    ".globl monigo_calibrated_\\name",
+    ".hidden monigo_calibrated_\\name",
     "monigo_calibrated_\\name:",
     "\\entry",
     ".endm",
     ".text",
     "monigo_calibrated nop5_ret, .byte 0x0f, 0x1f, 0x44, 0, 0",
+    ".globl monigo_calibrated_nop5_ret_end",
+    ".hidden monigo_calibrated_nop5_ret_end",
     "monigo_calibrated_nop5_ret_end: ret",
     "monigo_calibrated push_ret, push rbx",
     "pop rbx",
+    ".globl monigo_calibrated_push_ret_end",
+    ".hidden monigo_calibrated_push_ret_end",
     "monigo_calibrated_push_ret_end: ret",
     "monigo_calibrated step_ret, lea rax, [rdi + 1]",
+    ".globl monigo_calibrated_step_ret_end",
+    ".hidden monigo_calibrated_step_ret_end",
     "monigo_calibrated_step_ret_end: ret",
     "monigo_calibrated nop5_jump, .byte 0x0f, 0x1f, 0x44, 0, 0",
+    ".globl monigo_calibrated_nop5_jump_end",
+    ".hidden monigo_calibrated_nop5_jump_end",
     "monigo_calibrated_nop5_jump_end: jmp monigo_calibrated_tail",
     "monigo_calibrated push_jump, push rbx",
     "pop rbx",
+    ".globl monigo_calibrated_push_jump_end",
+    ".hidden monigo_calibrated_push_jump_end",
     "monigo_calibrated_push_jump_end: jmp monigo_calibrated_tail",
     "monigo_calibrated step_jump, lea rax, [rdi + 1]",
+    ".globl monigo_calibrated_step_jump_end",
+    ".hidden monigo_calibrated_step_jump_end",
     "monigo_calibrated_step_jump_end: jmp monigo_calibrated_tail",
     "monigo_calibrated nop5_return, .byte 0x0f, 0x1f, 0x44, 0, 0",
     "ret",
@@ -269,6 +283,15 @@ impl Calibration {
 /// Clocks and buckets are not finer than this.
 const LEAST_FLOOR_NS: u64 = 50;
 
+/// A function without sites. Ids are positions, so those before the calibrated ones need functions.
+static NOTHING: LazyLock<PlannedFunction> = LazyLock::new(|| PlannedFunction {
+    name: String::new(),
+    image: Arc::from(Path::new("")),
+    plans: Vec::new(),
+    go: false,
+    exit: ExitProbe::Ret,
+});
+
 /// Probes the functions, which get ids from `first` on, and starts to count.
 fn start(
     kernel: &mut Kernel,
@@ -285,15 +308,7 @@ fn start(
             kernel.set_function_control(id, control)?;
         }
     }
-    // Ids are positions, so the ones before need functions too; these have no sites.
-    let nothing = PlannedFunction {
-        name: String::new(),
-        image: Arc::from(Path::new("")),
-        plans: Vec::new(),
-        go: false,
-        exit: ExitProbe::Ret,
-    };
-    let mut all = vec![nothing; first as usize];
+    let mut all = vec![NOTHING.clone(); first as usize];
     all.extend_from_slice(planned);
     let ids: Vec<u32> = (first..first + functions.len() as u32).collect();
     let mut links = Vec::new();
@@ -324,6 +339,98 @@ fn stop(kernel: &mut Kernel, links: Vec<Links>) -> Result<(), ProbeError> {
         owner: thread as u64,
     });
     disarmed
+}
+
+/// Lets a child under a seccomp filter return from a function with a return probe.
+pub(super) fn return_probes_pass_seccomp(kernel: &mut Kernel) -> Result<bool, ProbeError> {
+    let failed =
+        |error: nix::errno::Errno| ProbeError::Calibration(format!("testing seccomp: {error}"));
+    let (gate_out, gate_in) = nix::unistd::pipe().map_err(failed)?;
+    // SAFETY: the child makes system calls and calls an empty function, and no more.
+    let child = match unsafe { nix::unistd::fork() }.map_err(failed)? {
+        nix::unistd::ForkResult::Child => {
+            drop(gate_in);
+            return_under_seccomp(&gate_out)
+        }
+        nix::unistd::ForkResult::Parent { child } => child,
+    };
+    let first = kernel.room;
+    let probed = Probed {
+        function: monigo_calibrated_push_return,
+        entry: CostClass::Emulated,
+        end: End::ReturnProbe,
+    };
+    let attached = own_image()
+        .and_then(|image| planned(&probed, &image))
+        .and_then(|planned| {
+            let mut functions = vec![NOTHING.clone(); first as usize];
+            functions.push(planned);
+            let selection = Selection {
+                functions: &functions,
+                ids: &[first],
+                generation: 0,
+                pid: u32::try_from(child.as_raw()).ok(),
+            };
+            kernel
+                .programs
+                .attach(&mut kernel.ebpf, Role::Return, selection)
+        });
+    // With or without probes: the child must not stay.
+    let opened = nix::unistd::write(&gate_in, &[1]);
+    let status = nix::sys::wait::waitpid(child, None).map_err(failed)?;
+    attached?.detach(&mut kernel.ebpf);
+    opened.map_err(failed)?;
+    Ok(matches!(
+        status,
+        nix::sys::wait::WaitStatus::Exited(_, 0)
+    ))
+}
+
+/// What the child does: waits, gives up all system calls but those to end, and calls.
+fn return_under_seccomp(gate: &impl std::os::fd::AsFd) -> ! {
+    let word = |k: u32| libc::sock_filter {
+        code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16,
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    let answer = |k: u32| libc::sock_filter {
+        code: (libc::BPF_RET | libc::BPF_K) as u16,
+        jt: 0,
+        jf: 0,
+        k,
+    };
+    // The number of the system call is the first word of `struct seccomp_data`.
+    let mut filter = [
+        word(0),
+        libc::sock_filter {
+            code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
+            jt: 0,
+            jf: 1,
+            k: libc::SYS_exit_group as u32,
+        },
+        answer(libc::SECCOMP_RET_ALLOW),
+        answer(libc::SECCOMP_RET_KILL_PROCESS),
+    ];
+    let program = libc::sock_fprog {
+        len: filter.len() as u16,
+        filter: filter.as_mut_ptr(),
+    };
+    let waited = nix::unistd::read(gate, &mut [0]).is_ok();
+    // SAFETY: `program` and `filter` live through the calls; the function does nothing.
+    unsafe {
+        let ready = waited
+            && libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && libc::prctl(
+                libc::PR_SET_SECCOMP,
+                libc::SECCOMP_MODE_FILTER,
+                std::ptr::from_ref(&program),
+            ) == 0;
+        if ready {
+            monigo_calibrated_push_return();
+        }
+        libc::_exit(i32::from(!ready))
+    }
 }
 
 /// Nanoseconds that a call takes: the median of some batches.

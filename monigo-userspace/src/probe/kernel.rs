@@ -20,7 +20,7 @@ use monigo_common::{
 
 use super::{
     PlannedFunction, ProbeError, Record, RecordError,
-    calibration::{Calibration, PROBED as CALIBRATION_FUNCTIONS},
+    calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS},
     decode,
     layout::ThreadLayout,
     links::{LinkKind, Programs},
@@ -143,6 +143,13 @@ impl Kernel {
             .map_err(in_map("COSTS"))?;
         self.calibration = calibration;
         Ok(())
+    }
+
+    /// Whether a return probe leaves a process alone that runs under a seccomp filter. Until Linux
+    /// 6.14 the kernel ended it, for a system call of its own. To be called while this process has
+    /// one thread.
+    pub fn return_probes_pass_seccomp(&mut self) -> Result<bool, ProbeError> {
+        calibration::return_probes_pass_seccomp(self)
     }
 
     /// What [`Kernel::calibrate`] found; zeros before.

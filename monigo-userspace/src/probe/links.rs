@@ -20,7 +20,7 @@ use super::{
     programs::{program, refused},
 };
 use crate::{
-    plan::{Frame, FunctionPlan, Site, SiteKind},
+    plan::{CostClass, Frame, FunctionPlan, Site, SiteKind},
     store::ExitProbe,
 };
 
@@ -40,6 +40,19 @@ pub struct PlannedFunction {
 }
 
 impl PlannedFunction {
+    /// The dearest class among the sites.
+    pub fn cost_class(&self) -> CostClass {
+        let of_plan = |plan: &FunctionPlan| match self.exit {
+            ExitProbe::Ret => plan.cost_class(),
+            ExitProbe::Uretprobe => plan.entry.cost,
+        };
+        self.plans
+            .iter()
+            .map(of_plan)
+            .max()
+            .unwrap_or(CostClass::SingleStep)
+    }
+
     /// Number of probe sites.
     pub fn sites(&self) -> usize {
         self.plans

@@ -12,7 +12,7 @@ use std::{
 };
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, elf};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind};
 
 use crate::symbols::Image;
 
@@ -146,10 +146,7 @@ fn of_file(path: &Path) -> Option<String> {
         return Some(format!("{} uses {name}", shown()));
     }
     file.sections().find_map(|section| {
-        let SectionFlags::Elf { sh_flags } = section.flags() else {
-            return None;
-        };
-        if sh_flags & u64::from(elf::SHF_EXECINSTR) == 0 {
+        if section.kind() != SectionKind::Text {
             return None;
         }
         let code = section.data().ok()?;

@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 use self::{prepare::Prepared, views::Views};
 use super::{
-    args::{Format, StackMode, TraceArgs},
+    args::{ExitMode, Format, StackMode, TraceArgs},
     exit::Failure,
     recording::store_failure,
     serve::failure_of,
@@ -56,7 +56,9 @@ pub trait Held {
 /// Traces functions of `target` as `args` say, until something ends it, and prints the summary.
 pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>) -> Result<()> {
     let image = Arc::new(super::list::open(target)?);
-    let mut prepared = prepare::prepare(target, Arc::clone(&image), args)?;
+    // A command that has not been started yet has no libraries to look at.
+    let running = if held.is_some() { &[] } else { &*target.pids };
+    let mut prepared = prepare::prepare(target, Arc::clone(&image), running, args)?;
     let target = &prepared.narrow(target, args)?;
     for output in &args.output {
         check_output(output)?;
@@ -87,7 +89,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         .transpose()
         .map_err(failure_of)?;
 
-    let (kernel, control) = attach(target, &prepared, args)?;
+    let (kernel, control) = attach(target, &mut prepared, args)?;
     if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
         tracing::warn!("privileges could not be dropped: {error}");
     }
@@ -172,7 +174,11 @@ fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
 }
 
 /// Loads the programs and attaches them; calls are counted from here on.
-fn attach(target: &Target, prepared: &Prepared, args: &TraceArgs) -> Result<(Kernel, Control)> {
+fn attach(
+    target: &Target,
+    prepared: &mut Prepared,
+    args: &TraceArgs,
+) -> Result<(Kernel, Control)> {
     let go = prepared.functions.iter().any(|function| function.go);
     let goid_offset = prepared
         .images
@@ -193,6 +199,14 @@ fn attach(target: &Target, prepared: &Prepared, args: &TraceArgs) -> Result<(Ker
     if let Err(error) = kernel.calibrate() {
         eprintln!("monigo: {error}; durations include what the probes take");
     }
+    if args.exit_probe == ExitMode::Auto && prepared.has_return_probes() {
+        // A process that is started later may run under a seccomp filter.
+        let safe = kernel.return_probes_pass_seccomp().unwrap_or(false);
+        if !safe {
+            prepared.use_exit_sites();
+        }
+    }
+    prepared.set_prices(kernel.calibration());
     let mut control = Control {
         sample_every: sampling(args).first(),
         stacks: u32::from(args.stacks != StackMode::Off),

@@ -1,6 +1,7 @@
 //! From patterns to functions that can be attached.
 
 use std::{
+    cell::OnceCell,
     collections::{HashMap, HashSet},
     path::Path,
     sync::Arc,
@@ -15,14 +16,14 @@ use crate::{
         exit::Failure,
         select::{Selection, select},
     },
-    plan::{CostClass, FunctionPlan, ImagePlanner},
-    probe::PlannedFunction,
+    plan::{CostClass, FunctionPlan, ImagePlanner, may_recurse},
+    probe::{Calibration, PlannedFunction},
     store::{ExitProbe, NewFunction},
     symbols::{
         Function, Image, Language,
         pattern::{self, Group},
     },
-    target::{Scope, Target},
+    target::{Scope, Target, return_probes},
 };
 
 /// What will be traced.
@@ -35,6 +36,59 @@ pub struct Prepared {
     pub described: Vec<NewFunction>,
     /// What could not be traced, and why.
     pub warnings: Vec<String>,
+    /// Processes whose libraries are known.
+    running: Vec<u32>,
+}
+
+/// How the ends of calls in one image are seen.
+struct Exits<'i> {
+    image: &'i Image,
+    mode: ExitMode,
+    running: Vec<u32>,
+    /// Why return probes are not safe here; looked for when it matters first.
+    obstacle: OnceCell<Option<String>>,
+}
+
+impl<'i> Exits<'i> {
+    fn new(image: &'i Image, mode: ExitMode, running: Vec<u32>) -> Self {
+        Self {
+            image,
+            mode,
+            running,
+            obstacle: OnceCell::new(),
+        }
+    }
+
+    /// By return probes where they are cheaper and nothing can go wrong.
+    fn choose(&self, group: &Group<'_>, plans: &[FunctionPlan]) -> ExitProbe {
+        match self.mode {
+            ExitMode::Ret => return ExitProbe::Ret,
+            ExitMode::Uretprobe => return ExitProbe::Uretprobe,
+            ExitMode::Auto => {}
+        }
+        let dear = |plan: &FunctionPlan| {
+            let mut exits = plan.exits.iter();
+            exits.any(|site| site.cost == CostClass::SingleStep)
+        };
+        if self.image.language() != Language::C || !plans.iter().any(dear) {
+            return ExitProbe::Ret;
+        }
+        let obstacle = self.obstacle.get_or_init(|| {
+            let found = return_probes::obstacle(self.image, &self.running);
+            if let Some(reason) = &found {
+                tracing::info!("probing return instructions instead of returns: {reason}");
+            }
+            found
+        });
+        let recursive = || {
+            let mut functions = group.functions.iter();
+            functions.any(|function| may_recurse(self.image, function))
+        };
+        if obstacle.is_some() || recursive() {
+            return ExitProbe::Ret;
+        }
+        ExitProbe::Uretprobe
+    }
 }
 
 /// Why nothing can be traced.
@@ -84,7 +138,14 @@ enum PrepareError {
 
 /// Matches the patterns of `args` in `target`, whose image is `image`, and in its libraries, and
 /// plans what they match.
-pub fn prepare(target: &Target, image: Arc<Image>, args: &TraceArgs) -> Result<Prepared> {
+///
+/// `running` are the processes whose libraries are known.
+pub fn prepare(
+    target: &Target,
+    image: Arc<Image>,
+    running: &[u32],
+    args: &TraceArgs,
+) -> Result<Prepared> {
     let patterns = args.functions.iter().map(String::as_str);
     let Selection { images, picks, .. } = select(target, image, patterns)?;
     let mut prepared = Prepared {
@@ -92,6 +153,7 @@ pub fn prepare(target: &Target, image: Arc<Image>, args: &TraceArgs) -> Result<P
         functions: Vec::new(),
         described: Vec::new(),
         warnings: Vec::new(),
+        running: running.to_vec(),
     };
     let mut refusal = None;
     for (index, image) in images.iter().enumerate() {
@@ -206,12 +268,14 @@ impl Prepared {
             return Err(Failure::usage(PrepareError::TooMany(total)));
         }
         let planner = ImagePlanner::new(image);
+        let exits = Exits::new(image, args.exit_probe, self.running.clone());
         let mut refusal = None;
         for group in &groups {
             match plan_group(&planner, group, &mut self.warnings) {
                 Ok(plans) => {
                     self.warnings.extend(inlined_elsewhere(image, group));
-                    self.add(image, group, plans, args.exit_probe);
+                    let exit = exits.choose(group, &plans);
+                    self.add(image, group, plans, exit);
                 }
                 Err(reason) => {
                     self.warnings
@@ -286,14 +350,10 @@ impl Prepared {
         })
     }
 
-    fn add(&mut self, image: &Image, group: &Group<'_>, plans: Vec<FunctionPlan>, mode: ExitMode) {
+    fn add(&mut self, image: &Image, group: &Group<'_>, plans: Vec<FunctionPlan>, exit: ExitProbe) {
         let name = match group.label {
             Some(label) => format!("{} ({label})", group.name),
             None => group.name.clone(),
-        };
-        let exit = match mode {
-            ExitMode::Auto | ExitMode::Ret => ExitProbe::Ret,
-            ExitMode::Uretprobe => ExitProbe::Uretprobe,
         };
         if exit == ExitProbe::Ret && plans.iter().all(|plan| plan.exits.is_empty()) {
             self.warnings.push(format!(
@@ -320,14 +380,33 @@ impl Prepared {
             cost_ns: 0,
             floor_ns: 0,
             sites: planned.sites() as u32,
-            cost_class: planned
-                .plans
-                .iter()
-                .map(FunctionPlan::cost_class)
-                .max()
-                .unwrap_or(CostClass::SingleStep),
+            cost_class: planned.cost_class(),
         });
         self.functions.push(planned);
+    }
+
+    /// Whether the end of any function is seen by a return probe.
+    pub fn has_return_probes(&self) -> bool {
+        let mut functions = self.functions.iter();
+        functions.any(|function| function.exit == ExitProbe::Uretprobe)
+    }
+
+    /// Sees all ends by exit sites.
+    pub fn use_exit_sites(&mut self) {
+        for (planned, described) in self.functions.iter_mut().zip(&mut self.described) {
+            planned.exit = ExitProbe::Ret;
+            described.exit = ExitProbe::Ret;
+            described.sites = planned.sites() as u32;
+        }
+    }
+
+    /// Notes what the probes of each function cost.
+    pub fn set_prices(&mut self, calibration: &Calibration) {
+        for (planned, described) in self.functions.iter().zip(&mut self.described) {
+            let price = calibration.price(planned);
+            described.cost_ns = price.cost_ns;
+            described.floor_ns = price.floor_ns;
+        }
     }
 
     fn warn_of_uretprobes(&mut self, image: &Image, mode: ExitMode) {
