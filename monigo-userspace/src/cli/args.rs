@@ -117,6 +117,13 @@ pub struct TraceArgs {
     /// Attach by perf events, as on kernels without `uprobe_multi`
     #[arg(long, hide = true)]
     pub perf_links: bool,
+    /// Share of one CPU that the probes may take from each traced process, or off; beyond it,
+    /// monigo measures less and says what
+    #[arg(long, value_name = "SHARE", value_parser = parse_share, default_value = "5%")]
+    pub max_overhead: Share,
+    /// Time every call, or count every call and time those in short windows
+    #[arg(long, value_enum, default_value_t = LatencyMode::Exact, conflicts_with = "max_calls")]
+    pub latency: LatencyMode,
     /// How the end of a call is seen
     #[arg(long, value_enum, default_value_t = ExitMode::Auto)]
     pub exit_probe: ExitMode,
@@ -282,10 +289,37 @@ pub enum StackMode {
     Off,
 }
 
+/// A share of one CPU; 0.05 for `5%`, `None` for `off`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Share(pub Option<f64>);
+
+/// Parses `5%` or `off`.
+fn parse_share(text: &str) -> Result<Share, String> {
+    let help = "write a percentage of one CPU, for example 2%, or off";
+    if text == "off" {
+        return Ok(Share(None));
+    }
+    let number = text.strip_suffix('%').ok_or(help)?;
+    let percent: f64 = number.trim().parse().map_err(|_| help)?;
+    if !percent.is_finite() || percent <= 0.0 {
+        return Err(format!("it must be above 0%; {help}"));
+    }
+    Ok(Share(Some(percent / 100.0)))
+}
+
+/// `--latency`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LatencyMode {
+    /// Of every call
+    Exact,
+    /// Of the calls in a tenth of the time; counts stay exact, and probes cost the least
+    Windows,
+}
+
 /// `--exit-probe`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExitMode {
-    /// Safe for the target
+    /// The cheapest that is safe for the target
     Auto,
     /// Probe every return and leaving jump
     Ret,
@@ -407,6 +441,16 @@ mod tests {
             "3x",
         ] {
             assert!(parse_duration(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn shares() {
+        assert_eq!(parse_share("5%"), Ok(Share(Some(0.05))));
+        assert_eq!(parse_share("0.5%"), Ok(Share(Some(0.005))));
+        assert_eq!(parse_share("off"), Ok(Share(None)));
+        for bad in ["", "5", "%", "-1%", "0%", "inf%", "NaN%", "on"] {
+            assert!(parse_share(bad).is_err(), "{bad:?}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! The loop between kernel and store, on a thread of its own.
 
+mod weighing;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::mpsc::{Receiver, RecvTimeoutError},
@@ -13,17 +15,20 @@ use monigo_common::{
 };
 use tokio::sync::watch;
 
+use self::weighing::factor;
 use super::{
+    budget::{Budget, Load, Mode, Records},
     clock::{Clock, unix_ns},
     deltas::{Baseline, Reading},
     goroutines,
+    pacing::{OpenTime, Pacer},
     progress::{Command, End, Limits, Progress},
     sampling::{self, Sampling},
     stacks::{Resolve, StackTable, Traced},
 };
 use crate::{
     probe::{Kernel, ProbeError, Record, Sample},
-    store::{Batch, CallRow, LossDelta, ProcessRow, SampleRow, Store, StoreError},
+    store::{Batch, CallRow, FunctionDelta, LossDelta, ProcessRow, SampleRow, Store, StoreError},
     symbols::demangle::printable,
     target::process,
 };
@@ -32,6 +37,8 @@ use crate::{
 const POLL: Duration = Duration::from_millis(10);
 /// Time between changes of the sampling rate.
 const ADAPT: Duration = Duration::from_millis(100);
+/// Time between looks at what the probes cost.
+const WEIGH: Duration = Duration::from_millis(500);
 /// Records taken in one go, so that flushes are not late.
 const DRAIN_LIMIT: usize = 65_536;
 /// Recorded calls, and samples, kept while the store fails; more are counted as lost.
@@ -91,6 +98,19 @@ pub struct Collector {
     stored_losses: BTreeMap<&'static str, u64>,
     last_flush: Instant,
     failed_flushes: u32,
+    budget: Budget,
+    pacer: Pacer,
+    /// Calls begun by function, and when that was read.
+    weighed: (Vec<u64>, Instant, OpenTime),
+    loads: Vec<Load>,
+    /// Recorded calls per second.
+    records: (u64, f64),
+    /// When the last interval began for functions that are probed in windows, and for how long
+    /// windows had been open then.
+    duty_mark: (Instant, Duration),
+    window_mark: (Instant, Duration),
+    notices: Vec<String>,
+    wants_stacks: bool,
     progress: watch::Sender<Progress>,
 }
 
@@ -115,9 +135,20 @@ impl Collector {
         control: Control,
         limits: Limits,
         flush: Duration,
+        budget: Budget,
         progress: watch::Sender<Progress>,
     ) -> Self {
+        let now = Instant::now();
         Self {
+            budget,
+            pacer: Pacer::default(),
+            weighed: (vec![0; functions.len()], now, OpenTime::default()),
+            loads: vec![Load::default(); functions.len()],
+            records: (0, 0.0),
+            duty_mark: (now, Duration::ZERO),
+            window_mark: (now, Duration::ZERO),
+            notices: Vec::new(),
+            wants_stacks: control.stacks != 0,
             kernel,
             store,
             session,
@@ -156,6 +187,10 @@ impl Collector {
         let started = Instant::now();
         let mut adapted = Instant::now();
         let mut drawn = 0;
+        let first = self.budget.current().clone();
+        if first.modes.iter().any(|mode| *mode != Mode::Full) {
+            self.put_in_force(&first)?;
+        }
         let end = loop {
             match commands.recv_timeout(POLL) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
@@ -167,6 +202,10 @@ impl Collector {
                 self.adapt(drawn, elapsed)?;
                 adapted = Instant::now();
                 drawn = 0;
+            }
+            self.pacer.tick(&mut self.kernel)?;
+            if self.weighed.1.elapsed() >= WEIGH {
+                self.weigh()?;
             }
             if self.last_flush.elapsed() >= self.flush {
                 self.flush_or_keep()?;
@@ -206,6 +245,7 @@ impl Collector {
 
     fn finish(&mut self, end: End) -> Result<(), CollectError> {
         self.kernel.detach()?;
+        self.pacer.end();
         self.sweep_goroutines();
         // A record being written ends a look early; it is there for the next one.
         while self.drain().taken > 0 {}
@@ -228,6 +268,7 @@ impl Collector {
             }
         });
         self.lose(MALFORMED, malformed);
+        self.records.0 += taken as u64;
         let drawn = records
             .iter()
             .filter(|record| {
@@ -321,9 +362,13 @@ impl Collector {
     }
 
     fn adapt(&mut self, drawn: u64, elapsed: Duration) -> Result<(), ProbeError> {
+        let share = match self.budget.current().records {
+            Records::All => 1,
+            Records::Fewer | Records::NoStacks => 10,
+        };
         let every = self
             .sampling
-            .next(self.control.sample_every, drawn, elapsed);
+            .next(self.control.sample_every, drawn, elapsed, share);
         if every != self.control.sample_every {
             self.control.sample_every = every;
             self.kernel.set_control(self.control)?;
@@ -358,30 +403,44 @@ impl Collector {
         let elapsed = self.last_flush.elapsed();
         self.sweep();
         let readings = self.read()?;
+        let now = Instant::now();
+        let open = self.pacer.open_time();
+        let sampled = factor(self.duty_mark, (now, open.duty));
+        let deltas: Vec<Option<FunctionDelta>> = (0..)
+            .zip(&self.baselines)
+            .zip(&readings)
+            .map(|((function, baseline), reading)| {
+                let watched = self.watched(function, sampled)?;
+                baseline.delta(function, reading, watched)
+            })
+            .collect();
         let (frames, stacks) = self.stacks.pending();
         let batch = Batch {
             at_ns: self.clock.now(),
-            functions: (0..)
-                .zip(&self.baselines)
-                .zip(&readings)
-                .filter_map(|((function, baseline), reading)| baseline.delta(function, reading))
-                .collect(),
-            calls: std::mem::take(&mut self.calls),
-            samples: std::mem::take(&mut self.samples),
+            functions: deltas.iter().flatten().cloned().collect(),
+            calls: self.weighted_calls(&deltas),
+            samples: self.weighted_samples(factor(self.window_mark, (now, open.windows)), sampled),
             frames: frames.to_vec(),
             stacks: stacks.to_vec(),
             processes: self.new_processes.clone(),
             losses: self.loss_deltas()?,
-            notices: Vec::new(),
+            notices: self.notices.clone(),
         };
         if let Err(error) = self.store.append(self.session, &batch) {
-            self.calls = batch.calls;
-            self.samples = batch.samples;
             return Err(error.into());
         }
-        for (baseline, reading) in self.baselines.iter_mut().zip(readings) {
-            baseline.advance(reading);
+        self.calls.clear();
+        self.samples.clear();
+        self.notices.clear();
+        for ((function, reading), delta) in (0..).zip(readings).zip(&deltas) {
+            if let Some(watched) = self.watched(function, sampled) {
+                self.baselines[function as usize].advance(reading, delta.as_ref(), watched);
+            }
         }
+        if sampled.is_some() {
+            self.duty_mark = (now, open.duty);
+        }
+        self.window_mark = (now, open.windows);
         self.stacks.stored();
         self.new_processes.clear();
         self.stored_losses = self.losses.clone();
@@ -482,6 +541,7 @@ impl Collector {
 
     fn report(&mut self, batch: &Batch, elapsed: Duration) {
         let began: u64 = batch.functions.iter().map(|delta| delta.entered).sum();
+        let cost = self.cost();
         let alive: BTreeSet<u32> = self
             .processes
             .keys()
@@ -501,6 +561,7 @@ impl Collector {
             progress.sample_every = self.control.sample_every;
             progress.calls_per_second = began as f64 / elapsed.as_secs_f64().max(0.001);
             progress.store_error = None;
+            progress.cost = cost;
         });
     }
 }

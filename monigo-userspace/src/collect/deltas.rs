@@ -7,6 +7,20 @@ use monigo_common::{
 
 use crate::store::FunctionDelta;
 
+/// How the calls in an interval were watched.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Watched {
+    /// All counted, all timed.
+    Fully,
+    /// All counted when they began; some timed.
+    InPart,
+    /// Counted for a part of the time, and here is how much longer the whole is.
+    Sampled {
+        /// The whole time divided by the part, at least 1.
+        factor: f64,
+    },
+}
+
 /// What was last stored of one function.
 #[derive(Clone, Debug, Default)]
 pub struct Baseline {
@@ -17,6 +31,12 @@ pub struct Baseline {
     /// Calls in all buckets so far. The kernel side counts a call before its bucket, so this can
     /// lag behind the counter when a reading falls in between.
     bucketed: u64,
+    /// Calls stored as begun and not as ended.
+    open: u64,
+    /// Mean durations of calls that were timed last, total and self, ns.
+    means: (f64, f64),
+    /// Last estimate of the rate, and whether there is one; calls per interval.
+    estimate: Option<f64>,
 }
 
 /// A fresh reading, which becomes the baseline once it is stored.
@@ -47,20 +67,25 @@ impl Baseline {
     }
 
     /// The difference to `reading`, or `None` when nothing happened.
-    pub fn delta(&self, function: u32, reading: &Reading) -> Option<FunctionDelta> {
+    pub fn delta(
+        &self,
+        function: u32,
+        reading: &Reading,
+        watched: Watched,
+    ) -> Option<FunctionDelta> {
         let (new, old) = (&reading.counters, &self.counters);
-        let calls = new.completed - old.completed;
+        let timed = new.completed - old.completed;
         let buckets = self.bucket_deltas(reading);
         if new == old && reading.swept == self.swept && buckets.is_empty() {
             return None;
         }
-        Some(FunctionDelta {
+        let mut delta = FunctionDelta {
             function,
             entered: new.entered - old.entered,
-            calls,
+            calls: timed,
             unwound: (new.unwound + reading.swept) - (old.unwound + self.swept),
             unmatched: new.unmatched - old.unmatched,
-            timed: calls,
+            timed,
             variance: 0,
             total_ns: new.total_ns.wrapping_sub(old.total_ns),
             self_ns: new.self_ns.wrapping_sub(old.self_ns),
@@ -71,11 +96,70 @@ impl Baseline {
             },
             max_ns: new.max_ns,
             buckets,
-        })
+        };
+        // What began and is not known to be still open has ended.
+        let ended =
+            |delta: &FunctionDelta| (delta.entered + self.open).saturating_sub(delta.unwound);
+        match watched {
+            // Calls may have been taken for ended while ends were not watched.
+            Watched::Fully => delta.calls = delta.calls.min(ended(&delta)),
+            Watched::InPart => {
+                let calls = ended(&delta);
+                self.spread(&mut delta, calls);
+            }
+            Watched::Sampled { factor } => {
+                let counted = delta.entered as f64;
+                delta.entered = (counted * factor).round() as u64;
+                delta.unwound = (delta.unwound as f64 * factor).round() as u64;
+                let calls = ended(&delta);
+                // Windows that hit by chance, and change from one window to the next.
+                let chance = counted * factor * factor * (1.0 - 1.0 / factor.max(1.0));
+                let change = self
+                    .estimate
+                    .map_or(0.0, |before| counted * factor - before);
+                delta.variance = chance.max(change * change / 2.0).round() as u64;
+                self.spread(&mut delta, calls);
+            }
+        }
+        Some(delta)
     }
 
-    /// Remembers what was stored.
-    pub fn advance(&mut self, reading: Reading) {
+    /// Makes what was measured of the timed calls stand for `calls` calls.
+    fn spread(&self, delta: &mut FunctionDelta, calls: u64) {
+        delta.timed = delta.timed.min(calls);
+        delta.calls = calls;
+        if delta.timed == 0 {
+            delta.total_ns = (self.means.0 * calls as f64) as u64;
+            delta.self_ns = (self.means.1 * calls as f64) as u64;
+            return;
+        }
+        let factor = calls as f64 / delta.timed as f64;
+        delta.total_ns = (delta.total_ns as f64 * factor) as u64;
+        delta.self_ns = (delta.self_ns as f64 * factor) as u64;
+        // Rounded so that the sum comes out right.
+        let (mut exact, mut given) = (0.0, 0);
+        for (_, count) in &mut delta.buckets {
+            exact += *count as f64 * factor;
+            let upto = exact.round() as u64;
+            *count = upto - given;
+            given = upto;
+        }
+        delta.buckets.retain(|(_, count)| *count > 0);
+    }
+
+    /// Remembers what was stored: `reading`, as `delta`.
+    pub fn advance(&mut self, reading: Reading, delta: Option<&FunctionDelta>, watched: Watched) {
+        if let Some(delta) = delta {
+            self.open = (self.open + delta.entered).saturating_sub(delta.calls + delta.unwound);
+            if delta.calls > 0 && delta.timed > 0 {
+                let calls = delta.calls as f64;
+                self.means = (delta.total_ns as f64 / calls, delta.self_ns as f64 / calls);
+            }
+        }
+        self.estimate = match (watched, delta) {
+            (Watched::Sampled { .. }, delta) => Some(delta.map_or(0.0, |d| d.entered as f64)),
+            _ => None,
+        };
         self.bucketed += self
             .bucket_deltas(&reading)
             .iter()
@@ -130,19 +214,65 @@ mod tests {
         reading
     }
 
+    fn advance(baseline: &mut Baseline, reading: Reading, watched: Watched) -> FunctionDelta {
+        let delta = baseline.delta(0, &reading, watched);
+        baseline.advance(reading, delta.as_ref(), watched);
+        delta.unwrap_or_default()
+    }
+
+    fn begun(entered: u64, completed: u64) -> Reading {
+        let mut reading = reading(completed, completed as u32);
+        reading.counters.entered = entered;
+        reading
+    }
+
+    #[test]
+    fn counts_from_the_entry_alone_are_exact() {
+        let mut baseline = Baseline::default();
+        // Two calls are open when timing becomes partial; all that began is then taken for ended.
+        let first = advance(&mut baseline, begun(10, 8), Watched::Fully);
+        assert_eq!((first.entered, first.calls), (10, 8));
+        let second = advance(&mut baseline, begun(110, 18), Watched::InPart);
+        assert_eq!((second.calls, second.timed), (102, 10));
+        assert_eq!(second.total_ns, 7 * 102);
+        assert_eq!(second.buckets, [(7, 102)]);
+        // Nothing timed: the mean stands in.
+        let third = advance(&mut baseline, begun(210, 18), Watched::InPart);
+        assert_eq!((third.calls, third.timed, third.total_ns), (100, 0, 700));
+        // Ends of calls that were taken for ended do not count twice.
+        let fourth = advance(&mut baseline, begun(215, 25), Watched::Fully);
+        assert_eq!((fourth.entered, fourth.calls), (5, 5));
+    }
+
+    #[test]
+    fn a_part_of_the_time_is_scaled_up_with_its_error() {
+        let mut baseline = Baseline::default();
+        let watched = Watched::Sampled { factor: 10.0 };
+        let first = advance(&mut baseline, begun(100, 100), watched);
+        assert_eq!((first.entered, first.calls, first.timed), (1000, 1000, 100));
+        assert_eq!(first.buckets, [(7, 1000)]);
+        assert_eq!(
+            first.variance, 9000,
+            "100 calls by chance, times 10 squared"
+        );
+        let second = advance(&mut baseline, begun(300, 300), watched);
+        assert_eq!(second.calls, 2000);
+        assert_eq!(second.variance, 500_000, "half the squared change");
+    }
+
     #[test]
     fn nothing_new_is_no_delta() {
         let mut baseline = Baseline::default();
-        assert_eq!(baseline.delta(0, &Reading::default()), None);
-        baseline.advance(reading(3, 3));
-        assert_eq!(baseline.delta(0, &reading(3, 3)), None);
+        assert_eq!(baseline.delta(0, &Reading::default(), Watched::Fully), None);
+        advance(&mut baseline, reading(3, 3), Watched::Fully);
+        assert_eq!(baseline.delta(0, &reading(3, 3), Watched::Fully), None);
     }
 
     #[test]
     fn delta_is_the_difference_and_survives_wrapping() {
         let mut baseline = Baseline::default();
-        baseline.advance(reading(3, u32::MAX - 1));
-        let delta = baseline.delta(4, &reading(8, 3)).unwrap();
+        advance(&mut baseline, reading(3, u32::MAX - 1), Watched::Fully);
+        let delta = baseline.delta(4, &reading(8, 3), Watched::Fully).unwrap();
         assert_eq!((delta.function, delta.calls, delta.total_ns), (4, 5, 35));
         assert_eq!(delta.buckets, [(7, 5)]);
         assert_eq!((delta.min_ns, delta.max_ns), (7, 7));
@@ -152,6 +282,9 @@ mod tests {
     fn swept_calls_count_as_unwound() {
         let mut swept = reading(3, 3);
         swept.swept = 2;
-        assert_eq!(Baseline::default().delta(0, &swept).unwrap().unwound, 2);
+        let delta = Baseline::default()
+            .delta(0, &swept, Watched::Fully)
+            .unwrap();
+        assert_eq!(delta.unwound, 2);
     }
 }

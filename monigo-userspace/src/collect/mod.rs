@@ -1,18 +1,21 @@
 //! From kernel maps to the store: drains records, takes differences of counters, names stacks,
 //! and appends a batch at each flush.
 
+mod budget;
 mod clock;
 mod collector;
 mod deltas;
 mod goroutines;
+mod pacing;
 mod progress;
 mod sampling;
 mod stacks;
 
 pub use self::{
+    budget::{Budget, Mode},
     clock::unix_ns,
     collector::{CollectError, Collector},
-    progress::{Command, End, Limits, Progress},
+    progress::{Command, Cost, End, Limits, Progress},
     sampling::Sampling,
     stacks::{Resolve, Site, StackTable, Traced},
 };

@@ -33,6 +33,17 @@ pub struct Limits {
     pub until_exit: Option<u32>,
 }
 
+/// What the probes take from the target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Of one CPU: 0.013 for 1.3 %.
+    pub share_of_cpu: f64,
+    /// The limit per traced process, if there is one.
+    pub budget: Option<f64>,
+    /// What has been given up to stay within it; empty for nothing.
+    pub step: &'static str,
+}
+
 /// What live views show beside the store.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Progress {
@@ -48,6 +59,8 @@ pub struct Progress {
     pub calls_per_second: f64,
     /// Why it ended, once it did.
     pub ended: Option<End>,
+    /// What the probes cost; `None` before the first look.
+    pub cost: Option<Cost>,
     /// The last store failure, while it lasts.
     pub store_error: Option<String>,
 }

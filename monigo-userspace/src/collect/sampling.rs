@@ -36,13 +36,17 @@ impl Sampling {
     }
 
     /// The rate for the next interval, after `records` were drawn at 1 in `every` during `elapsed`.
-    pub fn next(self, every: u32, records: u64, elapsed: Duration) -> u32 {
+    /// One in `share` of the records that one would like is to be taken.
+    pub fn next(self, every: u32, records: u64, elapsed: Duration, share: u32) -> u32 {
         let seconds = elapsed.as_secs_f64();
-        if self != Self::Adaptive || seconds <= 0.0 {
+        if let Self::Fixed(fixed) = self {
+            return fixed.saturating_mul(share);
+        }
+        if seconds <= 0.0 {
             return every;
         }
         let calls_per_second = records as f64 * f64::from(every) / seconds;
-        let wanted = (calls_per_second / TARGET_PER_SECOND)
+        let wanted = (calls_per_second * f64::from(share) / TARGET_PER_SECOND)
             .ceil()
             .clamp(1.0, f64::from(u32::MAX)) as u32;
         // Rise at once, fall by halves: a burst must not fill the ring buffer again.
@@ -83,16 +87,17 @@ mod tests {
 
     #[test]
     fn fixed_never_moves() {
-        assert_eq!(Sampling::Fixed(7).next(7, 1_000_000, SECOND), 7);
+        assert_eq!(Sampling::Fixed(7).next(7, 1_000_000, SECOND, 1), 7);
     }
 
     #[test]
     fn adapts_up_at_once_and_down_by_halves() {
         let sampling = Sampling::Adaptive;
-        assert_eq!(sampling.next(1, 300, SECOND), 1);
-        assert_eq!(sampling.next(1, 200_000, SECOND), 200);
-        assert_eq!(sampling.next(200, 0, SECOND), 100);
-        assert_eq!(sampling.next(1, 0, SECOND), 1);
+        assert_eq!(sampling.next(1, 300, SECOND, 1), 1);
+        assert_eq!(sampling.next(1, 200_000, SECOND, 1), 200);
+        assert_eq!(sampling.next(200, 0, SECOND, 1), 100);
+        assert_eq!(sampling.next(1, 0, SECOND, 1), 1);
+        assert_eq!(sampling.next(1, 200_000, SECOND, 10), 2000);
     }
 
     #[test]

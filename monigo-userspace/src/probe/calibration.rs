@@ -2,7 +2,13 @@
 //! it ends up in measured durations. Measured at start with monigo's own programs on functions of
 //! monigo itself that do nothing.
 
-use std::{arch::global_asm, fs, path::Path, sync::{Arc, LazyLock}, time::Instant};
+use std::{
+    arch::global_asm,
+    fs,
+    path::Path,
+    sync::{Arc, LazyLock},
+    time::Instant,
+};
 
 use monigo_common::{
     config::{Control, Costs, FunctionControl, WATCH_COUNTED},
@@ -380,10 +386,7 @@ pub(super) fn return_probes_pass_seccomp(kernel: &mut Kernel) -> Result<bool, Pr
     let status = nix::sys::wait::waitpid(child, None).map_err(failed)?;
     attached?.detach(&mut kernel.ebpf);
     opened.map_err(failed)?;
-    Ok(matches!(
-        status,
-        nix::sys::wait::WaitStatus::Exited(_, 0)
-    ))
+    Ok(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)))
 }
 
 /// What the child does: waits, gives up all system calls but those to end, and calls.

@@ -20,7 +20,7 @@ use monigo_common::{
 
 use super::{
     PlannedFunction, ProbeError, Record, RecordError,
-    calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS},
+    calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
     decode,
     layout::ThreadLayout,
     links::{LinkKind, Programs},
@@ -150,6 +150,12 @@ impl Kernel {
     /// one thread.
     pub fn return_probes_pass_seccomp(&mut self) -> Result<bool, ProbeError> {
         calibration::return_probes_pass_seccomp(self)
+    }
+
+    /// What the probes of one call of a function cost.
+    pub fn price(&self, function: u32) -> Price {
+        let function = self.functions.get(function as usize);
+        function.map_or_else(Price::default, |function| self.calibration.price(function))
     }
 
     /// What [`Kernel::calibrate`] found; zeros before.

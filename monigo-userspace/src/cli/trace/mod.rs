@@ -21,14 +21,14 @@ use tokio::sync::watch;
 
 use self::{prepare::Prepared, views::Views};
 use super::{
-    args::{ExitMode, Format, StackMode, TraceArgs},
+    args::{ExitMode, Format, LatencyMode, StackMode, TraceArgs},
     exit::Failure,
     recording::store_failure,
     serve::failure_of,
 };
 use crate::{
     api,
-    collect::{Collector, End, Limits, Progress, Sampling, unix_ns},
+    collect::{Budget, Collector, End, Limits, Mode, Progress, Sampling, unix_ns},
     export,
     probe::{Kernel, LinkKind, PlannedFunction, Sizes},
     query::{DuckSource, Source},
@@ -125,6 +125,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
             }),
         },
         args.flush,
+        budget(args, prepared.functions.len()),
         progress,
     );
     collector.know(&target.pids);
@@ -174,11 +175,7 @@ fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
 }
 
 /// Loads the programs and attaches them; calls are counted from here on.
-fn attach(
-    target: &Target,
-    prepared: &mut Prepared,
-    args: &TraceArgs,
-) -> Result<(Kernel, Control)> {
+fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<(Kernel, Control)> {
     let go = prepared.functions.iter().any(|function| function.go);
     let goid_offset = prepared
         .images
@@ -238,6 +235,19 @@ fn attach(
     kernel.set_control(control)?;
     kernel.attach(prepared.functions.clone(), pid)?;
     Ok((kernel, control))
+}
+
+/// Share of the time in which calls are timed with `--latency windows`.
+const WINDOWS: f64 = 0.1;
+
+fn budget(args: &TraceArgs, functions: usize) -> Budget {
+    // With a fixed number of calls the cost has an end, and each of them counts.
+    let share = args.max_overhead.0.filter(|_| args.max_calls.is_none());
+    let least = match args.latency {
+        LatencyMode::Exact => Mode::Full,
+        LatencyMode::Windows => Mode::Windows,
+    };
+    Budget::new(share, least, WINDOWS, functions)
 }
 
 fn sampling(args: &TraceArgs) -> Sampling {

@@ -1,0 +1,178 @@
+//! The collector's part that watches what the probes cost, and puts plans in force.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    super::{
+        budget::{Load, Mode, Plan, Records},
+        deltas::Watched,
+        progress::Cost,
+    },
+    CollectError, Collector,
+};
+use crate::{
+    probe::ProbeError,
+    store::{CallRow, FunctionDelta, SampleRow},
+};
+
+/// How much longer the time between two marks is than what was open of it. A mark is an instant
+/// and the time open until then. `None` when nothing was.
+pub(super) fn factor(before: (Instant, Duration), now: (Instant, Duration)) -> Option<f64> {
+    let whole = now.0.duration_since(before.0).as_secs_f64();
+    let open = now.1.saturating_sub(before.1).as_secs_f64();
+    (open > 0.0).then(|| (whole / open).max(1.0))
+}
+
+impl Collector {
+    /// Looks at what the probes cost, and changes what is watched if it is too much.
+    pub(super) fn weigh(&mut self) -> Result<(), CollectError> {
+        let now = Instant::now();
+        let open = self.pacer.open_time();
+        let (before, since, open_before) = &self.weighed;
+        let seconds = now.duration_since(*since).as_secs_f64().max(0.001);
+        let duty = open.duty.saturating_sub(open_before.duty).as_secs_f64();
+        let mut entered = Vec::with_capacity(before.len());
+        for (index, last) in before.iter().enumerate() {
+            let count = self.kernel.counters(index as u32)?.entered;
+            let begun = (count - last) as f64;
+            let mode = self.mode(index as u32);
+            let load = &mut self.loads[index];
+            load.price = self.kernel.price(index as u32);
+            match mode {
+                Mode::Full | Mode::Windows => load.rate = begun / seconds,
+                // As it was until a window says more.
+                Mode::Duty if duty > 0.0 => load.rate = begun / duty,
+                Mode::Duty | Mode::Off => {}
+            }
+            entered.push(count);
+        }
+        self.weighed = (entered, now, open);
+        self.records.1 = self.records.0 as f64 / seconds;
+        self.records.0 = 0;
+        self.replace_failing_return_probes()?;
+        let current = self.budget.current().clone();
+        let processes = self.alive.len();
+        if let Some(plan) = self.budget.evaluate(&self.loads, self.records.1, processes) {
+            let names: Vec<String> = self
+                .functions
+                .iter()
+                .map(|traced| traced.frame.function.clone())
+                .collect();
+            let sentence = self.budget.sentence(&current, &self.loads, &names);
+            self.notify(sentence);
+            // What was measured until now was measured as before.
+            self.flush_or_keep()?;
+            self.put_in_force(&plan)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the user, now and in the recording.
+    pub(super) fn notify(&mut self, sentence: String) {
+        tracing::warn!("{sentence}");
+        self.notices.push(sentence);
+    }
+
+    /// Groups the functions as a plan says.
+    pub(super) fn put_in_force(&mut self, plan: &Plan) -> Result<(), ProbeError> {
+        self.pacer.apply(&mut self.kernel, plan)?;
+        let now = Instant::now();
+        self.duty_mark = (now, Duration::ZERO);
+        self.window_mark = (now, Duration::ZERO);
+        self.weighed.1 = now;
+        self.weighed.2 = self.pacer.open_time();
+        for (index, last) in self.weighed.0.iter_mut().enumerate() {
+            *last = self.kernel.counters(index as u32)?.entered;
+        }
+        let stacks = u32::from(self.wants_stacks && plan.records != Records::NoStacks);
+        if self.control.stacks != stacks {
+            self.control.stacks = stacks;
+            self.kernel.set_control(self.control)?;
+        }
+        Ok(())
+    }
+
+    /// Return probes nest 64 deep in the kernel; calls beyond are not seen.
+    fn replace_failing_return_probes(&mut self) -> Result<(), ProbeError> {
+        let losses = self.kernel.losses()?;
+        if losses[monigo_common::event::Loss::ReturnDepth as usize] == 0 {
+            return Ok(());
+        }
+        let replaced = self.kernel.replace_return_probes()?;
+        if replaced > 0 {
+            self.notify(
+                "calls nest deeper than return probes can; ends of calls are seen by their return instructions from now on"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) fn mode(&self, function: u32) -> Mode {
+        let modes = &self.budget.current().modes;
+        modes.get(function as usize).copied().unwrap_or_default()
+    }
+
+    /// How calls of a function were watched in this interval; `None` if it is too early to say.
+    /// `sampled` is how much longer the interval is than what windows were open of it.
+    pub(super) fn watched(&self, function: u32, sampled: Option<f64>) -> Option<Watched> {
+        match self.mode(function) {
+            Mode::Full => Some(Watched::Fully),
+            Mode::Windows | Mode::Off => Some(Watched::InPart),
+            Mode::Duty => sampled.map(|factor| Watched::Sampled { factor }),
+        }
+    }
+
+    /// Recorded calls, standing for those that were not watched, too.
+    pub(super) fn weighted_calls(&self, deltas: &[Option<FunctionDelta>]) -> Vec<CallRow> {
+        let mut calls = self.calls.clone();
+        for call in &mut calls {
+            let delta = deltas.get(call.function as usize).and_then(Option::as_ref);
+            if let Some(delta) = delta
+                && delta.timed > 0
+                && delta.calls > delta.timed
+            {
+                let factor = delta.calls as f64 / delta.timed as f64;
+                call.weight = (f64::from(call.weight) * factor).round() as u32;
+            }
+        }
+        calls
+    }
+
+    /// Samples, standing for the time outside windows, too.
+    pub(super) fn weighted_samples(
+        &self,
+        windows: Option<f64>,
+        duty: Option<f64>,
+    ) -> Vec<SampleRow> {
+        let mut samples = self.samples.clone();
+        for sample in &mut samples {
+            let factor = match self.mode(sample.function) {
+                Mode::Windows => windows,
+                Mode::Duty => duty,
+                Mode::Full | Mode::Off => None,
+            };
+            if let Some(factor) = factor {
+                sample.weight_ns = (sample.weight_ns as f64 * factor) as u64;
+            }
+        }
+        samples
+    }
+
+    /// What the probes take from the target now.
+    pub(super) fn cost(&self) -> Option<Cost> {
+        let plan = self.budget.current();
+        let ns: f64 = self
+            .loads
+            .iter()
+            .zip(&plan.modes)
+            .map(|(load, mode)| load.cost(*mode, plan))
+            .sum();
+        let records = self.records.1 * Load::record_ns(self.control.stacks != 0);
+        Some(Cost {
+            share_of_cpu: (ns + records) / 1e9,
+            budget: self.budget.share(),
+            step: plan.step(),
+        })
+    }
+}
