@@ -167,30 +167,39 @@ pub fn plan(loads: &[Load], records: f64, budget: f64, least: Mode, windows: f64
     }
     let mut order: Vec<usize> = (0..loads.len()).collect();
     order.sort_by(|&a, &b| loads[b].timed().total_cmp(&loads[a].timed()));
-    windowed(loads, &order, budget, least)
-        .or_else(|| on_duty(loads, &order, budget))
+    let within = windowed(loads, &order, budget, least);
+    within
+        .or_else(|| on_duty(loads, &order, budget, least))
         .unwrap_or_else(|| switched_off(loads, &order, budget))
 }
 
-/// The dearest functions in windows, as few as will do.
+/// Of the functions in `order`, dearest first, as few in windows as will do. The others of `loads`
+/// stay as they are in the plan: in full, and not paid for.
 fn windowed(loads: &[Load], order: &[usize], budget: f64, least: Mode) -> Option<Plan> {
-    let mut rest: f64 = loads.iter().map(Load::timed).sum();
+    let mut rest: f64 = order.iter().map(|&index| loads[index].timed()).sum();
+    let mut modes = vec![Mode::Full; loads.len()];
+    if rest <= budget && least == Mode::Full {
+        return Some(Plan {
+            records: Records::NoStacks,
+            modes,
+            windows: 0.0,
+            duty: 0.0,
+            cost: rest,
+        });
+    }
     let (mut fixed, mut variable) = (0.0, 0.0);
     for (position, &index) in order.iter().enumerate() {
         let load = &loads[index];
         rest -= load.timed();
         fixed += load.counted();
         variable += load.timed() - load.counted();
+        modes[index] = Mode::Windows;
         let all = least == Mode::Windows && position + 1 < order.len();
         if all || rest.max(0.0) + fixed + LEAST_SHARE * variable > budget {
             continue;
         }
         let share =
             ((budget - rest.max(0.0) - fixed) / variable.max(1.0)).clamp(LEAST_SHARE, MOST_SHARE);
-        let mut modes = vec![Mode::Full; loads.len()];
-        for &index in &order[..=position] {
-            modes[index] = Mode::Windows;
-        }
         return Some(Plan {
             records: Records::NoStacks,
             modes,
@@ -202,30 +211,38 @@ fn windowed(loads: &[Load], order: &[usize], budget: f64, least: Mode) -> Option
     None
 }
 
-/// All in windows, the dearest ones with their counts.
-fn on_duty(loads: &[Load], order: &[usize], budget: f64) -> Option<Plan> {
-    let mut rest: f64 = loads.iter().map(|load| load.in_windows(LEAST_SHARE)).sum();
-    let mut dear = 0.0;
-    for (position, &index) in order.iter().enumerate() {
-        rest -= loads[index].in_windows(LEAST_SHARE);
-        dear += loads[index].timed();
-        if rest.max(0.0) + LEAST_DUTY * dear > budget {
-            continue;
+/// As few of the dearest functions as will do with their counts estimated, the others as above.
+fn on_duty(loads: &[Load], order: &[usize], budget: f64, least: Mode) -> Option<Plan> {
+    let with = |dearest: usize| {
+        let (dear, others) = order.split_at(dearest);
+        let cost: f64 = dear.iter().map(|&index| loads[index].timed()).sum();
+        let left = budget - LEAST_DUTY * cost;
+        let plan = if others.is_empty() && left >= 0.0 {
+            Plan::unlimited(loads.len(), Mode::Full, 0.0)
+        } else {
+            windowed(loads, others, left, least)?
+        };
+        Some((plan, cost))
+    };
+    // The more functions are estimated, the less the rest takes.
+    let (mut low, mut high) = (0, order.len());
+    with(high)?;
+    while low + 1 < high {
+        let middle = usize::midpoint(low, high);
+        if with(middle).is_some() {
+            high = middle;
+        } else {
+            low = middle;
         }
-        let share = ((budget - rest.max(0.0)) / dear.max(1.0)).clamp(LEAST_DUTY, MOST_SHARE);
-        let mut modes = vec![Mode::Windows; loads.len()];
-        for &index in &order[..=position] {
-            modes[index] = Mode::Duty;
-        }
-        return Some(Plan {
-            records: Records::NoStacks,
-            modes,
-            windows: LEAST_SHARE,
-            duty: share,
-            cost: rest.max(0.0) + share * dear,
-        });
     }
-    None
+    let (mut plan, cost) = with(high)?;
+    plan.records = Records::NoStacks;
+    plan.duty = ((budget - plan.cost) / cost.max(1.0)).clamp(LEAST_DUTY, MOST_SHARE);
+    plan.cost += plan.duty * cost;
+    for &index in &order[..high] {
+        plan.modes[index] = Mode::Duty;
+    }
+    Some(plan)
 }
 
 /// The dearest not at all, the others as little as possible.
@@ -426,7 +443,7 @@ mod tests {
     #[test]
     fn then_probed_in_windows_and_then_not_at_all() {
         let plan = planned(&[100.0, 100_000.0]);
-        assert_eq!(plan.modes[1], Mode::Duty);
+        assert_eq!(plan.modes, [Mode::Full, Mode::Duty]);
         assert!(plan.cost <= FIVE_PERCENT * 1.001, "{plan:?}");
         let plan = planned(&[100.0, 3_000_000.0]);
         assert_eq!(plan.modes, [Mode::Duty, Mode::Off]);
@@ -444,12 +461,12 @@ mod tests {
         let mut budget = Budget::new(Some(0.05), Mode::Full, 0.1, 1);
         assert_eq!(budget.evaluate(&loads(&[1_000.0]), 0.0, 1), None);
         let before = budget.current().clone();
-        let down = budget.evaluate(&loads(&[30_000.0]), 0.0, 1).unwrap();
+        let down = budget.evaluate(&loads(&[20_000.0]), 0.0, 1).unwrap();
         assert_eq!(down.modes, [Mode::Windows]);
         let names = ["process_order".to_owned()];
-        let sentence = budget.sentence(&before, &loads(&[30_000.0]), &names);
+        let sentence = budget.sentence(&before, &loads(&[20_000.0]), &names);
         assert!(sentence.contains("process_order"), "{sentence}");
-        assert!(sentence.contains("48"), "48 % of one CPU: {sentence}");
+        assert!(sentence.contains("32"), "32 % of one CPU: {sentence}");
         for _ in 1..CALM {
             assert_eq!(budget.evaluate(&loads(&[10.0]), 0.0, 1), None);
         }

@@ -18,8 +18,14 @@ pub enum Watched {
     Sampled {
         /// The whole time divided by the part, at least 1.
         factor: f64,
+        /// Share of the part that the probes took from the target, below 1: where that slows it
+        /// down, it makes more calls outside windows.
+        slowed: f64,
     },
 }
+
+/// Of the normal distribution, for an interval of 95 %.
+const QUANTILE: f64 = 1.96;
 
 /// What was last stored of one function.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +113,7 @@ impl Baseline {
                 let calls = ended(&delta);
                 self.spread(&mut delta, calls);
             }
-            Watched::Sampled { factor } => {
+            Watched::Sampled { factor, slowed } => {
                 let counted = delta.entered as f64;
                 delta.entered = (counted * factor).round() as u64;
                 delta.unwound = (delta.unwound as f64 * factor).round() as u64;
@@ -117,7 +123,9 @@ impl Baseline {
                 let change = self
                     .estimate
                     .map_or(0.0, |before| counted * factor - before);
-                delta.variance = chance.max(change * change / 2.0).round() as u64;
+                let faster = counted * factor * (1.0 / (1.0 - slowed) - 1.0) / QUANTILE;
+                let variance = chance.max(change * change / 2.0) + faster * faster;
+                delta.variance = variance.round() as u64;
                 self.spread(&mut delta, calls);
             }
         }
@@ -247,7 +255,10 @@ mod tests {
     #[test]
     fn a_part_of_the_time_is_scaled_up_with_its_error() {
         let mut baseline = Baseline::default();
-        let watched = Watched::Sampled { factor: 10.0 };
+        let watched = Watched::Sampled {
+            factor: 10.0,
+            slowed: 0.0,
+        };
         let first = advance(&mut baseline, begun(100, 100), watched);
         assert_eq!((first.entered, first.calls, first.timed), (1000, 1000, 100));
         assert_eq!(first.buckets, [(7, 1000)]);
@@ -258,6 +269,14 @@ mod tests {
         let second = advance(&mut baseline, begun(300, 300), watched);
         assert_eq!(second.calls, 2000);
         assert_eq!(second.variance, 500_000, "half the squared change");
+        // Probes that take half of the window may hide as many calls as were seen.
+        let slowed = Watched::Sampled {
+            factor: 10.0,
+            slowed: 0.5,
+        };
+        let third = advance(&mut baseline, begun(500, 500), slowed);
+        let half_width = (third.variance as f64).sqrt() * QUANTILE;
+        assert!(half_width >= 2000.0, "{half_width}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
         exit::Failure,
         select::{Selection, select},
     },
-    plan::{CostClass, FunctionPlan, ImagePlanner, may_recurse},
+    plan::{CostClass, FunctionPlan, ImagePlanner, Site, SiteKind, may_recurse},
     probe::{Calibration, PlannedFunction},
     store::{ExitProbe, NewFunction},
     symbols::{
@@ -61,8 +61,18 @@ impl<'i> Exits<'i> {
 
     /// By return probes where they are cheaper and nothing can go wrong.
     fn choose(&self, group: &Group<'_>, plans: &[FunctionPlan]) -> ExitProbe {
+        // What is entered by a tail call returns in the place of the caller, whose end a return
+        // probe would see too late.
+        let leaves = |plan: &FunctionPlan| {
+            let jump = |site: &Site| {
+                let kind = site.kind;
+                !matches!(kind, SiteKind::Return | SiteKind::Epilogue { .. })
+            };
+            plan.exits.iter().any(jump)
+        };
         match self.mode {
             ExitMode::Ret => return ExitProbe::Ret,
+            _ if plans.iter().any(leaves) => return ExitProbe::Ret,
             ExitMode::Uretprobe => return ExitProbe::Uretprobe,
             ExitMode::Auto => {}
         }

@@ -119,7 +119,11 @@ impl Collector {
         match self.mode(function) {
             Mode::Full => Some(Watched::Fully),
             Mode::Windows | Mode::Off => Some(Watched::InPart),
-            Mode::Duty => sampled.map(|factor| Watched::Sampled { factor }),
+            Mode::Duty => sampled.map(|factor| {
+                let load = &self.loads[function as usize];
+                let slowed = (load.rate * f64::from(load.price.cost_ns) / 1e9).min(0.95);
+                Watched::Sampled { factor, slowed }
+            }),
         }
     }
 
