@@ -123,7 +123,11 @@ fn make_seeds(workspace: &Workspace, fuzz: &Path, seeds: &Path) -> Result<()> {
         ("unoptimised", "gcc", &["-O0", "-g", "-no-pie"]),
         ("compressed", "gcc", &["-O2", "-g", "-gz"]),
         ("stripped", "gcc", &["-Os", "-s", "-rdynamic"]),
-        ("dwarf4", "gcc", &["-O2", "-gdwarf-4", "-fcf-protection=full"]),
+        (
+            "dwarf4",
+            "gcc",
+            &["-O2", "-gdwarf-4", "-fcf-protection=full"],
+        ),
     ];
     for (name, compiler, flags) in native {
         let program = programs.join(name);
@@ -131,7 +135,9 @@ fn make_seeds(workspace: &Workspace, fuzz: &Path, seeds: &Path) -> Result<()> {
             Command::new(compiler)
                 .args(flags)
                 .arg("-pthread")
-                .args(["harness.c", "main.c", "calls.c", "endings.c"].map(|file| format!("c/{file}")))
+                .args(
+                    ["harness.c", "main.c", "calls.c", "endings.c"].map(|file| format!("c/{file}")),
+                )
                 .arg("-o")
                 .arg(&program)
                 .current_dir(&sources),
@@ -141,7 +147,15 @@ fn make_seeds(workspace: &Workspace, fuzz: &Path, seeds: &Path) -> Result<()> {
     let program = programs.join("exceptions");
     step.run(
         Command::new("g++")
-            .args(["-O1", "-g", "-pthread", "-x", "c++", "c/harness.c", "cpp/exceptions.cpp"])
+            .args([
+                "-O1",
+                "-g",
+                "-pthread",
+                "-x",
+                "c++",
+                "c/harness.c",
+                "cpp/exceptions.cpp",
+            ])
             .arg("-o")
             .arg(&program)
             .current_dir(&sources),

@@ -94,6 +94,10 @@ impl Suite<'_> {
                 Reader::Vitest,
             )
         });
+        eprintln!(
+            "\nGo targets are built with {}",
+            setup::go_versions(workspace)
+        );
         self.stage("unit, property and end-to-end tests", || {
             nextest(workspace, &[])
         });
