@@ -440,11 +440,13 @@ impl Symbolizer {
         let own = image.and_then(|image| image.function_at(vaddr));
         let path = PathBuf::from(format!("/proc/self/fd/{}", loaded.file.as_raw_fd()));
         let source = Source::Elf(Elf::new(path));
-        let symbolized = self
-            .blazesym
-            .0
-            .symbolize_single(&source, Input::VirtOffset(vaddr));
-        let Ok(Symbolized::Sym(sym)) = symbolized else {
+        let readable = image.is_none_or(Image::is_decompressible);
+        let symbolized = readable.then(|| {
+            self.blazesym
+                .0
+                .symbolize_single(&source, Input::VirtOffset(vaddr))
+        });
+        let Some(Ok(Symbolized::Sym(sym))) = symbolized else {
             let stub = image.and_then(|image| image.plt_name(vaddr));
             return vec![match (own, stub) {
                 (Some(own), _) => frame(own.name().to_owned()),

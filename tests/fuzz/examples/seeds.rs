@@ -17,15 +17,31 @@ const MOST_FUNCTIONS: usize = 60;
 const TABLE_FUNCTIONS: usize = 24;
 
 const PATTERNS: [&str; 18] = [
-    "main", "handle", "Order::total", "twice", "twice<int>", "shop::twice::<u32>",
-    "<shop::Apple as shop::Price>::price", "*", "shop::*", "/^main\\..*Handle/", "/(a|b)+$/",
-    "lib:fn", "/usr/lib/libc.so.6:malloc", "file.rs:42", "main.(*Server).Handle", "main.Map[*]",
-    "_ZN4shop5Order5totalEl", "operator<<",
+    "main",
+    "handle",
+    "Order::total",
+    "twice",
+    "twice<int>",
+    "shop::twice::<u32>",
+    "<shop::Apple as shop::Price>::price",
+    "*",
+    "shop::*",
+    "/^main\\..*Handle/",
+    "/(a|b)+$/",
+    "lib:fn",
+    "/usr/lib/libc.so.6:malloc",
+    "file.rs:42",
+    "main.(*Server).Handle",
+    "main.Map[*]",
+    "_ZN4shop5Order5totalEl",
+    "operator<<",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
-    let root = arguments.next().ok_or("usage: seeds DIRECTORY PROGRAM...")?;
+    let root = arguments
+        .next()
+        .ok_or("usage: seeds DIRECTORY PROGRAM...")?;
     for pattern in PATTERNS {
         save(&root, "pattern", pattern.as_bytes())?;
     }
@@ -54,11 +70,9 @@ fn save(root: &Path, target: &str, bytes: &[u8]) -> Result<(), Box<dyn Error>> {
     let directory = root.join(target);
     fs::create_dir_all(&directory)?;
     // The name only has to tell one from another.
-    let name = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-        });
+    let name = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    });
     Ok(fs::write(directory.join(format!("{name:016x}")), bytes)?)
 }
 
@@ -105,7 +119,9 @@ fn shortened(table: &[u8]) -> Option<Vec<u8>> {
         let (start, next) = (half(table, slot)?, half(table, slot + 8)?);
         let record = slots + half(table, slot + 4)?;
         let pcdata = half(table, record + 28)?.min(4);
-        let mut copy = table.get(record..record + record_bytes + 4 * pcdata)?.to_vec();
+        let mut copy = table
+            .get(record..record + record_bytes + 4 * pcdata)?
+            .to_vec();
         copy[28..32].copy_from_slice(&(pcdata as u32).to_le_bytes());
         copy[..4].copy_from_slice(&code.to_le_bytes());
         let name = table.get(names + half(&copy, 4)?..)?;
@@ -113,7 +129,10 @@ fn shortened(table: &[u8]) -> Option<Vec<u8>> {
         copy[4..8].copy_from_slice(&(out_names.len() as u32).to_le_bytes());
         out_names.extend(name);
         out_names.push(0);
-        for field in (16..28).step_by(4).chain((0..pcdata).map(|i| record_bytes + 4 * i)) {
+        for field in (16..28)
+            .step_by(4)
+            .chain((0..pcdata).map(|i| record_bytes + 4 * i))
+        {
             let from = half(&copy, field)?;
             if from == 0 {
                 continue;
@@ -121,7 +140,11 @@ fn shortened(table: &[u8]) -> Option<Vec<u8>> {
             let steps = table.get(pcs + from..)?;
             copy[field..field + 4].copy_from_slice(&(out_pcs.len() as u32).to_le_bytes());
             // A table ends with a zero where a step would begin.
-            let end = steps.windows(2).skip(1).position(|pair| pair[0] == 0 && pair[1] != 0)? + 2;
+            let end = steps
+                .windows(2)
+                .skip(1)
+                .position(|pair| pair[0] == 0 && pair[1] != 0)?
+                + 2;
             out_pcs.extend(&steps[..end.min(40)]);
             out_pcs.push(0);
         }
@@ -144,15 +167,31 @@ fn shortened(table: &[u8]) -> Option<Vec<u8>> {
     debug_assert!(pcs > files);
     let mut out = table.get(..8)?.to_vec();
     let mut offset = 72;
-    let lengths = [out_names.len(), out_units.len(), out_files.len(), out_pcs.len()];
+    let lengths = [
+        out_names.len(),
+        out_units.len(),
+        out_files.len(),
+        out_pcs.len(),
+    ];
     let mut header = vec![TABLE_FUNCTIONS, 1, 0x40_1000];
     for length in lengths {
         header.push(offset);
         offset += length;
     }
     header.push(offset);
-    out.extend(header.iter().flat_map(|value| (*value as u64).to_le_bytes()));
-    for part in [out_names, out_units, out_files, out_pcs, out_slots, out_records] {
+    out.extend(
+        header
+            .iter()
+            .flat_map(|value| (*value as u64).to_le_bytes()),
+    );
+    for part in [
+        out_names,
+        out_units,
+        out_files,
+        out_pcs,
+        out_slots,
+        out_records,
+    ] {
         out.extend(part);
     }
     // Function data: an inline tree at zero of what follows, or so the fuzzer will have it.

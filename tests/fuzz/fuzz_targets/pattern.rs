@@ -40,7 +40,12 @@ const NAMES: [&str; 24] = [
 
 static IMAGE: LazyLock<Arc<Image>> = LazyLock::new(|| {
     let text = vec![0xc3; NAMES.len() * 16];
-    let sections = [Section { name: ".text", address: TEXT, code: true, bytes: &text }];
+    let sections = [Section {
+        name: ".text",
+        address: TEXT,
+        code: true,
+        bytes: &text,
+    }];
     let symbols: Vec<Symbol<'_>> = NAMES
         .iter()
         .enumerate()
@@ -54,7 +59,11 @@ static IMAGE: LazyLock<Arc<Image>> = LazyLock::new(|| {
     let mut opened = None;
     with_image(&write(&sections, &symbols), |image| opened = Some(image));
     let image = opened.expect("the image is well-formed");
-    assert!(image.functions().len() >= NAMES.len() - 4, "{:?}", image.functions());
+    assert!(
+        image.functions().len() >= NAMES.len() - 4,
+        "{:?}",
+        image.functions()
+    );
     image
 });
 

@@ -14,16 +14,34 @@ const FUNCTION_DATA_BYTES: usize = 256;
 
 fuzz_target!(|bytes: &[u8]| {
     let text = vec![0xc3; TEXT_BYTES];
-    let data = |name, address, bytes| Section { name, address, code: false, bytes };
-    let object = |name, address| Symbol { name, address, size: 8, function: false };
+    let data = |name, address, bytes| Section {
+        name,
+        address,
+        code: false,
+        bytes,
+    };
+    let object = |name, address| Symbol {
+        name,
+        address,
+        size: 8,
+        function: false,
+    };
     let sections = [
-        Section { name: ".text", address: TEXT, code: true, bytes: &text },
+        Section {
+            name: ".text",
+            address: TEXT,
+            code: true,
+            bytes: &text,
+        },
         data(".gopclntab", TABLE, bytes),
         data(".go.buildinfo", 0x70_0000, b"\xff Go buildinf:\x08\x02"),
     ];
     let symbols = [
         object("runtime.text", TEXT),
-        object("go:func.*", TABLE + bytes.len().saturating_sub(FUNCTION_DATA_BYTES) as u64),
+        object(
+            "go:func.*",
+            TABLE + bytes.len().saturating_sub(FUNCTION_DATA_BYTES) as u64,
+        ),
     ];
     monigo_fuzz::exercise(&write(&sections, &symbols));
 });

@@ -33,14 +33,24 @@ fuzz_target!(|input: &[u8]| {
     let second_at = START + body.len() as u64 + u64::from(flags >> 4);
     let other_at = second_at + part.len() as u64;
     let other_end = other_at + other.len() as u64;
-    let mut code = vec![FunctionCode { address: START, bytes: body }];
+    let mut code = vec![FunctionCode {
+        address: START,
+        bytes: body,
+    }];
     if !part.is_empty() {
-        code.push(FunctionCode { address: second_at, bytes: part });
+        code.push(FunctionCode {
+            address: second_at,
+            bytes: part,
+        });
     }
     let fragments = flags & 2 != 0;
     let context = Context {
         go: flags & 1 != 0,
-        file_offset: &|address| (START..other_end).contains(&address).then(|| address - START + 0x1000),
+        file_offset: &|address| {
+            (START..other_end)
+                .contains(&address)
+                .then(|| address - START + 0x1000)
+        },
         fragment: &|address| {
             (fragments && (other_at..other_end).contains(&address)).then_some(other_at..other_end)
         },
@@ -59,7 +69,10 @@ fuzz_target!(|input: &[u8]| {
         sweep(other, other_at, &mut boundaries);
     }
     for site in planned.exits.iter().chain([&planned.entry]) {
-        assert!(boundaries.contains(&site.address), "{site:?} is inside an instruction");
+        assert!(
+            boundaries.contains(&site.address),
+            "{site:?} is inside an instruction"
+        );
         assert_eq!(site.file_offset, site.address - START + 0x1000);
     }
     let distinct: HashSet<u64> = planned.exits.iter().map(|site| site.address).collect();

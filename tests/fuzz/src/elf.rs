@@ -31,11 +31,30 @@ pub fn write(sections: &[Section<'_>], symbols: &[Symbol<'_>]) -> Vec<u8> {
         let size = section.bytes.len() as u64;
         out.extend(section.bytes);
         let flags = if section.code { 5 } else { 4 };
-        let program = [1 | flags << 32, offset, section.address, section.address, size, size, 1];
+        let program = [
+            1 | flags << 32,
+            offset,
+            section.address,
+            section.address,
+            size,
+            size,
+            1,
+        ];
         put(&mut out, HEADER + PROGRAM_HEADER * index, &program);
         let name = name(&mut names, section.name);
         let allocated = if section.code { 6 } else { 2 };
-        headers.push([name, 1, allocated, section.address, offset, size, 0, 0, 1, 0]);
+        headers.push([
+            name,
+            1,
+            allocated,
+            section.address,
+            offset,
+            size,
+            0,
+            0,
+            1,
+            0,
+        ]);
     }
     let mut strings = vec![0];
     let mut table = vec![0; 24];
@@ -48,19 +67,58 @@ pub fn write(sections: &[Section<'_>], symbols: &[Symbol<'_>]) -> Vec<u8> {
             })
             .map_or(0xfff1, |index| index as u64 + 1);
         let kind = if symbol.function { 2 } else { 1 };
-        let words = [at | (0x10 | kind) << 32 | section << 48, symbol.address, symbol.size];
+        let words = [
+            at | (0x10 | kind) << 32 | section << 48,
+            symbol.address,
+            symbol.size,
+        ];
         table.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     }
     let strings_index = headers.len() as u64 + 1;
-    append(&mut out, &mut headers, name(&mut names, ".symtab"), 2, &table, [strings_index, 1, 8, 24]);
-    append(&mut out, &mut headers, name(&mut names, ".strtab"), 3, &strings, [0, 0, 1, 0]);
+    append(
+        &mut out,
+        &mut headers,
+        name(&mut names, ".symtab"),
+        2,
+        &table,
+        [strings_index, 1, 8, 24],
+    );
+    append(
+        &mut out,
+        &mut headers,
+        name(&mut names, ".strtab"),
+        3,
+        &strings,
+        [0, 0, 1, 0],
+    );
     let own = name(&mut names, ".shstrtab");
     let names_index = headers.len() as u64;
     append(&mut out, &mut headers, own, 3, &names, [0, 0, 1, 0]);
     pad(&mut out, 8, 0);
     let table_at = out.len() as u64;
-    for [name, kind, flags, address, offset, size, link, info, align, entry] in &headers {
-        let words = [name | kind << 32, *flags, *address, *offset, *size, link | info << 32, *align, *entry];
+    for [
+        name,
+        kind,
+        flags,
+        address,
+        offset,
+        size,
+        link,
+        info,
+        align,
+        entry,
+    ] in &headers
+    {
+        let words = [
+            name | kind << 32,
+            *flags,
+            *address,
+            *offset,
+            *size,
+            link | info << 32,
+            *align,
+            *entry,
+        ];
         out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     }
     let identity = u64::from_le_bytes(*b"\x7fELF\x02\x01\x01\0");
