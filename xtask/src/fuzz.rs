@@ -12,7 +12,7 @@ use clap::ValueEnum;
 use crate::{process, progress::Step, workspace::Workspace};
 
 /// Inputs longer than this are slow and find nothing that shorter ones do not.
-const LONGEST_INPUT_BYTES: u32 = 200_000;
+const LONGEST_INPUT_BYTES: u32 = 64_000;
 /// Memory of one fuzzing process; more is a bug of the reader.
 const MOST_MEMORY_MB: u32 = 1024;
 /// Time for one input; more is a bug of the reader.
@@ -43,6 +43,25 @@ impl Target {
             Self::Pattern => "pattern",
         }
     }
+}
+
+/// Checks that the targets compile, which takes nothing but the crates.
+pub fn check(workspace: &Workspace) -> Result<()> {
+    let manifest = workspace.root.join("tests/fuzz/Cargo.toml");
+    process::run(
+        workspace
+            .cargo()
+            .args(["fmt", "--check", "--manifest-path"])
+            .arg(&manifest)
+            .args(["--", "-l"]),
+    )?;
+    process::run(
+        workspace
+            .cargo()
+            .args(["check", "--quiet", "--all-targets", "--manifest-path"])
+            .arg(&manifest)
+            .env("CARGO_TARGET_DIR", workspace.target.join("fuzz")),
+    )
 }
 
 /// Runs one target, or each in turn, for `seconds`. New corpus entries stay in the target directory.
@@ -144,6 +163,14 @@ fn make_seeds(workspace: &Workspace, fuzz: &Path, seeds: &Path) -> Result<()> {
         )?;
         made.push(program);
     }
+    let program = programs.join("hidden");
+    step.run(
+        Command::new("gcc")
+            .args(["-O1", "-g", "c/harness.c", "c/hidden.c", "-o"])
+            .arg(&program)
+            .current_dir(&sources),
+    )?;
+    made.push(program);
     let program = programs.join("exceptions");
     step.run(
         Command::new("g++")

@@ -10,7 +10,7 @@ use std::{
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
 /// Larger images are too slow to mutate.
-const LARGEST_IMAGE: usize = 200_000;
+const LARGEST_IMAGE: usize = 64_000;
 /// Functions of one program that serve as seeds of the planner.
 const MOST_FUNCTIONS: usize = 60;
 /// Functions that a cut-down Go table keeps.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Functions of one image that are asked about one by one. More would only be slower.
-const MOST_FUNCTIONS: usize = 64;
+const MOST_FUNCTIONS: usize = 16;
 
 /// Opens `bytes` as an image, through a file that lives in memory.
 pub fn with_image(bytes: &[u8], ask: impl FnOnce(Arc<Image>)) {

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::tally::{Reader, Tally, counted};
 use crate::{
-    build, demo, dist, process,
+    build, demo, dist, fuzz, process,
     setup::{self, Scope},
     workspace::Workspace,
 };
@@ -87,6 +87,7 @@ impl Suite<'_> {
         }
         self.lints();
         self.check("kernel programs lint", || lint_kernel_programs(workspace));
+        self.check("fuzz targets compile", || fuzz::check(workspace));
         self.check("sample service vet", || vet_orders(workspace));
         self.stage("dashboard unit tests", || {
             counted(
