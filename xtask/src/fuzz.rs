@@ -58,7 +58,13 @@ pub fn check(workspace: &Workspace) -> Result<()> {
     process::run(
         workspace
             .cargo()
-            .args(["check", "--quiet", "--all-targets", "--manifest-path"])
+            .args([
+                "check",
+                "--quiet",
+                "--bins",
+                "--examples",
+                "--manifest-path",
+            ])
             .arg(&manifest)
             .env("CARGO_TARGET_DIR", workspace.target.join("fuzz")),
     )

@@ -95,11 +95,9 @@ impl Suite<'_> {
                 Reader::Vitest,
             )
         });
-        eprintln!(
-            "\nGo targets are built with {}",
-            setup::go_versions(workspace)
-        );
         self.stage("unit, property and end-to-end tests", || {
+            let versions = setup::go_versions(workspace);
+            eprintln!("Go targets are built with {versions}");
             nextest(workspace, &[])
         });
         self.stage("dashboard in Chromium", || browser::run(workspace));
