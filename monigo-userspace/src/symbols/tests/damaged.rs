@@ -88,6 +88,31 @@ fn compressed_section_that_claims_to_be_huge() {
     assert_eq!(source(&bytes), None);
 }
 
+/// Found by fuzzing: a source file called `..` in a line table made the symbolizer panic.
+#[test]
+fn source_file_without_a_name() {
+    let mut bytes = fs::read(samples::c(&["-O2", "-g"])).unwrap();
+    let strings = section(&bytes, ".debug_line_str");
+    let mut named = 0;
+    let mut at = strings.start;
+    for text in bytes[strings].to_vec().split(|byte| *byte == 0) {
+        if text.ends_with(b".c") {
+            bytes[at..at + text.len()].fill(b'.');
+            bytes[at + 2..at + text.len()].fill(0);
+            named += 1;
+        }
+        at += text.len() + 1;
+    }
+    assert!(named > 0);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), &bytes).unwrap();
+    let image = std::sync::Arc::new(Image::open(file.path()).unwrap());
+    let mut symbolizer = symbolize::Symbolizer::new();
+    for function in image.functions() {
+        let _ = symbolizer.source_of(&image, function);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
