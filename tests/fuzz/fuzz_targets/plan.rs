@@ -54,6 +54,15 @@ fuzz_target!(|input: &[u8]| {
         fragment: &|address| {
             (fragments && (other_at..other_end).contains(&address)).then_some(other_at..other_end)
         },
+        // Anywhere in the range, also inside instructions: tables may be damaged.
+        landing_pads: &|range| {
+            let length = range
+                .end
+                .checked_sub(range.start)
+                .filter(|length| *length > 0)?;
+            let pad = range.start + u64::from(*second) % length;
+            (flags & 4 == 0).then(|| vec![pad])
+        },
         read: &|address, length| {
             let from = usize::try_from(address.checked_sub(other_at)?).ok()?;
             other.get(from..from.checked_add(length)?)
