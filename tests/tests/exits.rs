@@ -100,6 +100,14 @@ fn long_jumps_past_return_probes() -> Result<()> {
     ends_seen_by("uretprobe", &(truth, report))
 }
 
+/// A function that ends by jumping to another one shares its return address with it.
+#[test]
+fn tail_calls_between_functions_with_return_probes() -> Result<()> {
+    let program = targets::exits_program("TAIL")?;
+    check_counts(&program, &program, &["100"])?;
+    Ok(())
+}
+
 /// Recursion that the code does not show. The kernel refuses return probes from the 65th level on:
 /// the target must not notice, and what is missing from the counts must be said.
 #[test]

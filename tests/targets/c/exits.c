@@ -66,15 +66,26 @@ TRACED long hops(long depth)
 }
 #endif
 
+#ifdef TAIL
+/* Both calls return to the same place. */
+TRACED long passes_on(long x)
+{
+    return work(x + 1);
+}
+#endif
+
 #ifdef JUMP
 static jmp_buf landing;
 
 TRACED long jumps(long x)
 {
+    long result;
+
     if (x % 2)
         longjmp(landing, 1);
+    result = work(x);
     BARRIER();
-    return work(x);
+    return result;
 }
 
 TRACED long passes(long x)
@@ -215,6 +226,11 @@ int main(int argc, char **argv)
     truth("passes", times - times / 2, times / 2, 0);
     truth("jumps", times - times / 2, times / 2, 0);
     truth("work", times + times - times / 2, 0, 0);
+#elif defined TAIL
+    for (long i = 0; i < times; i++)
+        total += passes_on(i);
+    truth("passes_on", times, 0, 0);
+    truth("work", 2 * times, 0, 0);
 #else
     truth("work", times, 0, 0);
 #endif
