@@ -11,9 +11,44 @@ use crate::{
     targets::PrivateCopy,
 };
 
+/// When monigo's counts are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// The target has printed its truth and waits.
+    Done,
+    /// The target has ended: every call that was still open has ended with it.
+    Ended,
+}
+
 /// Runs `program` with and without monigo attached to `image`. The target must do and print the
 /// same both times, and monigo must count exactly what the target counted.
 pub fn check_counts(program: &Path, image: &Path, arguments: &[&str]) -> Result<(Truth, Report)> {
+    let (truth, report) = observe(program, image, arguments, &[], Moment::Done)?;
+    compare(&truth, &report)?;
+    Ok((truth, report))
+}
+
+/// Like [`check_counts`], but compares after the target's end, which turns calls in flight into
+/// unwound ones.
+pub fn check_counts_after_end(program: &Path, arguments: &[&str]) -> Result<(Truth, Report)> {
+    let (mut truth, report) = observe(program, program, arguments, &[], Moment::Ended)?;
+    for count in truth.functions.values_mut() {
+        count.unwound += count.in_flight;
+        count.in_flight = 0;
+    }
+    compare(&truth, &report)?;
+    Ok((truth, report))
+}
+
+/// Runs `program` with and without monigo attached to `image` and with `more` options. The target
+/// must do and print the same both times; what monigo counted is for the caller to judge.
+pub fn observe(
+    program: &Path,
+    image: &Path,
+    arguments: &[&str],
+    more: &[&str],
+    moment: Moment,
+) -> Result<(Truth, Report)> {
     require_root()?;
     let copy = PrivateCopy::of(program)?;
     let own = copy.path();
@@ -23,15 +58,25 @@ pub fn check_counts(program: &Path, image: &Path, arguments: &[&str]) -> Result<
     let mut target = Program::start(program, arguments)?;
     let functions: Vec<&str> = alone.functions.keys().map(String::as_str).collect();
     let image = image.to_str().context("path is not UTF-8")?;
-    let monigo = Monigo::attach(image, &functions, &[])?;
+    let monigo = Monigo::attach(image, &functions, more)?;
     let truth = target.go().context("the target, with monigo attached")?;
-    let report = monigo.stop()?;
-    target.finish().context("the target, after monigo")?;
+    let report = match moment {
+        Moment::Done => {
+            let report = monigo.stop()?;
+            target.finish().context("the target, after monigo")?;
+            report
+        }
+        Moment::Ended => {
+            target
+                .finish()
+                .context("the target, with monigo attached")?;
+            monigo.stop()?
+        }
+    };
     ensure!(
         truth.functions == alone.functions,
         "the target counts other things under monigo: {truth:?}, alone {alone:?}"
     );
-    compare(&truth, &report)?;
     ensure!(
         report.target.pids.iter().all(|pid| *pid > 0),
         "pids {:?}",

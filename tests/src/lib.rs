@@ -8,7 +8,7 @@ pub mod program;
 pub mod targets;
 
 pub use self::{
-    compare::check_counts,
+    compare::{check_counts, check_counts_after_end},
     monigo::{Monigo, Outcome, Report},
     program::{Program, Truth},
 };

@@ -31,6 +31,27 @@ pub struct Report {
     pub warnings: Vec<String>,
 }
 
+impl Report {
+    /// The row of the function that the target calls `name`.
+    pub fn function(&self, name: &str) -> Result<&Function> {
+        self.functions
+            .iter()
+            .find(|row| crate::compare::is_called(&row.name, name))
+            .with_context(|| format!("{name} is not in the report"))
+    }
+
+    /// Fails unless every call was recorded in full and there is nothing to warn of.
+    pub fn expect_nothing_lost(&self) -> Result<()> {
+        ensure!(
+            self.events.dropped == 0,
+            "{} records were lost",
+            self.events.dropped
+        );
+        ensure!(self.warnings.is_empty(), "warnings {:?}", self.warnings);
+        Ok(())
+    }
+}
+
 /// The report's `target`.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Target {
@@ -55,6 +76,9 @@ pub struct Function {
     pub in_flight: u64,
     /// Durations.
     pub latency_ns: Latency,
+    /// Time of completed calls outside the traced functions that they called, ns.
+    #[serde(default)]
+    pub self_ns: Option<u64>,
     /// How it was probed.
     pub probe: Probe,
 }

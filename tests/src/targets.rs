@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 use crate::build_directory;
@@ -51,7 +51,22 @@ impl Native {
         stripped: true,
     };
 
-    const fn with(flags: &'static [&'static str]) -> Self {
+    /// Optimised for size, not position-independent, without symbols beyond the dynamic ones.
+    pub const SMALL_FIXED_STRIPPED: Self = Self {
+        flags: &["-Os", "-no-pie", "-fno-pie", "-rdynamic"],
+        stripped: true,
+    };
+    /// Aggressively optimised, with frame pointers, without symbols beyond the dynamic ones.
+    pub const FAST_FRAME_POINTERS_STRIPPED: Self = Self {
+        flags: &["-O3", "-fno-omit-frame-pointer", "-rdynamic"],
+        stripped: true,
+    };
+    /// Not optimised, without frame pointers, not position-independent.
+    pub const O0_NO_FRAME_POINTERS: Self =
+        Self::with(&["-O0", "-g", "-fomit-frame-pointer", "-no-pie", "-fno-pie"]);
+
+    /// With further flags beside these.
+    pub const fn with(flags: &'static [&'static str]) -> Self {
         Self {
             flags,
             stripped: false,
@@ -73,24 +88,37 @@ pub struct Go {
 pub enum GoVersion {
     /// The distribution's (1.19 on Debian 12): no `push %rbp`, other `runtime.g`.
     Distribution,
+    /// 1.21.13 as set-up installs it: the first with `push %rbp` behind the stack check.
+    V1_21,
+    /// 1.24.11 as set-up installs it: `goid` is elsewhere in `runtime.g` than before and after.
+    V1_24,
     /// 1.27.3 as set-up installs it.
     Current,
 }
 
 impl GoVersion {
     fn compiler(self) -> Result<PathBuf> {
-        let candidates = match self {
-            Self::Distribution => vec![PathBuf::from("/usr/bin/go")],
-            Self::Current => {
-                let home = env::var_os("HOME").context("HOME is not set")?;
-                vec![Path::new(&home).join(".cache/monigo/go/1.27.3/go/bin/go")]
-            }
+        let version = match self {
+            Self::Distribution => return existing(PathBuf::from("/usr/bin/go")),
+            Self::V1_21 => "1.21.13",
+            Self::V1_24 => "1.24.11",
+            Self::Current => "1.27.3",
         };
-        match candidates.iter().find(|path| path.exists()) {
-            Some(path) => Ok(path.clone()),
-            None => bail!("no Go compiler at {candidates:?}; `cargo xtask setup` installs it"),
-        }
+        let cache = match env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()) {
+            Some(cache) => PathBuf::from(cache),
+            None => Path::new(&env::var_os("HOME").context("HOME is not set")?).join(".cache"),
+        };
+        existing(cache.join("monigo/go").join(version).join("go/bin/go"))
     }
+}
+
+fn existing(compiler: PathBuf) -> Result<PathBuf> {
+    ensure!(
+        compiler.exists(),
+        "no Go compiler at {}; `cargo xtask setup` installs it",
+        compiler.display()
+    );
+    Ok(compiler)
 }
 
 /// A copy that only this test runs. Probes belong to a file, so tests that run the same one at
@@ -139,6 +167,39 @@ pub fn c_scenarios(how: Native) -> Result<PathBuf> {
 pub fn c_program(name: &str, how: Native) -> Result<PathBuf> {
     let files = ["c/harness.c".to_owned(), format!("c/{name}.c")];
     native("gcc", name, &files, how, &["-pthread"])
+}
+
+/// The C target of how calls end, with one of its variants compiled in (`-DNAME`) and the library
+/// that the variant `LIBRARY` wants.
+pub fn exits_program(variant: &str) -> Result<PathBuf> {
+    let how = Native::O2;
+    let library = native(
+        "gcc",
+        "libleaves.so",
+        &["lib/leaves.c".to_owned()],
+        how,
+        &["-shared", "-fPIC"],
+    )?;
+    let directory = library.parent().context("library directory")?;
+    let directory = directory.to_str().context("path is not UTF-8")?;
+    let (define, search, path) = (
+        format!("-D{variant}"),
+        format!("-L{directory}"),
+        format!("-Wl,-rpath,{directory}"),
+    );
+    let mut more = vec![define.as_str()];
+    if variant == "LIBRARY" {
+        more.extend([search.as_str(), "-l:libleaves.so", path.as_str()]);
+    }
+    let files = ["c/harness.c", "c/exits.c"].map(str::to_owned);
+    native("gcc", "exits", &files, how, &more)
+}
+
+/// The C++ target with C++20 coroutines.
+pub fn cpp_generators(how: Native) -> Result<PathBuf> {
+    let flags = ["-std=c++20", "-pthread", "-x", "c++"];
+    let files = ["c/harness.c", "cpp/generators.cpp"].map(str::to_owned);
+    native("g++", "generators", &files, how, &flags)
 }
 
 /// The C++ target.

@@ -56,6 +56,18 @@ scenarios!(c {
     signal_handlers: ["signals", "100"];
 });
 
+scenarios!(c {
+    c_small_fixed_stripped: Native::SMALL_FIXED_STRIPPED;
+    c_fast_frame_pointers_stripped: Native::FAST_FRAME_POINTERS_STRIPPED;
+    c_unoptimised_no_frame_pointers: Native::O0_NO_FRAME_POINTERS;
+} {
+    calls_in_threads: ["calls", "4", "500"];
+    mutual_recursion: ["mutual", "101", "10"];
+    tail_calls: ["tail", "1000"];
+    long_jumps: ["longjmp", "10", "100"];
+    cold_parts: ["cold", "64"];
+});
+
 fn cpp(how: Native, arguments: &[&str]) -> Result<()> {
     let program = targets::cpp_exceptions(how)?;
     check_counts(&program, &program, arguments)?;
@@ -68,6 +80,10 @@ scenarios!(cpp {
     cpp_fixed_address: Native::NO_PIE;
     cpp_frame_pointers: Native::FRAME_POINTERS;
     cpp_landing_pads: Native::LANDING_PADS;
+    cpp_small: Native::OS;
+    cpp_stripped: Native::STRIPPED;
+    cpp_small_fixed_stripped: Native::SMALL_FIXED_STRIPPED;
+    cpp_fast_frame_pointers_stripped: Native::FAST_FRAME_POINTERS_STRIPPED;
 } {
     exceptions: ["10", "100", "3"];
 });
@@ -84,6 +100,11 @@ scenarios!(rust {
     rust_frame_pointers: &["-C", "opt-level=3", "-C", "force-frame-pointers=yes"];
     rust_v0_names: &["-C", "opt-level=3", "-C", "symbol-mangling-version=v0"];
     rust_fixed_address: &["-C", "opt-level=3", "-C", "relocation-model=static"];
+    rust_small: &["-C", "opt-level=s", "-C", "codegen-units=1"];
+    rust_without_debug_information: &["-C", "opt-level=2", "-C", "strip=debuginfo"];
+    rust_fixed_address_frame_pointers: &[
+        "-C", "opt-level=2", "-C", "relocation-model=static", "-C", "force-frame-pointers=yes",
+    ];
 } {
     panics: ["10", "100", "3"];
 });
@@ -110,6 +131,25 @@ scenarios!(go {
     stack_growth: ["growth", "20", "300"];
     short_lived_goroutines: ["churn", "20", "100"];
     open_at_the_end: ["open", "5", "3"];
+    generic_function: ["generic", "100"];
+});
+
+// The versions in between: fewer ways and scenarios, since each takes a compiler's time.
+scenarios!(go {
+    go_1_21: Go { version: GoVersion::V1_21, flags: &[] };
+    go_1_21_stripped: Go { version: GoVersion::V1_21, flags: &["-ldflags=-s -w"] };
+    go_1_24: Go { version: GoVersion::V1_24, flags: &[] };
+    go_1_24_stripped: Go { version: GoVersion::V1_24, flags: &["-ldflags=-s -w"] };
+    go_current_pie_stripped: Go {
+        version: GoVersion::Current,
+        flags: &["-buildmode=pie", "-ldflags=-s -w"],
+    };
+} {
+    calls_in_goroutines: ["calls", "8", "500"];
+    panic_and_recover: ["panic", "4", "10", "100"];
+    goexit: ["goexit", "5", "50"];
+    migration_between_threads: ["migrate", "16", "20", "10"];
+    stack_growth: ["growth", "20", "300"];
     generic_function: ["generic", "100"];
 });
 

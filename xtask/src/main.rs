@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod demo;
 mod dist;
+mod fuzz;
 mod live;
 mod pictures;
 mod process;
@@ -65,6 +66,14 @@ enum Task {
         #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1000..))]
         calls: u64,
     },
+    /// Feed damaged files, code and patterns to what reads them; needs cargo-fuzz
+    Fuzz {
+        /// How long to run each target
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Only this one
+        target: Option<fuzz::Target>,
+    },
     /// Make the tarball and the Debian package in dist/
     Dist {
         /// Cargo profile of the packaged binary
@@ -99,6 +108,7 @@ fn run(task: Task, manifest: &Path) -> Result<ExitCode> {
         Task::Demo { seconds, out } => demo::run(&workspace, seconds, &out)?,
         Task::Test { quick, only } => return Ok(suite::run(&workspace, quick, only)),
         Task::Bench { calls } => bench::run(&workspace, calls)?,
+        Task::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, target)?,
         Task::Dist { profile } => dist::run(&workspace, &profile)?,
         Task::Pictures => pictures::run(&workspace)?,
     }

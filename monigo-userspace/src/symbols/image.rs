@@ -104,6 +104,7 @@ pub struct Image {
     segments: Vec<Segment>,
     sections: Vec<Section>,
     has_symtab: bool,
+    decompressible: bool,
     go: Option<(GoInfo, Option<GoTable>)>,
     language: OnceLock<Language>,
     index: OnceLock<FunctionIndex>,
@@ -184,6 +185,7 @@ impl Image {
             segments: header.segments,
             sections: header.sections,
             has_symtab: header.has_symtab,
+            decompressible: header.decompressible,
             go: None,
             language: OnceLock::new(),
             index: OnceLock::new(),
@@ -243,6 +245,12 @@ impl Image {
     /// Whether it carries a full symbol table, in itself or in a separate debug file.
     pub fn has_symtab(&self) -> bool {
         self.has_symtab || self.index().from_debug_file
+    }
+
+    /// Whether other readers may be given this file: they take the sizes of compressed sections at
+    /// their word.
+    pub(super) fn is_decompressible(&self) -> bool {
+        self.decompressible
     }
 
     /// The loadable segments, by address.

@@ -3,6 +3,8 @@
 //! Go code is looked up in its own tables, everything else by blazesym. Files are held open from
 //! the moment they are first seen, so that frames of a process that has ended still resolve.
 
+mod guard;
+
 use std::{
     collections::{HashMap, VecDeque},
     fs::File,
@@ -440,11 +442,17 @@ impl Symbolizer {
         let own = image.and_then(|image| image.function_at(vaddr));
         let path = PathBuf::from(format!("/proc/self/fd/{}", loaded.file.as_raw_fd()));
         let source = Source::Elf(Elf::new(path));
-        let symbolized = self
-            .blazesym
-            .0
-            .symbolize_single(&source, Input::VirtOffset(vaddr));
-        let Ok(Symbolized::Sym(sym)) = symbolized else {
+        let readable = image.is_none_or(Image::is_decompressible);
+        // Damaged line tables make it panic (0.2.7). It caches what it has read in full only, so it
+        // can be asked again.
+        let symbolized = readable.then(|| {
+            guard::survive(|| {
+                self.blazesym
+                    .0
+                    .symbolize_single(&source, Input::VirtOffset(vaddr))
+            })
+        });
+        let Some(Some(Ok(Symbolized::Sym(sym)))) = symbolized else {
             let stub = image.and_then(|image| image.plt_name(vaddr));
             return vec![match (own, stub) {
                 (Some(own), _) => frame(own.name().to_owned()),

@@ -19,7 +19,7 @@ use clap::ValueEnum;
 pub use self::bpf::name as bpf_toolchain;
 pub use self::dashboard::npm;
 pub use self::duckdb::LIBRARY as DUCKDB;
-pub use self::go::VERSION as GO_VERSION;
+pub use self::go::{VERSION as GO_VERSION, versions as go_versions};
 use crate::{process, progress::Step, workspace::Workspace};
 
 /// What to prepare for; each includes the ones before it.
@@ -48,6 +48,7 @@ pub fn run(workspace: &Workspace, scope: Scope) -> Result<()> {
         go::ensure(workspace)?;
     }
     if scope >= Scope::Test {
+        go::ensure_older(workspace)?;
         nextest()?;
     }
     eprintln!(

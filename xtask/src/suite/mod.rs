@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::tally::{Reader, Tally, counted};
 use crate::{
-    build, demo, dist, process,
+    build, demo, dist, fuzz, process,
     setup::{self, Scope},
     workspace::Workspace,
 };
@@ -87,6 +87,7 @@ impl Suite<'_> {
         }
         self.lints();
         self.check("kernel programs lint", || lint_kernel_programs(workspace));
+        self.check("fuzz targets compile", || fuzz::check(workspace));
         self.check("sample service vet", || vet_orders(workspace));
         self.stage("dashboard unit tests", || {
             counted(
@@ -95,6 +96,8 @@ impl Suite<'_> {
             )
         });
         self.stage("unit, property and end-to-end tests", || {
+            let versions = setup::go_versions(workspace);
+            eprintln!("Go targets are built with {versions}");
             nextest(workspace, &[])
         });
         self.stage("dashboard in Chromium", || browser::run(workspace));

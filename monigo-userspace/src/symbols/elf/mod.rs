@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use object::{
     LittleEndian, Object as _, elf as abi,
     read::elf::{
-        Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _, Rela as _, SectionHeader as _,
-        Sym as _,
+        CompressionHeader as _, Dyn as _, ElfFile64, FileHeader as _, ProgramHeader as _,
+        Rela as _, SectionHeader as _, Sym as _,
     },
 };
 
@@ -31,7 +31,12 @@ pub(super) struct Header {
     pub segments: Vec<Segment>,
     pub sections: Vec<Section>,
     pub has_symtab: bool,
+    pub decompressible: bool,
 }
+
+/// A compressed section that claims to be more than this many times larger is damaged: zlib cannot
+/// do better than 1032, and nobody's debug information comes near.
+const BEST_COMPRESSION: u64 = 1032;
 
 impl Header {
     pub(super) fn read(file: &File<'_>) -> Self {
@@ -71,8 +76,23 @@ impl Header {
             segments,
             sections,
             has_symtab: !file.elf_symbol_table().is_empty(),
+            decompressible: decompressible(file),
         }
     }
+}
+
+/// Whether no compressed section claims an impossible size. Who believes such a claim and reserves
+/// the memory ends the process.
+fn decompressible(file: &File<'_>) -> bool {
+    file.elf_section_table()
+        .iter()
+        .all(|section| match section.compression(ENDIAN, file.data()) {
+            Ok(Some((header, _, bytes))) => {
+                header.ch_size(ENDIAN) <= bytes.saturating_mul(BEST_COMPRESSION)
+            }
+            Ok(None) => true,
+            Err(_) => false,
+        })
 }
 
 fn sections(file: &File<'_>) -> Vec<Section> {

@@ -58,6 +58,61 @@ fn section(bytes: &[u8], name: &str) -> std::ops::Range<usize> {
     start as usize..(start + size) as usize
 }
 
+/// Found by fuzzing: a reader that reserves what the header of a compressed section claims ends the
+/// process.
+#[test]
+fn compressed_section_that_claims_to_be_huge() {
+    use object::{Object as _, ObjectSection as _};
+    let mut bytes = fs::read(samples::c(&["-O2", "-g", "-gz"])).unwrap();
+    let places: Vec<usize> = {
+        let file = object::File::parse(&*bytes).unwrap();
+        file.sections()
+            .filter(|section| {
+                section.compressed_file_range().unwrap().format != object::CompressionFormat::None
+            })
+            .map(|section| section.file_range().unwrap().0 as usize)
+            .collect()
+    };
+    assert!(!places.is_empty());
+    let source = |bytes: &[u8]| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), bytes).unwrap();
+        let image = std::sync::Arc::new(Image::open(file.path()).unwrap());
+        let function = image.functions().iter().find(|f| f.name() == "plain");
+        symbolize::Symbolizer::new().source_of(&image, function.unwrap())
+    };
+    assert!(source(&bytes).is_some());
+    for at in places {
+        bytes[at + 8..at + 16].copy_from_slice(&(1_u64 << 62).to_le_bytes());
+    }
+    assert_eq!(source(&bytes), None);
+}
+
+/// Found by fuzzing: a source file called `..` in a line table made the symbolizer panic.
+#[test]
+fn source_file_without_a_name() {
+    let mut bytes = fs::read(samples::c(&["-O2", "-g"])).unwrap();
+    let strings = section(&bytes, ".debug_line_str");
+    let mut named = 0;
+    let mut at = strings.start;
+    for text in bytes[strings].to_vec().split(|byte| *byte == 0) {
+        if text.ends_with(b".c") {
+            bytes[at..at + text.len()].fill(b'.');
+            bytes[at + 2..at + text.len()].fill(0);
+            named += 1;
+        }
+        at += text.len() + 1;
+    }
+    assert!(named > 0);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), &bytes).unwrap();
+    let image = std::sync::Arc::new(Image::open(file.path()).unwrap());
+    let mut symbolizer = symbolize::Symbolizer::new();
+    for function in image.functions() {
+        let _ = symbolizer.source_of(&image, function);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

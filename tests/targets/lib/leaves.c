@@ -1,0 +1,7 @@
+/* A library that can end threads. */
+#include <pthread.h>
+
+void leaves_thread(void)
+{
+    pthread_exit(0);
+}
