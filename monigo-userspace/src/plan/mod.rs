@@ -119,6 +119,13 @@ pub enum CostClass {
 pub enum SiteKind {
     /// Every call passes here exactly once, before the stack pointer changes.
     Entry,
+    /// The same, and the instruction is an exit as well: the call ends where it begins, with
+    /// nothing in between to measure. One probe has to see both, since the kernel promises no
+    /// order between two on one instruction.
+    EntryAndExit {
+        /// Low nibble of the `jcc` opcode under which the call ends here; `None` for always.
+        condition: Option<u8>,
+    },
     /// A return instruction.
     Return,
     /// An unconditional jump out of the function: a tail call.
@@ -170,6 +177,11 @@ pub struct FunctionPlan {
 }
 
 impl FunctionPlan {
+    /// Whether a call can be seen to end.
+    pub fn has_end(&self) -> bool {
+        !self.exits.is_empty() || matches!(self.entry.kind, SiteKind::EntryAndExit { .. })
+    }
+
     /// The dearest class among the sites: what a call is dominated by.
     pub fn cost_class(&self) -> CostClass {
         self.exits

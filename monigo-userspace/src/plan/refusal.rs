@@ -56,15 +56,9 @@ pub enum Refusal {
         /// Its mnemonic or what is special about it.
         what: String,
     },
-    /// The only instruction that every call passes is an exit as well.
-    #[error("it is a single instruction that leaves at once, so there is nothing to measure")]
-    OnlyReturns,
-    /// A trampoline: the only instruction is a jump.
-    #[error("it only jumps on to {target:#x}; trace the function there instead")]
-    OnlyJumps {
-        /// Where it jumps.
-        target: u64,
-    },
+    /// No instruction that every call passes once can be probed.
+    #[error("no instruction that every call passes exactly once can be probed")]
+    NoEntry,
     /// A loop back to the first instruction.
     #[error(
         "a loop at {address:#x} goes back to its first instruction, so an iteration cannot be \

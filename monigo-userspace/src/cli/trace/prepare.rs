@@ -355,7 +355,7 @@ impl Prepared {
             Some(label) => format!("{} ({label})", group.name),
             None => group.name.clone(),
         };
-        if exit == ExitProbe::Ret && plans.iter().all(|plan| plan.exits.is_empty()) {
+        if exit == ExitProbe::Ret && !plans.iter().any(FunctionPlan::has_end) {
             self.warnings.push(format!(
                 "{name} has no return instruction: its calls are counted as unwound or in flight, never as completed"
             ));

@@ -23,8 +23,12 @@ impl Architecture for X86_64 {
         let body = Body::decode(code)?;
         let states = stack::track(&body, context);
         let exits = exits(&body, &states, context)?;
-        let entry = entry::find(&body, &exits, context)?;
-        let exits = epilogue::replace(&body, &states, exits, &entry, context);
+        let (entry, seen) = entry::find(&body, &exits, context)?;
+        let mut exits = match entry.kind {
+            SiteKind::EntryAndExit { condition: None } => exits,
+            _ => epilogue::replace(&body, &states, exits, &entry, context),
+        };
+        exits.retain(|exit| Some(exit.address) != seen);
         Ok(FunctionPlan { entry, exits })
     }
 }
