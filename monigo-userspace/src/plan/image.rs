@@ -1,6 +1,6 @@
 //! Planning functions of an open image.
 
-use super::{Context, Fragments, FunctionCode, FunctionPlan, Refusal, plan};
+use super::{Context, Fragments, FunctionCode, FunctionPlan, Refusal, plan, x86_64};
 use crate::symbols::{Function, FunctionKind, Image};
 
 /// Why a function cannot be probed.
@@ -28,6 +28,15 @@ impl<'i> ImagePlanner<'i> {
             .map(|(bytes, address)| Fragments::from_eh_frame(bytes, address))
             .unwrap_or_default();
         Self { image, fragments }
+    }
+
+    /// The instruction at an address of code, as text.
+    pub fn instruction(&self, address: u64) -> Option<String> {
+        const LONGEST: u64 = 15;
+        let bytes = (1..=LONGEST)
+            .rev()
+            .find_map(|length| self.image.code(address..address.checked_add(length)?))?;
+        x86_64::instruction(address, bytes)
     }
 
     /// The sites of `function`.

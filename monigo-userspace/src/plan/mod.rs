@@ -145,6 +145,24 @@ pub enum SiteKind {
     },
 }
 
+impl SiteKind {
+    /// As listings spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::EntryAndExit { condition: None } => "entry-and-exit",
+            Self::EntryAndExit { .. } => "entry-and-conditional-exit",
+            Self::Return => "return",
+            Self::TailJump => "tail-jump",
+            Self::ConditionalTailJump { .. } => "conditional-tail-jump",
+            Self::Epilogue {
+                condition: None, ..
+            } => "epilogue",
+            Self::Epilogue { .. } => "conditional-epilogue",
+        }
+    }
+}
+
 /// Where the stack pointer was at function entry, relative to a register at a site.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Frame {

@@ -74,9 +74,11 @@ fn exit_at_entry(plan: &FunctionPlan, code: &HashMap<u64, Instruction>) -> Optio
             frame: Frame::StackPointer(0),
         },
     };
-    Some(condition.map_or(unconditional, |condition| {
-        SiteKind::ConditionalTailJump { condition }
-    }))
+    Some(
+        condition.map_or(unconditional, |condition| SiteKind::ConditionalTailJump {
+            condition,
+        }),
+    )
 }
 
 fn decode<'a>(part: &FunctionCode<'a>) -> Decoder<'a> {

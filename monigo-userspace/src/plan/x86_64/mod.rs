@@ -33,6 +33,13 @@ impl Architecture for X86_64 {
     }
 }
 
+/// The instruction that `bytes` begin with, as text.
+pub(super) fn instruction(address: u64, bytes: &[u8]) -> Option<String> {
+    let mut decoder = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    (!instruction.is_invalid()).then(|| instruction.to_string())
+}
+
 /// A function as a list of instructions.
 struct Body<'a> {
     /// Ascending by address, over all ranges.
