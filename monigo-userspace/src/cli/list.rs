@@ -14,7 +14,7 @@ use super::{
     select::{Selection, select},
 };
 use crate::{
-    plan::{CostClass, ImagePlanner, Site},
+    plan::{CostClass, FunctionPlan, ImagePlanner, Site, Unplannable},
     symbols::{Function, FunctionKind, Image, ImageError, Language, pattern},
     target::{self, Target, TargetError},
 };
@@ -38,9 +38,12 @@ pub fn run(args: &ListArgs, verbose: bool) -> Result<()> {
     }
     let planner = ImagePlanner::new(image);
     let with_sites = verbose || args.format == Format::Json;
+    let references: Vec<&Function> = functions.iter().collect();
+    let plans = planner.plan_all(&references).into_iter();
     let mut rows: Vec<Row> = functions
         .iter()
-        .map(|function| Row::new(&planner, function, with_sites))
+        .zip(plans)
+        .map(|(function, plan)| Row::new(&planner, function, plan, with_sites))
         .collect();
     // What has no code comes last: libraries leave thousands of inlined functions.
     let key = |row: &Row| (row.address.is_none(), row.name.clone(), row.address.clone());
@@ -99,7 +102,12 @@ struct SiteRow {
 }
 
 impl Row {
-    fn new(planner: &ImagePlanner<'_>, function: &Function, with_sites: bool) -> Self {
+    fn new(
+        planner: &ImagePlanner<'_>,
+        function: &Function,
+        plan: Result<FunctionPlan, Unplannable>,
+        with_sites: bool,
+    ) -> Self {
         let has_address = !matches!(
             function.kind,
             FunctionKind::Imported { .. } | FunctionKind::Inlined { .. }
@@ -119,7 +127,7 @@ impl Row {
             sites: Vec::new(),
         };
         if row.reason.is_none() {
-            match planner.plan(function) {
+            match plan {
                 Ok(plan) => {
                     row.cost_class = Some(plan.cost_class());
                     row.site_count = Some(1 + plan.exits.len());

@@ -103,3 +103,26 @@ pub enum Refusal {
         address: u64,
     },
 }
+
+impl Refusal {
+    /// The kind of reason in a few words, the same for all functions that have it.
+    pub fn summary(&self) -> &'static str {
+        match self {
+            Self::Empty => "no code",
+            Self::TooLarge { .. } => "too large",
+            Self::Overlap { .. } => "overlapping symbols",
+            Self::Undecodable { .. } => "data among the instructions",
+            Self::Truncated { .. } => "a symbol that ends inside an instruction",
+            Self::MidInstruction { .. } => "a jump into an instruction",
+            Self::FallsThrough { .. } => "code that runs on behind the end of the symbol",
+            Self::Unprobeable { .. } => "an instruction that the kernel cannot probe",
+            Self::NoEntry => "no instruction that every call passes once",
+            Self::LoopsToStart { .. } => "a loop back to the first instruction",
+            Self::GoStackCheck => "unknown form of Go's stack check",
+            Self::LeavesWithFrame { .. } => "parts that no symbol covers",
+            Self::OddReturn { .. } => "returns with the stack pointer moved",
+            Self::AmbiguousJump { .. } => "unclear indirect jumps",
+            Self::NotInFile { .. } => "code that is not in the file",
+        }
+    }
+}

@@ -157,7 +157,9 @@ fn matchers(text: &str) -> Result<Vec<Matcher>, MatchError> {
         .strip_prefix('/')
         .and_then(|rest| rest.strip_suffix('/'))
         .filter(|inside| !inside.is_empty());
-    if expression.is_none() {
+    // No name ends with a bare glob: comparing it with each in every form would take its time.
+    let bare = text.chars().all(|c| matches!(c, '*' | '?'));
+    if expression.is_none() && !bare {
         matchers.push(Matcher::Name {
             text: names::normal_pattern(text),
             last: names::searchable_word(text),
