@@ -17,6 +17,8 @@ pub const FLAG_FRAME_POINTER: u16 = 1 << 3;
 pub const FLAG_GENERATION: u16 = 1 << 4;
 /// The end of the call is seen by a return probe, of which the kernel nests a limited number.
 pub const FLAG_RETURN_PROBE: u16 = 1 << 5;
+/// An entry at which the call ends as well (with [`FLAG_CONDITIONAL`]: if the condition holds).
+pub const FLAG_INSTANT: u16 = 1 << 6;
 
 /// Most functions in one session.
 pub const MAX_FUNCTIONS: usize = 1 << 24;

@@ -8,8 +8,8 @@ use aya_ebpf::{
 use monigo_common::{
     config::{Control, FunctionControl, WATCH_COUNTED, WATCH_OFF},
     cookie::{
-        CLASSES, Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, FLAG_GENERATION, FLAG_JUMP,
-        FLAG_RETURN_PROBE, condition_holds,
+        CLASSES, Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, FLAG_GENERATION, FLAG_INSTANT,
+        FLAG_JUMP, FLAG_RETURN_PROBE, condition_holds,
     },
     counters::Counters,
     event::Loss,
@@ -20,7 +20,7 @@ use monigo_common::{
 use crate::{
     atomic, foreign,
     maps::{ADMITTED, COSTS, COUNTERS, FUNCTIONS, HISTOGRAMS, NEXT_SLOT, SLOTS, add, lose, raise},
-    owner::{self, Place},
+    owner::{self, Owner, Place},
     record,
     stack::Stack,
 };
@@ -67,7 +67,7 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
     }
     let regs = registers(ctx);
     // SAFETY: `regs` is the program's context.
-    let sp = unsafe { (*regs).rsp };
+    let (sp, flags) = unsafe { ((*regs).rsp, (*regs).eflags) };
     let Some(owner) = owner::identify(regs, sp, cookie, control) else {
         lose(Loss::GoroutineUnreadable);
         return;
@@ -82,11 +82,15 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
         class: u32::from(cookie.class),
         pad: 0,
     };
+    let instant = cookie.flags & FLAG_INSTANT != 0
+        && (cookie.flags & FLAG_CONDITIONAL == 0 || condition_holds(cookie.condition, flags));
     let open = match owner::place(&owner, control) {
         Place::Own(open) => open,
         Place::Foreign => {
             foreign::replace(&owner);
-            if admit(control) && foreign::enter(&owner, call) {
+            if instant {
+                complete(ctx, control, function, cookie, call, sp, &owner, None);
+            } else if admit(control) && foreign::enter(&owner, call) {
                 count_entered(cookie.function);
                 foreign::start(&owner);
             }
@@ -108,6 +112,11 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
     // A call at the same position has ended too: nothing can be called from its frame's place
     // while it runs.
     stack.unwind_below(owner.position.saturating_add(1));
+    if instant {
+        let caller = stack.top_mut();
+        complete(ctx, control, function, cookie, call, sp, &owner, caller);
+        return;
+    }
     if cookie.flags & FLAG_RETURN_PROBE != 0 && stack.depth() >= RETURN_PROBES {
         lose(Loss::ReturnDepth);
         return;
@@ -123,6 +132,43 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
     // Last, so that the work above is not measured as part of the call.
     // SAFETY: takes no arguments.
     stack.start(unsafe { bpf_ktime_get_ns() });
+}
+
+/// Counts a call that begins and ends at one instruction.
+#[inline(always)]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what the two callers have at hand"
+)]
+fn complete<C: EbpfContext>(
+    ctx: &C,
+    control: &Control,
+    function: &FunctionControl,
+    cookie: Cookie,
+    mut call: OpenCall,
+    sp: u64,
+    owner: &Owner,
+    caller: Option<*mut OpenCall>,
+) {
+    if !admit(control) {
+        return;
+    }
+    let Some(counters) = COUNTERS.get_ptr_mut(cookie.function) else {
+        return;
+    };
+    if let Some(caller) = caller
+        && let Some(costs) = COSTS.get(0)
+    {
+        let class = usize::from(cookie.class) & (CLASSES - 1);
+        // Costs are those of two probes.
+        // SAFETY: `caller` points to a live map value that only its owner's probes touch.
+        unsafe { (*caller).probes_ns += u64::from(costs.cost_ns[class][class] / 2) };
+    }
+    count_entered(cookie.function);
+    // SAFETY: takes no arguments.
+    call.start_ns = unsafe { bpf_ktime_get_ns() };
+    account(counters, &call, 0);
+    record::maybe(ctx, control, function, &call, 0, sp, owner);
 }
 
 #[inline(always)]

@@ -162,6 +162,23 @@ fn shared_library() -> Result<()> {
     Ok(())
 }
 
+/// One instruction that is entry and exit: counted exactly, with nothing to measure.
+#[test]
+fn instant_functions() -> Result<()> {
+    for how in [Native::O0, Native::O2] {
+        let program = targets::c_program("instant", how)?;
+        let (_, report) = check_counts(&program, &program, &["1000"])?;
+        for name in ["only_returns", "pad_and_return", "only_jumps"] {
+            let row = report.functions.iter().find(|row| row.name == name);
+            ensure!(
+                row.is_some_and(|row| row.probe.sites == 1 && row.latency_ns.max == 0),
+                "{name}: {row:?}"
+            );
+        }
+    }
+    Ok(())
+}
+
 /// What monigo measures lies between what the function sees of itself and what its caller sees.
 #[test]
 fn durations_are_true() -> Result<()> {

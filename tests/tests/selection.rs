@@ -166,3 +166,85 @@ fn library_functions_of_nobody() -> Result<()> {
     run(["list", text(&path)?, "libwork:library_*"])?;
     Ok(())
 }
+
+/// Number of the line of a target's source that holds `marker`.
+fn line_of(source: &str, marker: &str) -> Result<usize> {
+    let text = std::fs::read_to_string(targets::sources().join(source))?;
+    let at = text.lines().position(|line| line.contains(marker));
+    Ok(at.with_context(|| format!("{marker} is not in {source}"))? + 1)
+}
+
+/// A line names the function that has its code, in the target and in a library.
+#[test]
+fn source_lines() -> Result<()> {
+    require_root()?;
+    let (_, user) = targets::library_and_user(Native::O2)?;
+    let copy = PrivateCopy::of(&user)?;
+    let own = format!("lib/user.c:{}", line_of("lib/user.c", "library_work(x);")?);
+    let library = format!("libwork:work.c:{}", line_of("lib/work.c", "return x + 2;")?);
+    let mut target = Program::start(&copy.path(), &["40"])?;
+    let monigo = Monigo::attach(text(&copy.path())?, &[&own, &library], &[])?;
+    target.go()?;
+    let report = monigo.stop()?;
+    for function in ["use_library", "library_inner"] {
+        ensure!(calls(&report, function)? == 40, "{report:?}");
+    }
+    ensure!(report.functions.len() == 2, "{report:?}");
+    target.finish()
+}
+
+#[test]
+fn source_lines_without_code() -> Result<()> {
+    let (_, user) = targets::library_and_user(Native::O2)?;
+    let path = text(&user)?;
+    let attach = |path: &str, line: &str| run(["attach", path, "--headless", "--fn", line]);
+    attach(path, "user.c:1")?.expect_error(USAGE, &["user.c:1", "no code", "nearest"])?;
+    attach(path, "other.c:1")?.expect_error(USAGE, &["other.c:1", "file of that name"])?;
+    let (_, stripped) = targets::library_and_user(Native::STRIPPED)?;
+    attach(text(&stripped)?, "user.c:9")?
+        .expect_error(USAGE, &["user.c:9", "no line information", "-g"])
+}
+
+/// Every site with its instruction, in the table and in JSON.
+#[test]
+fn sites_are_listed() -> Result<()> {
+    let program = targets::c_program("instant", Native::O2)?;
+    let path = text(&program)?;
+    let plain = run(["list", path, "jumps_if_zero"])?.stdout;
+    ensure!(!plain.contains("conditional"), "{plain}");
+    let table = run(["list", "-v", path, "jumps_if_zero"])?;
+    for part in [
+        path,
+        "entry-and-conditional-exit",
+        "je ",
+        "return",
+        "ret",
+        "single-step",
+    ] {
+        ensure!(table.stdout.contains(part), "{part}: {}", table.stdout);
+    }
+    ensure!(!table.stderr.contains("INFO"), "{}", table.stderr);
+    let json: serde_json::Value =
+        serde_json::from_str(&run(["list", path, "jumps_if_zero", "--format", "json"])?.stdout)?;
+    ensure!(json["image"] == path, "{json}");
+    let function = &json["functions"][0];
+    let kinds: Vec<_> = function["sites"]
+        .as_array()
+        .context("sites")?
+        .iter()
+        .map(|site| (site["kind"].as_str(), site["cost_class"].as_str()))
+        .collect();
+    ensure!(
+        kinds
+            == [
+                (Some("entry-and-conditional-exit"), Some("emulated")),
+                (Some("return"), Some("single-step")),
+            ],
+        "{json}"
+    );
+    ensure!(
+        function["sites"][0]["address"] == function["address"],
+        "{json}"
+    );
+    Ok(())
+}

@@ -15,7 +15,7 @@ use crate::query::Weight;
     max_term_width = 100
 )]
 pub struct Cli {
-    /// Say more on stderr; repeat for more
+    /// Say more on stderr, or list the sites of each function; repeat for more
     #[arg(short, long, action = clap::ArgAction::Count, global = true)]
     pub verbose: u8,
     /// What to do.
@@ -78,7 +78,7 @@ pub struct RunArgs {
     reason = "independent switches of the command line"
 )]
 pub struct TraceArgs {
-    /// Function to trace: a name, a suffix at `::` `.` or `/`, a glob, or /regex/; repeatable
+    /// Function to trace: a name, a suffix at `::` `.` or `/`, a glob, /regex/ or file.c:42; LIB:NAME for one of a library; repeatable
     #[arg(long = "fn", value_name = "PATTERN", required = true)]
     pub functions: Vec<String>,
     /// Trace every function that the patterns match, even several distinct ones
@@ -163,7 +163,7 @@ pub struct ListenArgs {
 pub struct ListArgs {
     /// Path of an executable or library, a PID, or a process name
     pub target: String,
-    /// Only functions that match: a name, a suffix, a glob or /regex/
+    /// Only functions that match: a name, a suffix, a glob, /regex/ or file.c:42; LIB:NAME looks in a library
     pub pattern: Option<String>,
     /// Format on stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]

@@ -14,13 +14,13 @@ use super::{
     select::{Selection, select},
 };
 use crate::{
-    plan::{CostClass, ImagePlanner},
+    plan::{CostClass, FunctionPlan, ImagePlanner, Site, Unplannable},
     symbols::{Function, FunctionKind, Image, ImageError, Language, pattern},
     target::{self, Target, TargetError},
 };
 
 /// Runs the subcommand.
-pub fn run(args: &ListArgs) -> Result<()> {
+pub fn run(args: &ListArgs, verbose: bool) -> Result<()> {
     let target = target::resolve(&args.target, None).map_err(target_failure)?;
     let own = Arc::new(open(&target)?);
     let Selection { images, picks } = select(&target, own, args.pattern.as_deref())?;
@@ -37,17 +37,21 @@ pub fn run(args: &ListArgs) -> Result<()> {
         );
     }
     let planner = ImagePlanner::new(image);
+    let with_sites = verbose || args.format == Format::Json;
+    let references: Vec<&Function> = functions.iter().collect();
+    let plans = planner.plan_all(&references).into_iter();
     let mut rows: Vec<Row> = functions
         .iter()
-        .map(|function| Row::new(&planner, function))
+        .zip(plans)
+        .map(|(function, plan)| Row::new(&planner, function, plan, with_sites))
         .collect();
     // What has no code comes last: libraries leave thousands of inlined functions.
     let key = |row: &Row| (row.address.is_none(), row.name.clone(), row.address.clone());
     rows.sort_by_cached_key(key);
     let mut out = BufWriter::new(io::stdout().lock());
     match args.format {
-        Format::Table => table(&mut out, &rows)?,
-        Format::Json => json(&mut out, image, &target, &rows)?,
+        Format::Table => table(&mut out, image, &rows, verbose)?,
+        Format::Json => json(&mut out, &images[0], image, &target, &rows)?,
         Format::Csv => csv(&mut out, &rows)?,
     }
     out.flush()?;
@@ -82,11 +86,28 @@ struct Row {
     /// Why it cannot be probed.
     reason: Option<String>,
     cost_class: Option<CostClass>,
-    sites: Option<usize>,
+    #[serde(skip)]
+    site_count: Option<usize>,
+    sites: Vec<SiteRow>,
+}
+
+/// An instruction to probe, as listed.
+#[derive(Debug, Serialize)]
+struct SiteRow {
+    /// Hex.
+    address: String,
+    kind: &'static str,
+    cost_class: CostClass,
+    instruction: String,
 }
 
 impl Row {
-    fn new(planner: &ImagePlanner<'_>, function: &Function) -> Self {
+    fn new(
+        planner: &ImagePlanner<'_>,
+        function: &Function,
+        plan: Result<FunctionPlan, Unplannable>,
+        with_sites: bool,
+    ) -> Self {
         let has_address = !matches!(
             function.kind,
             FunctionKind::Imported { .. } | FunctionKind::Inlined { .. }
@@ -102,13 +123,18 @@ impl Row {
             probeable: false,
             reason: function.kind.refusal(),
             cost_class: None,
-            sites: None,
+            site_count: None,
+            sites: Vec::new(),
         };
         if row.reason.is_none() {
-            match planner.plan(function) {
+            match plan {
                 Ok(plan) => {
                     row.cost_class = Some(plan.cost_class());
-                    row.sites = Some(1 + plan.exits.len());
+                    row.site_count = Some(1 + plan.exits.len());
+                    if with_sites {
+                        let sites = std::iter::once(&plan.entry).chain(&plan.exits);
+                        row.sites = sites.map(|site| SiteRow::new(planner, site)).collect();
+                    }
                 }
                 Err(reason) => row.reason = Some(reason.to_string()),
             }
@@ -117,18 +143,35 @@ impl Row {
         row
     }
 
-    fn cost(&self) -> String {
-        match self.cost_class {
-            None => "yes".to_owned(),
-            Some(CostClass::Nop5) => "nop5".to_owned(),
-            Some(CostClass::Emulated) => "emulated".to_owned(),
-            Some(CostClass::SingleStep) => "single-step".to_owned(),
+    fn cost(&self) -> &'static str {
+        self.cost_class.map_or("yes", cost_name)
+    }
+}
+
+impl SiteRow {
+    fn new(planner: &ImagePlanner<'_>, site: &Site) -> Self {
+        Self {
+            address: format!("{:#x}", site.address),
+            kind: site.kind.name(),
+            cost_class: site.cost,
+            instruction: planner.instruction(site.address).unwrap_or_default(),
         }
     }
 }
 
+fn cost_name(class: CostClass) -> &'static str {
+    match class {
+        CostClass::Nop5 => "nop5",
+        CostClass::Emulated => "emulated",
+        CostClass::SingleStep => "single-step",
+    }
+}
+
 /// The name comes last: it is what grows.
-fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
+fn table(out: &mut impl Write, image: &Image, rows: &[Row], verbose: bool) -> io::Result<()> {
+    if verbose {
+        writeln!(out, "{}", image.path().display())?;
+    }
     writeln!(
         out,
         "{:>18} {:>9} {:>5}  {:<11}  FUNCTION",
@@ -141,7 +184,9 @@ fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
         } else {
             "-".to_owned()
         };
-        let sites = row.sites.map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let sites = row
+            .site_count
+            .map_or_else(|| "-".to_owned(), |n| n.to_string());
         match &row.reason {
             None => writeln!(
                 out,
@@ -155,6 +200,17 @@ fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
                 "-", "no", row.name
             )?,
         }
+        for site in &row.sites {
+            writeln!(
+                out,
+                "{:>18} {:>16}  {:<11}  {:<26}  {}",
+                site.address,
+                "",
+                cost_name(site.cost_class),
+                site.kind,
+                site.instruction
+            )?;
+        }
     }
     let probeable = rows.iter().filter(|row| row.probeable).count();
     eprintln!("{} functions, {probeable} can be probed", rows.len());
@@ -164,6 +220,8 @@ fn table(out: &mut impl Write, rows: &[Row]) -> io::Result<()> {
 #[derive(Serialize)]
 struct Listing<'a> {
     target: ListedTarget<'a>,
+    /// Where the functions are: the target itself, or a library of it.
+    image: String,
     functions: &'a [Row],
 }
 
@@ -176,15 +234,22 @@ struct ListedTarget<'a> {
     go_version: Option<&'a str>,
 }
 
-fn json(out: &mut impl Write, image: &Image, target: &Target, rows: &[Row]) -> Result<()> {
+fn json(
+    out: &mut impl Write,
+    own: &Image,
+    image: &Image,
+    target: &Target,
+    rows: &[Row],
+) -> Result<()> {
     let listing = Listing {
         target: ListedTarget {
-            path: image.path().display().to_string(),
+            path: own.path().display().to_string(),
             pids: &target.pids,
-            language: image.language(),
-            build_id: image.build_id(),
-            go_version: image.go().map(|go| go.version.as_str()),
+            language: own.language(),
+            build_id: own.build_id(),
+            go_version: own.go().map(|go| go.version.as_str()),
         },
+        image: image.path().display().to_string(),
         functions: rows,
     };
     serde_json::to_writer_pretty(&mut *out, &listing)?;
@@ -205,7 +270,7 @@ fn csv(out: &mut impl Write, rows: &[Row]) -> Result<()> {
         "sites",
     ])?;
     for row in rows {
-        let cost = row.cost_class.map_or_else(String::new, |_| row.cost());
+        let cost = row.cost_class.map_or("", cost_name);
         writer.write_record([
             &row.name,
             &row.linkage_name,
@@ -213,8 +278,8 @@ fn csv(out: &mut impl Write, rows: &[Row]) -> Result<()> {
             &row.size_bytes.to_string(),
             &row.probeable.to_string(),
             row.reason.as_deref().unwrap_or(""),
-            &cost,
-            &row.sites.map_or_else(String::new, |n| n.to_string()),
+            cost,
+            &row.site_count.map_or_else(String::new, |n| n.to_string()),
         ])?;
     }
     writer.flush()?;

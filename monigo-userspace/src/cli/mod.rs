@@ -31,11 +31,13 @@ pub fn main() -> ExitCode {
     ) {
         restore_sigpipe();
     }
-    exit::init_logging(cli.verbose);
+    // The first -v is for the listing itself.
+    let listing = matches!(cli.command, Command::List(_));
+    exit::init_logging(cli.verbose.saturating_sub(u8::from(listing)));
     let result = match cli.command {
         Command::Attach(args) => attach::run(&args),
         Command::Run(args) => run::run(&args),
-        Command::List(args) => list::run(&args),
+        Command::List(args) => list::run(&args, cli.verbose > 0),
         Command::Report(args) => report::run(&args),
         Command::Flamegraph(args) => flamegraph::run(&args),
         Command::Serve(args) => serve::run(&args),

@@ -1,6 +1,11 @@
 //! Planning functions of an open image.
 
-use super::{Context, Fragments, FunctionCode, FunctionPlan, Refusal, plan};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use super::{Context, Fragments, FunctionCode, FunctionPlan, Refusal, plan, x86_64};
 use crate::symbols::{Function, FunctionKind, Image};
 
 /// Why a function cannot be probed.
@@ -13,6 +18,19 @@ pub enum Unplannable {
     #[error("{0}")]
     Refused(#[from] Refusal),
 }
+
+impl Unplannable {
+    /// The kind of reason in a few words.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::NoCode(reason) => reason.clone(),
+            Self::Refused(refusal) => refusal.summary().to_owned(),
+        }
+    }
+}
+
+/// Functions that are planned on one thread at least, for a second to be worth its start.
+const LEAST_PER_THREAD: usize = 200;
 
 /// Plans functions of one image; reads its unwind tables once.
 pub struct ImagePlanner<'i> {
@@ -28,6 +46,56 @@ impl<'i> ImagePlanner<'i> {
             .map(|(bytes, address)| Fragments::from_eh_frame(bytes, address))
             .unwrap_or_default();
         Self { image, fragments }
+    }
+
+    /// The instruction at an address of code, as text.
+    pub fn instruction(&self, address: u64) -> Option<String> {
+        const LONGEST: u64 = 15;
+        let bytes = (1..=LONGEST)
+            .rev()
+            .find_map(|length| self.image.code(address..address.checked_add(length)?))?;
+        x86_64::instruction(address, bytes)
+    }
+
+    /// The sites of each of `functions`, planned on all CPUs.
+    pub fn plan_all(&self, functions: &[&Function]) -> Vec<Result<FunctionPlan, Unplannable>> {
+        let plan_each = |functions: &[&Function]| -> Vec<_> {
+            functions
+                .iter()
+                .map(|function| self.plan(function))
+                .collect()
+        };
+        let cpus = thread::available_parallelism().map_or(1, usize::from);
+        let threads = cpus.min(functions.len() / LEAST_PER_THREAD);
+        if threads < 2 {
+            return plan_each(functions);
+        }
+        // Many small shares, since functions differ in size and lie together by size.
+        let shares: Vec<&[&Function]> = functions.chunks(LEAST_PER_THREAD).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(share) = shares.get(index) else {
+                    return done;
+                };
+                done.push((index, plan_each(share)));
+            }
+        };
+        let mut done: Vec<(usize, Vec<_>)> = thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut done = work();
+            for other in others {
+                match other.join() {
+                    Ok(more) => done.extend(more),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            done
+        });
+        done.sort_by_key(|(index, _)| *index);
+        done.into_iter().flat_map(|(_, plans)| plans).collect()
     }
 
     /// The sites of `function`.

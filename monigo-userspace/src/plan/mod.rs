@@ -119,6 +119,13 @@ pub enum CostClass {
 pub enum SiteKind {
     /// Every call passes here exactly once, before the stack pointer changes.
     Entry,
+    /// The same, and the instruction is an exit as well: the call ends where it begins, with
+    /// nothing in between to measure. One probe has to see both, since the kernel promises no
+    /// order between two on one instruction.
+    EntryAndExit {
+        /// Low nibble of the `jcc` opcode under which the call ends here; `None` for always.
+        condition: Option<u8>,
+    },
     /// A return instruction.
     Return,
     /// An unconditional jump out of the function: a tail call.
@@ -136,6 +143,24 @@ pub enum SiteKind {
         /// Where the stack pointer was at function entry.
         frame: Frame,
     },
+}
+
+impl SiteKind {
+    /// As listings spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Entry => "entry",
+            Self::EntryAndExit { condition: None } => "entry-and-exit",
+            Self::EntryAndExit { .. } => "entry-and-conditional-exit",
+            Self::Return => "return",
+            Self::TailJump => "tail-jump",
+            Self::ConditionalTailJump { .. } => "conditional-tail-jump",
+            Self::Epilogue {
+                condition: None, ..
+            } => "epilogue",
+            Self::Epilogue { .. } => "conditional-epilogue",
+        }
+    }
 }
 
 /// Where the stack pointer was at function entry, relative to a register at a site.
@@ -170,6 +195,11 @@ pub struct FunctionPlan {
 }
 
 impl FunctionPlan {
+    /// Whether a call can be seen to end.
+    pub fn has_end(&self) -> bool {
+        !self.exits.is_empty() || matches!(self.entry.kind, SiteKind::EntryAndExit { .. })
+    }
+
     /// The dearest class among the sites: what a call is dominated by.
     pub fn cost_class(&self) -> CostClass {
         self.exits

@@ -56,15 +56,9 @@ pub enum Refusal {
         /// Its mnemonic or what is special about it.
         what: String,
     },
-    /// The only instruction that every call passes is an exit as well.
-    #[error("it is a single instruction that leaves at once, so there is nothing to measure")]
-    OnlyReturns,
-    /// A trampoline: the only instruction is a jump.
-    #[error("it only jumps on to {target:#x}; trace the function there instead")]
-    OnlyJumps {
-        /// Where it jumps.
-        target: u64,
-    },
+    /// No instruction that every call passes once can be probed.
+    #[error("no instruction that every call passes exactly once can be probed")]
+    NoEntry,
     /// A loop back to the first instruction.
     #[error(
         "a loop at {address:#x} goes back to its first instruction, so an iteration cannot be \
@@ -108,4 +102,27 @@ pub enum Refusal {
         /// The site.
         address: u64,
     },
+}
+
+impl Refusal {
+    /// The kind of reason in a few words, the same for all functions that have it.
+    pub fn summary(&self) -> &'static str {
+        match self {
+            Self::Empty => "no code",
+            Self::TooLarge { .. } => "too large",
+            Self::Overlap { .. } => "overlapping symbols",
+            Self::Undecodable { .. } => "data among the instructions",
+            Self::Truncated { .. } => "a symbol that ends inside an instruction",
+            Self::MidInstruction { .. } => "a jump into an instruction",
+            Self::FallsThrough { .. } => "code that runs on behind the end of the symbol",
+            Self::Unprobeable { .. } => "an instruction that the kernel cannot probe",
+            Self::NoEntry => "no instruction that every call passes once",
+            Self::LoopsToStart { .. } => "a loop back to the first instruction",
+            Self::GoStackCheck => "unknown form of Go's stack check",
+            Self::LeavesWithFrame { .. } => "parts that no symbol covers",
+            Self::OddReturn { .. } => "returns with the stack pointer moved",
+            Self::AmbiguousJump { .. } => "unclear indirect jumps",
+            Self::NotInFile { .. } => "code that is not in the file",
+        }
+    }
 }

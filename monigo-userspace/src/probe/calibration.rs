@@ -228,6 +228,11 @@ impl Calibration {
                     vec![usize::from(monigo_common::cookie::CLASS_RETURN_PROBE)]
                 }
             };
+            if ends.is_empty() && plan.has_end() {
+                // Prices are those of two probes.
+                let cost_ns = self.prices[from][from].cost_ns / 2;
+                dearest.cost_ns = dearest.cost_ns.max(cost_ns);
+            }
             for to in ends {
                 let price = self.prices[from][to];
                 if price.cost_ns > dearest.cost_ns {

@@ -11,7 +11,7 @@ use aya::{
 };
 use monigo_common::cookie::{
     CLASS_RETURN_PROBE, Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, FLAG_GENERATION, FLAG_GO,
-    FLAG_JUMP, FLAG_RETURN_PROBE,
+    FLAG_INSTANT, FLAG_JUMP, FLAG_RETURN_PROBE,
 };
 
 use super::{
@@ -274,6 +274,11 @@ fn load_for_perf(ebpf: &mut Ebpf, role: Role) -> Result<(), ProbeError> {
 fn cookie(role: Role, id: u32, function: &PlannedFunction, site: &Site, generation: u32) -> Cookie {
     let (mut flags, condition, frame) = match site.kind {
         SiteKind::Entry | SiteKind::Return => (0, None, Frame::StackPointer(0)),
+        // A return probe at the same site sees the end.
+        SiteKind::EntryAndExit { .. } if function.exit == ExitProbe::Uretprobe => {
+            (0, None, Frame::StackPointer(0))
+        }
+        SiteKind::EntryAndExit { condition } => (FLAG_INSTANT, condition, Frame::StackPointer(0)),
         SiteKind::TailJump => (FLAG_JUMP, None, Frame::StackPointer(0)),
         SiteKind::ConditionalTailJump { condition } => {
             (FLAG_JUMP, Some(condition), Frame::StackPointer(0))

@@ -15,7 +15,7 @@ use object::{Object as _, ObjectSection as _};
 
 use super::{Function, FunctionKind, Image};
 
-type Reader<'data> = EndianSlice<'data, LittleEndian>;
+pub(super) type Reader<'data> = EndianSlice<'data, LittleEndian>;
 type Die<'data> = DebuggingInformationEntry<Reader<'data>>;
 
 /// Functions that were inlined, by linkage name (or plain name where there is no other).
@@ -57,7 +57,10 @@ impl InlinedFunctions {
     }
 }
 
-fn with_dwarf<T>(image: &Image, read: impl FnOnce(&Dwarf<Reader<'_>>) -> Option<T>) -> Option<T> {
+pub(super) fn with_dwarf<T>(
+    image: &Image,
+    read: impl FnOnce(&Dwarf<Reader<'_>>) -> Option<T>,
+) -> Option<T> {
     let file = image.elf()?;
     file.section_by_name(".debug_info")
         .or_else(|| file.section_by_name(".zdebug_info"))?;
@@ -214,7 +217,7 @@ fn reference(unit: &Unit<Reader<'_>>, entry: &Die<'_>, name: gimli::DwAt) -> Opt
     }
 }
 
-fn text(
+pub(super) fn text(
     dwarf: &Dwarf<Reader<'_>>,
     unit: &Unit<Reader<'_>>,
     value: AttributeValue<Reader<'_>>,

@@ -14,6 +14,7 @@ mod error;
 mod function;
 pub mod go;
 mod image;
+pub mod lines;
 pub mod loader;
 pub mod maps;
 pub mod pattern;

@@ -79,7 +79,7 @@ fn unknown(name: &str, program: &Path, running: bool, known: &[String]) -> Strin
 #[derive(Clone, Debug)]
 pub struct Libraries {
     program: PathBuf,
-    libraries: Vec<Library>,
+    all: Vec<Library>,
     /// Processes that run the target's image.
     pids: Vec<u32>,
 }
@@ -120,7 +120,7 @@ impl Libraries {
         }
         Self {
             program: image.path().to_path_buf(),
-            libraries,
+            all: libraries,
             pids,
         }
     }
@@ -139,7 +139,7 @@ impl Libraries {
         }
         let same = |form: fn(&str) -> &str| {
             let named = move |library: &&Library| form(&library.file_name()) == name;
-            self.libraries.iter().filter(named).cloned().collect()
+            self.all.iter().filter(named).cloned().collect()
         };
         let found: Vec<Library> = [whole, before_so, before_version, before_dot]
             .into_iter()
@@ -165,12 +165,12 @@ impl Libraries {
             let soname = image.as_ref().and_then(Image::soname);
             soname.is_some_and(|soname| soname == name || before_so(soname) == name)
         };
-        self.libraries.iter().filter(named).cloned().collect()
+        self.all.iter().filter(named).cloned().collect()
     }
 
     fn at_path(&self, path: &str) -> Result<Vec<Library>, LibraryError> {
         let shown = |library: &&Library| library.show_path == Path::new(path);
-        let found: Vec<Library> = self.libraries.iter().filter(shown).cloned().collect();
+        let found: Vec<Library> = self.all.iter().filter(shown).cloned().collect();
         if !found.is_empty() {
             return Ok(found);
         }
@@ -201,7 +201,7 @@ impl Libraries {
     }
 
     fn unknown(&self, name: &str) -> LibraryError {
-        let mut known: Vec<String> = self.libraries.iter().map(Library::file_name).collect();
+        let mut known: Vec<String> = self.all.iter().map(Library::file_name).collect();
         known.sort();
         known.dedup();
         LibraryError::Unknown {

@@ -1,6 +1,7 @@
 //! What `attach` and `run` share: attach, record, show, summarize.
 
 mod prepare;
+mod remarks;
 mod resolver;
 mod samples;
 mod signals;

@@ -10,13 +10,16 @@ use std::{
 use anyhow::Result;
 use monigo_common::cookie::MAX_FUNCTIONS;
 
+use super::remarks::Remarks;
 use crate::{
     cli::{
         args::{ExitMode, TraceArgs},
         exit::Failure,
         select::{Selection, select},
     },
-    plan::{CostClass, FunctionPlan, ImagePlanner, Site, SiteKind, may_recurse},
+    plan::{
+        CostClass, FunctionPlan, ImagePlanner, Site, SiteKind, Unplannable, may_recurse,
+    },
     probe::{Calibration, PlannedFunction},
     store::{ExitProbe, NewFunction},
     symbols::{
@@ -80,7 +83,23 @@ impl<'i> Exits<'i> {
             let mut exits = plan.exits.iter();
             exits.any(|site| site.cost == CostClass::SingleStep)
         };
-        if self.image.language() != Language::C || !plans.iter().any(dear) {
+        // A return probe sees a tail call end only when what it jumped to has returned, at whose entry
+        // it would seem to be unwound.
+        let jumps = |plan: &FunctionPlan| {
+            let mut sites = std::iter::once(&plan.entry).chain(&plan.exits);
+            sites.any(|site| {
+                matches!(
+                    site.kind,
+                    SiteKind::TailJump
+                        | SiteKind::ConditionalTailJump { .. }
+                        | SiteKind::EntryAndExit { .. }
+                )
+            })
+        };
+        if self.image.language() != Language::C
+            || !plans.iter().any(dear)
+            || plans.iter().any(jumps)
+        {
             return ExitProbe::Ret;
         }
         let obstacle = self.obstacle.get_or_init(|| {
@@ -213,53 +232,30 @@ fn check_go(image: &Image, args: &TraceArgs) -> Result<()> {
     Ok(())
 }
 
-/// Calls that no probe can see, because the compiler copied the function into its caller.
-fn inlined_elsewhere(image: &Image, group: &Group<'_>) -> Option<String> {
-    let callers = group
-        .functions
-        .iter()
-        .map(|function| image.inlined_into(function))
-        .max()
-        .unwrap_or(0);
-    let places = if callers == 1 {
-        "1 caller"
-    } else {
-        &*format!("{callers} callers")
-    };
-    (callers > 0).then(|| {
-        format!(
-            "{} is also inlined into {places}: those calls are not seen; trace the callers, or build it with inlining off",
-            group.name
-        )
-    })
-}
-
-/// Plans every instance of a function; instances that are refused are left out with a warning,
-/// unless all are.
-fn plan_group(
-    planner: &ImagePlanner<'_>,
+/// The plans of a group's functions, taken in order from those of all. Instances that are refused
+/// are left out with a remark; `None` if all are.
+fn plans_of(
     group: &Group<'_>,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<FunctionPlan>, String> {
+    planned: &mut impl Iterator<Item = Result<FunctionPlan, Unplannable>>,
+    remarks: &mut Remarks,
+) -> Option<Vec<FunctionPlan>> {
     let mut plans = Vec::new();
-    let mut refused: Vec<(&Function, String)> = Vec::new();
-    for function in &group.functions {
-        match planner.plan(function) {
+    let mut refused: Vec<(&Function, Unplannable)> = Vec::new();
+    for (function, plan) in group.functions.iter().zip(planned) {
+        match plan {
             Ok(plan) => plans.push(plan),
-            Err(reason) => refused.push((function, reason.to_string())),
+            Err(reason) => refused.push((function, reason)),
         }
     }
     if plans.is_empty() {
-        let reason = refused.into_iter().next().map(|(_, reason)| reason);
-        return Err(reason.unwrap_or_else(|| "it has no code".to_owned()));
+        let (_, reason) = refused.into_iter().next()?;
+        remarks.refused(&group.name, reason);
+        return None;
     }
     for (function, reason) in refused {
-        warnings.push(format!(
-            "one instance of {} is not traced, so its calls are missing: {} ({reason})",
-            group.name, function.linkage_name
-        ));
+        remarks.partly_refused(&group.name, &function.linkage_name, &reason);
     }
-    Ok(plans)
+    Some(plans)
 }
 
 impl Prepared {
@@ -279,24 +275,33 @@ impl Prepared {
         }
         let planner = ImagePlanner::new(image);
         let exits = Exits::new(image, args.exit_probe, self.running.clone());
-        let mut refusal = None;
+        let functions: Vec<&Function> = groups
+            .iter()
+            .flat_map(|group| group.functions.iter().copied())
+            .collect();
+        let mut planned = planner.plan_all(&functions).into_iter();
+        let mut remarks = Remarks::default();
         for group in &groups {
-            match plan_group(&planner, group, &mut self.warnings) {
-                Ok(plans) => {
-                    self.warnings.extend(inlined_elsewhere(image, group));
-                    let exit = exits.choose(group, &plans);
-                    self.add(image, group, plans, exit);
-                }
-                Err(reason) => {
-                    self.warnings
-                        .push(format!("{} is not traced: {reason}", group.name));
-                    refusal.get_or_insert(PrepareError::Refused {
-                        name: group.name.clone(),
-                        reason,
-                    });
-                }
+            let Some(plans) = plans_of(group, &mut planned, &mut remarks) else {
+                continue;
+            };
+            // Calls that no probe can see, because the compiler copied the function into its caller.
+            let callers = group.functions.iter().map(|f| image.inlined_into(f)).max();
+            if let Some(callers) = callers.filter(|callers| *callers > 0) {
+                remarks.inlined(&group.name, callers);
             }
+            let exit = exits.choose(group, &plans);
+            if exit == ExitProbe::Ret && !plans.iter().any(FunctionPlan::has_end) {
+                remarks.endless(&group.name);
+            }
+            self.add(image, group, plans, exit);
         }
+        let refusal = remarks
+            .first_refusal()
+            .map(|(name, reason)| PrepareError::Refused { name, reason });
+        let shown = image.path().display().to_string();
+        self.warnings
+            .extend(remarks.sentences(groups.len(), &shown));
         self.warn_of_uretprobes(image, args.exit_probe);
         Ok(refusal)
     }
@@ -365,11 +370,6 @@ impl Prepared {
             Some(label) => format!("{} ({label})", group.name),
             None => group.name.clone(),
         };
-        if exit == ExitProbe::Ret && plans.iter().all(|plan| plan.exits.is_empty()) {
-            self.warnings.push(format!(
-                "{name} has no return instruction: its calls are counted as unwound or in flight, never as completed"
-            ));
-        }
         let planned = PlannedFunction {
             name: name.clone(),
             image: Arc::from(image.open_path()),

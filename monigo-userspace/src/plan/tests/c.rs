@@ -144,7 +144,7 @@ fn only_returns() {
         "
          c3                              ret
         ",
-        Err(OnlyReturns),
+        Ok((0, SingleStep, vec![])),
     );
 }
 
@@ -156,7 +156,19 @@ fn landing_pad_then_return() {
          f3 0f 1e fa                     endbr64
          c3                              ret
         ",
-        Ok((0, SingleStep, vec![(4, Return)])),
+        Ok((4, SingleStep, vec![])),
+    );
+}
+
+#[test]
+fn work_then_return() {
+    check(
+        C,
+        "
+         89 f8                           mov %edi,%eax
+         c3                              ret
+        ",
+        Ok((0, SingleStep, vec![(2, Return)])),
     );
 }
 

@@ -1,6 +1,6 @@
 //! Jumps: tail calls, jump tables, loops.
 
-use super::{C, START, check, epilogue};
+use super::{C, START, check, entry_kind, epilogue};
 use crate::plan::{CostClass::*, Frame::*, Refusal::*, SiteKind::*};
 
 #[test]
@@ -86,10 +86,28 @@ fn only_jumps() {
         "
          e9 fb 0f 00 00                  jmp .+0x1000
         ",
-        Err(OnlyJumps {
-            target: START + 0x1000,
-        }),
+        Ok((0, Emulated, vec![])),
     );
+}
+
+#[test]
+fn begins_with_a_conditional_tail_call() {
+    let listing = "
+         0f 84 fa 0f 00 00               je .+0x1000
+         89 f8                           mov %edi,%eax
+         c3                              ret
+        ";
+    check(C, listing, Ok((0, Emulated, vec![(8, Return)])));
+    assert_eq!(entry_kind(listing), EntryAndExit { condition: Some(4) });
+    assert_eq!(entry_kind("c3  ret"), EntryAndExit { condition: None });
+    // Where nothing else happens before the exit, the cheapest place will do.
+    let listing = "
+         90                              nop
+         c3                              ret
+        ";
+    check(C, listing, Ok((0, Emulated, vec![])));
+    assert_eq!(entry_kind(listing), EntryAndExit { condition: None });
+    assert_eq!(entry_kind("53  push %rbx\n5b  pop %rbx\nc3  ret"), Entry);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use iced_x86::{
     Register,
 };
 
-use crate::plan::{FunctionCode, FunctionPlan, SiteKind};
+use crate::plan::{Frame, FunctionCode, FunctionPlan, SiteKind};
 
 struct Walk<'a> {
     instructions: HashMap<u64, Instruction>,
@@ -45,6 +45,9 @@ pub(super) fn check<'a>(
         info: InstructionInfoFactory::new(),
         name,
     };
+    if let Some(kind) = exit_at_entry(plan, &walk.instructions) {
+        walk.exits.insert(plan.entry.address, kind);
+    }
     walk.pending.extend(pads.iter().map(|pad| (*pad, false)));
     walk.run();
     // Code that only tables or the unwinder lead to.
@@ -56,6 +59,26 @@ pub(super) fn check<'a>(
             walk.run();
         }
     }
+}
+
+/// The exit that an entry site stands for as well.
+fn exit_at_entry(plan: &FunctionPlan, code: &HashMap<u64, Instruction>) -> Option<SiteKind> {
+    let SiteKind::EntryAndExit { condition } = plan.entry.kind else {
+        return None;
+    };
+    let unconditional = match code.get(&plan.entry.address)?.flow_control() {
+        FlowControl::Return => SiteKind::Return,
+        FlowControl::UnconditionalBranch | FlowControl::IndirectBranch => SiteKind::TailJump,
+        _ => SiteKind::Epilogue {
+            condition: None,
+            frame: Frame::StackPointer(0),
+        },
+    };
+    Some(
+        condition.map_or(unconditional, |condition| SiteKind::ConditionalTailJump {
+            condition,
+        }),
+    )
 }
 
 fn decode<'a>(part: &FunctionCode<'a>) -> Decoder<'a> {

@@ -36,12 +36,13 @@ const GO: [Register; 12] = [
 ];
 
 /// Finds the cheapest instruction that every call passes exactly once while stack pointer and
-/// arguments are as the caller left them.
+/// arguments are as the caller left them. With it comes the address of the exit that it stands for
+/// as well, if there is one.
 pub(super) fn find(
     body: &Body<'_>,
     exits: &[Site],
     context: &Context<'_>,
-) -> Result<Site, Refusal> {
+) -> Result<(Site, Option<u64>), Refusal> {
     let first = if context.go {
         after_stack_check(body)?
     } else {
@@ -50,16 +51,27 @@ pub(super) fn find(
     let limit = first_inner_target(body, body.instructions[first].ip())?;
     let mut best: Option<Site> = None;
     let mut refused = None;
+    // Whether no instruction so far does anything.
+    let mut idle = true;
     for candidate in candidates(body, first, context.go) {
         let instruction = &body.instructions[candidate.index];
         let address = instruction.ip();
         if limit.is_some_and(|limit| address >= limit) {
             break;
         }
-        // Entry and exit at one address would have no order.
-        if exits.iter().any(|exit| exit.address == address) {
+        if let Some(exit) = exits.iter().find(|exit| exit.address == address) {
+            // Behind other instructions, the time that those take is worth a probe of its own.
+            if let Some(kind) = merged(exit.kind).filter(|_| idle) {
+                let site = best.filter(|best| cheaper(best.cost, exit.cost));
+                let site = Site {
+                    kind,
+                    ..site.unwrap_or(*exit)
+                };
+                return Ok((site, Some(exit.address)));
+            }
             break;
         }
+        idle &= matches!(instruction.mnemonic(), Mnemonic::Endbr64 | Mnemonic::Nop);
         match body.site(instruction, SiteKind::Entry, context) {
             Ok(mut site) => {
                 if site.cost == CostClass::Nop5 && candidate.stored {
@@ -77,8 +89,8 @@ pub(super) fn find(
         }
     }
     match best {
-        Some(site) => Ok(site),
-        None => Err(refused.unwrap_or_else(|| leaves_at_once(&body.instructions[first]))),
+        Some(site) => Ok((site, None)),
+        None => Err(refused.unwrap_or(Refusal::NoEntry)),
     }
 }
 
@@ -101,11 +113,14 @@ pub(super) fn runs_prologue(body: &Body<'_>) -> bool {
     false
 }
 
-fn leaves_at_once(instruction: &Instruction) -> Refusal {
-    match jump_target(instruction) {
-        Some(target) => Refusal::OnlyJumps { target },
-        None => Refusal::OnlyReturns,
-    }
+/// The kind of an entry at an exit of kind `exit`.
+fn merged(exit: SiteKind) -> Option<SiteKind> {
+    let condition = match exit {
+        SiteKind::Return | SiteKind::TailJump => None,
+        SiteKind::ConditionalTailJump { condition } => Some(condition),
+        SiteKind::Entry | SiteKind::EntryAndExit { .. } | SiteKind::Epilogue { .. } => return None,
+    };
+    Some(SiteKind::EntryAndExit { condition })
 }
 
 /// The lowest address above `site` that something inside the function jumps to. A probe at or

@@ -23,10 +23,21 @@ impl Architecture for X86_64 {
         let body = Body::decode(code)?;
         let states = stack::track(&body, context);
         let exits = exits(&body, &states, context)?;
-        let entry = entry::find(&body, &exits, context)?;
-        let exits = epilogue::replace(&body, &states, exits, &entry, context);
+        let (entry, seen) = entry::find(&body, &exits, context)?;
+        let mut exits = match entry.kind {
+            SiteKind::EntryAndExit { condition: None } => exits,
+            _ => epilogue::replace(&body, &states, exits, &entry, context),
+        };
+        exits.retain(|exit| Some(exit.address) != seen);
         Ok(FunctionPlan { entry, exits })
     }
+}
+
+/// The instruction that `bytes` begin with, as text.
+pub(super) fn instruction(address: u64, bytes: &[u8]) -> Option<String> {
+    let mut decoder = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    (!instruction.is_invalid()).then(|| instruction.to_string())
 }
 
 /// A function as a list of instructions.

@@ -2,6 +2,7 @@
 //! table, lines, and what was inlined where.
 
 mod buildinfo;
+mod lines;
 mod locate;
 mod pclntab;
 
@@ -9,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Function, FunctionKind, Image, dwarf, dwarf::InlinedFunctions};
 
-pub(super) use self::pclntab::GoTable;
+pub(super) use self::{lines::code_of_line, pclntab::GoTable};
 
 /// Facts about a Go program.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -130,7 +130,7 @@ impl GoTable {
         (ordered && fits).then_some(table)
     }
 
-    fn data<'i>(&self, image: &'i Image) -> Option<&'i [u8]> {
+    pub(super) fn data<'i>(&self, image: &'i Image) -> Option<&'i [u8]> {
         image.bytes_from(self.vaddr)
     }
 
@@ -238,7 +238,7 @@ impl GoTable {
     }
 
     /// Calls `visit` with the end address and the value of each step, until it returns false.
-    fn walk_pc_table(
+    pub(super) fn walk_pc_table(
         &self,
         data: &[u8],
         entry: &Entry,
@@ -267,6 +267,15 @@ impl GoTable {
         None
     }
 
+    /// Offsets of the pc tables of `entry` for file numbers and for lines.
+    pub(super) fn file_and_line_tables(&self, data: &[u8], entry: &Entry) -> Option<(u32, u32)> {
+        let npcdata = self.layout.npcdata_at();
+        Some((
+            record_word(data, entry, npcdata - 8)?,
+            record_word(data, entry, npcdata - 4)?,
+        ))
+    }
+
     fn file_and_line(
         &self,
         image: &Image,
@@ -293,7 +302,7 @@ impl GoTable {
     }
 
     /// File number `number` of the compilation unit of `entry`.
-    fn file<'d>(&self, data: &'d [u8], entry: &Entry, number: i32) -> Option<&'d str> {
+    pub(super) fn file<'d>(&self, data: &'d [u8], entry: &Entry, number: i32) -> Option<&'d str> {
         let unit = record_word(data, entry, self.layout.npcdata_at() + 4)?;
         let slot = (unit as usize).checked_add(usize::try_from(number).ok()?)?;
         let offset = u32_at(data, self.unit_table.checked_add(slot.checked_mul(4)?)?)?;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{Function, FunctionKind, Image, Language, loader},
+    super::{Function, FunctionKind, Image, Language, lines::LineCode, loader},
     find_inlined, names, suggest,
 };
 
@@ -39,6 +39,16 @@ pub enum MatchError {
         /// Whether the image has names to match at all.
         symbols: Symbols,
     },
+    /// A source line without code of its own.
+    #[error("'{pattern}' cannot be traced in {}: {reason}", image.display())]
+    NoLine {
+        /// As typed.
+        pattern: String,
+        /// The image as shown.
+        image: PathBuf,
+        /// Why.
+        reason: NoLine,
+    },
     /// Several logical functions, and `--all` was not given.
     #[error("{}", ambiguous_message(pattern, functions))]
     Ambiguous {
@@ -57,6 +67,71 @@ pub enum MatchError {
         /// Why.
         reason: Unprobeable,
     },
+}
+
+/// Why a source line has no function.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoLine {
+    /// The compiler was not told to write lines down, or they were stripped.
+    #[error("it has no line information; build it with -g, or give the name of a function")]
+    NoInformation,
+    /// None of the sources has that name.
+    #[error("none of its code comes from a file of that name")]
+    NoFile,
+    /// The compiler made nothing of the line.
+    #[error("that line has no code{}", nearest_message(nearest))]
+    NoCode {
+        /// Lines of the file around it that have code.
+        nearest: Vec<u32>,
+    },
+    /// All code of the line is inside other functions.
+    #[error(
+        "the function of that line was inlined there, so it has no code of its own; trace what it \
+         was inlined into: {}", into.join(", ")
+    )]
+    Inlined {
+        /// Functions that have its code.
+        into: Vec<String>,
+    },
+}
+
+fn nearest_message(nearest: &[u32]) -> String {
+    if nearest.is_empty() {
+        return String::new();
+    }
+    let nearest: Vec<String> = nearest.iter().map(u32::to_string).collect();
+    format!("; the nearest lines that have: {}", nearest.join(", "))
+}
+
+/// The error for a source line that no function has code of.
+pub(super) fn no_line(
+    image: &Image,
+    pattern: &str,
+    code: &LineCode,
+    line: u32,
+    around: &[&Function],
+) -> MatchError {
+    let reason = if !around.is_empty() {
+        let names = around.iter().take(LISTED);
+        NoLine::Inlined {
+            into: names.map(|function| function.name().to_owned()).collect(),
+        }
+    } else if !code.known {
+        NoLine::NoInformation
+    } else if code.files.is_empty() {
+        NoLine::NoFile
+    } else {
+        let below = code.lines.range(..line).next_back();
+        let above = code.lines.range(line..).next();
+        NoLine::NoCode {
+            nearest: below.into_iter().chain(above).copied().collect(),
+        }
+    };
+    MatchError::NoLine {
+        pattern: pattern.to_owned(),
+        image: image.path().to_path_buf(),
+        reason,
+    }
 }
 
 /// Which names an image has.

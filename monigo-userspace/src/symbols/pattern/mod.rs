@@ -1,6 +1,8 @@
 //! Finding functions by what a user types.
 //!
-//! Tiers, the first that hits wins: a symbol's raw name; a full demangled path; a suffix of a path
+//! A source line, `file.c:42`, names the functions with code of that line.
+//!
+//! Tiers of names, the first that hits wins: a symbol's raw name; a full demangled path; a suffix of a path
 //! at `::`, `.` or `/`, without hash, generic arguments, parameters and clone suffixes; a closure
 //! of a function so named; and, only if the pattern has metacharacters, a glob or a `/regex/`.
 
@@ -13,11 +15,13 @@ use std::collections::{BTreeMap, HashSet};
 use regex::{Regex, RegexBuilder};
 
 pub use self::error::{MatchError, Unprobeable};
-use super::{Function, FunctionKind, Image, go};
+use super::{Function, FunctionKind, Image, go, lines};
 
 /// Which rule made a pattern match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tier {
+    /// `file.c:42`.
+    Line,
     /// A name of the symbol table or pclntab, letter by letter.
     Raw,
     /// A full demangled name.
@@ -88,6 +92,9 @@ pub fn find<'i>(image: &'i Image, pattern: &str) -> Result<Matches<'i>, MatchErr
     if text.is_empty() {
         return Err(MatchError::Empty);
     }
+    if let Some((file, line)) = source_line(text) {
+        return at_line(image, text, file, line);
+    }
     let functions = image.functions();
     for matcher in matchers(text)? {
         let tiers: &[Tier] = match &matcher {
@@ -106,6 +113,29 @@ pub fn find<'i>(image: &'i Image, pattern: &str) -> Result<Matches<'i>, MatchErr
         }
     }
     Err(error::no_match(image, text))
+}
+
+/// The functions that have code of a source line.
+fn at_line<'i>(
+    image: &'i Image,
+    pattern: &str,
+    file: &str,
+    line: u32,
+) -> Result<Matches<'i>, MatchError> {
+    let code = lines::code_of(image, file, line);
+    let (mut own, mut around): (Vec<&Function>, Vec<&Function>) = (Vec::new(), Vec::new());
+    for (address, inlined) in &code.places {
+        let hits = if *inlined { &mut around } else { &mut own };
+        hits.extend(image.function_at(*address));
+    }
+    for hits in [&mut own, &mut around] {
+        hits.sort_by_key(|function| function.entry());
+        hits.dedup_by_key(|function| function.entry());
+    }
+    if own.is_empty() {
+        return Err(error::no_line(image, pattern, &code, line, &around));
+    }
+    grouped(image, pattern, Tier::Line, own)
 }
 
 /// A source file, or the end of its path, and a line: `src/main.c:42`.
@@ -127,7 +157,9 @@ fn matchers(text: &str) -> Result<Vec<Matcher>, MatchError> {
         .strip_prefix('/')
         .and_then(|rest| rest.strip_suffix('/'))
         .filter(|inside| !inside.is_empty());
-    if expression.is_none() {
+    // No name ends with a bare glob: comparing it with each in every form would take its time.
+    let bare = text.chars().all(|c| matches!(c, '*' | '?'));
+    if expression.is_none() && !bare {
         matchers.push(Matcher::Name {
             text: names::normal_pattern(text),
             last: names::searchable_word(text),
@@ -341,6 +373,10 @@ pub fn list(image: &Image, pattern: Option<&str>) -> Result<Vec<Function>, Match
         all.extend(image.only_inlined());
         return Ok(all);
     };
+    if source_line(pattern).is_some() {
+        let groups = find(image, pattern)?.groups.into_iter();
+        return Ok(groups.flat_map(|group| group.functions).cloned().collect());
+    }
     let mut hits: Vec<Function> = Vec::new();
     for matcher in matchers(pattern)? {
         let tiers = [Tier::Raw, Tier::Full, Tier::Suffix, Tier::Closure];
