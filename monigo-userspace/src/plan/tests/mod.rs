@@ -2,6 +2,7 @@
 
 mod c;
 mod epilogue;
+mod exits;
 mod go;
 mod jumps;
 mod paths;
@@ -41,7 +42,7 @@ fn assemble(listing: &str) -> Vec<u8> {
 
 /// Plans `parts`; `data` is what the image holds elsewhere.
 fn outcome(parts: &[(u64, &[u8])], go: bool, data: &[(u64, &[u8])]) -> Expected {
-    outcome_with(parts, go, data, Some(Vec::new()))
+    outcome_with(parts, go, data, Some(&[]))
 }
 
 /// The same, with landing pads.
@@ -49,7 +50,7 @@ fn outcome_with(
     parts: &[(u64, &[u8])],
     go: bool,
     data: &[(u64, &[u8])],
-    pads: Option<Vec<u64>>,
+    pads: Option<&[u64]>,
 ) -> Expected {
     let code: Vec<FunctionCode<'_>> = parts
         .iter()
@@ -75,17 +76,11 @@ fn outcome_with(
         file_offset: &|address| address.checked_sub(0x40_0000),
         fragment: &fragment,
         read: &read,
-        landing_pads: &|_| pads.clone(),
+        landing_pads: &|_| pads.map(<[u64]>::to_vec),
     };
     let plan = plan(&code, &context)?;
     let piece = |address| super::fragment(address, &context);
-    paths::check(
-        "listing",
-        &code,
-        &plan,
-        pads.as_deref().unwrap_or_default(),
-        &piece,
-    );
+    paths::check("listing", &code, &plan, pads.unwrap_or_default(), &piece);
     assert_eq!(plan.entry.kind, SiteKind::Entry);
     assert_eq!(plan.entry.file_offset, plan.entry.address - 0x40_0000);
     Ok((
