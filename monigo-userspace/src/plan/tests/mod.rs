@@ -1,5 +1,6 @@
 //! Plans of byte sequences with known answers, and of real binaries.
 
+mod arm64;
 mod c;
 mod epilogue;
 mod exits;
