@@ -249,7 +249,7 @@ impl Word {
             return true;
         }
         if self.is_load_or_store() {
-            let loads = !self.is_plain_store() && !(self.is_pair() && self.field(22, 1) == 0);
+            let loads = !self.is_plain_store();
             let second = self.is_pair() && self.field(10, 5) == register;
             // A load into register 31 is one into nowhere.
             return loads && register != SP && (self.rd() == register || second);

@@ -3,6 +3,7 @@
 use super::{
     Body,
     encoding::{Flow, SP, Word},
+    site,
 };
 use crate::plan::{Context, Refusal, Site, SiteKind};
 
@@ -29,7 +30,7 @@ pub(super) fn find(body: &Body, exits: &[Site], context: &Context<'_>) -> Result
         if behind_limit || exits.iter().any(|exit| exit.address == word.address) {
             break;
         }
-        match body.site(word, SiteKind::Entry, context) {
+        match site(word, SiteKind::Entry, context) {
             Ok(site) if best.is_none_or(|best| site.cost < best.cost) => best = Some(site),
             Ok(_) => {}
             Err(error) => {

@@ -88,20 +88,21 @@ impl Body {
         let next = self.words.get(index + 1)?;
         (continues && next.address == word.next()).then_some(index + 1)
     }
+}
 
-    fn site(&self, word: Word, kind: SiteKind, context: &Context<'_>) -> Result<Site, Refusal> {
-        let address = word.address;
-        let file_offset = (context.file_offset)(address).ok_or(Refusal::NotInFile { address })?;
-        let cost = word
-            .cost()
-            .ok_or_else(|| unprobeable(word, &mnemonic(word)))?;
-        Ok(Site {
-            address,
-            file_offset,
-            kind,
-            cost,
-        })
-    }
+/// Makes the site for `word`, if the kernel takes it.
+fn site(word: Word, kind: SiteKind, context: &Context<'_>) -> Result<Site, Refusal> {
+    let address = word.address;
+    let file_offset = (context.file_offset)(address).ok_or(Refusal::NotInFile { address })?;
+    let cost = word
+        .cost()
+        .ok_or_else(|| unprobeable(word, &mnemonic(word)))?;
+    Ok(Site {
+        address,
+        file_offset,
+        kind,
+        cost,
+    })
 }
 
 fn index_of(words: &[Word], address: u64) -> Option<usize> {
@@ -199,7 +200,7 @@ fn exits(
             Flow::Next | Flow::Call(_) | Flow::Stop => None,
         };
         if let Some(kind) = kind {
-            exits.push(body.site(word, kind, context)?);
+            exits.push(site(word, kind, context)?);
         }
     }
     Ok(exits)
