@@ -94,7 +94,7 @@ impl Fragments {
                 // A null pointer.
                 None | Some(Pointer::Direct(0)) => {}
                 Some(Pointer::Direct(table)) => {
-                    landing::pads(table, piece.range.start, read, &mut pads)?
+                    landing::pads(table, piece.range.start, read, &mut pads)?;
                 }
                 Some(Pointer::Indirect(_)) => return None,
             }

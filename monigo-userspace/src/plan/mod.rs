@@ -5,6 +5,7 @@
 //! instruction through which a call can end. What cannot be proven safe is a [`Refusal`], since a
 //! breakpoint in the wrong place corrupts the traced program.
 
+mod arm64;
 mod fragments;
 mod image;
 mod landing;
@@ -64,11 +65,29 @@ trait Architecture {
     fn plan(code: &[FunctionCode<'_>], context: &Context<'_>) -> Result<FunctionPlan, Refusal>;
 }
 
-/// Plans the sites of one x86-64 function.
+/// Instruction sets that functions can be planned for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Machine {
+    /// x86-64.
+    X86_64,
+    /// arm64.
+    Arm64,
+}
+
+/// Plans the sites of one x86-64 function; see [`plan_on`].
+pub fn plan<'a>(code: &[FunctionCode<'a>], context: &Context<'a>) -> Result<FunctionPlan, Refusal> {
+    plan_on(Machine::X86_64, code, context)
+}
+
+/// Plans the sites of one function.
 ///
 /// `code[0]` starts with the function's entry; the others are its cold parts, in any order. The
 /// bytes must be those of the file, without breakpoints of other tracers.
-pub fn plan<'a>(code: &[FunctionCode<'a>], context: &Context<'a>) -> Result<FunctionPlan, Refusal> {
+pub fn plan_on<'a>(
+    machine: Machine,
+    code: &[FunctionCode<'a>],
+    context: &Context<'a>,
+) -> Result<FunctionPlan, Refusal> {
     let size: usize = code.iter().map(|part| part.bytes.len()).sum();
     if code.first().is_none_or(|part| part.bytes.is_empty()) {
         return Err(Refusal::Empty);
@@ -78,7 +97,10 @@ pub fn plan<'a>(code: &[FunctionCode<'a>], context: &Context<'a>) -> Result<Func
     }
     let mut parts = code.to_vec();
     loop {
-        let result = x86_64::X86_64::plan(&parts, context);
+        let result = match machine {
+            Machine::X86_64 => x86_64::X86_64::plan(&parts, context),
+            Machine::Arm64 => arm64::Arm64::plan(&parts, context),
+        };
         let Err(Refusal::LeavesWithFrame { target, .. }) = result else {
             return result;
         };
@@ -132,7 +154,7 @@ pub enum SiteKind {
     TailJump,
     /// A conditional jump out of the function; leaves only when the condition holds.
     ConditionalTailJump {
-        /// Low nibble of the `jcc` opcode.
+        /// Low nibble of the `jcc` opcode; on arm64, the condition of the `b.cond`.
         condition: u8,
     },
     /// A jump inside the function behind which nothing is left to do but to give the frame back and

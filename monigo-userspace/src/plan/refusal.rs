@@ -59,6 +59,15 @@ pub enum Refusal {
     /// No instruction that every call passes once can be probed.
     #[error("no instruction that every call passes exactly once can be probed")]
     NoEntry,
+    /// The only instruction that every call passes is an exit as well, where that is not handled.
+    #[error("it is a single instruction that leaves at once, so there is nothing to measure")]
+    OnlyReturns,
+    /// A trampoline, where those are not handled: the only instruction is a jump.
+    #[error("it only jumps on to {target:#x}; trace the function there instead")]
+    OnlyJumps {
+        /// Where it jumps.
+        target: u64,
+    },
     /// A loop back to the first instruction.
     #[error(
         "a loop at {address:#x} goes back to its first instruction, so an iteration cannot be \
@@ -117,6 +126,7 @@ impl Refusal {
             Self::FallsThrough { .. } => "code that runs on behind the end of the symbol",
             Self::Unprobeable { .. } => "an instruction that the kernel cannot probe",
             Self::NoEntry => "no instruction that every call passes once",
+            Self::OnlyReturns | Self::OnlyJumps { .. } => "a single instruction",
             Self::LoopsToStart { .. } => "a loop back to the first instruction",
             Self::GoStackCheck => "unknown form of Go's stack check",
             Self::LeavesWithFrame { .. } => "parts that no symbol covers",

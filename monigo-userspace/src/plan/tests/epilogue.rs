@@ -299,16 +299,16 @@ fn landing_pad_in_the_epilogue() {
         ",
     );
     let parts: [(u64, &[u8]); 1] = [(START, &code)];
-    let with = |pads: Option<Vec<u64>>| super::outcome_with(&parts, C, &[], pads);
+    let with = |pads: Option<&[u64]>| super::outcome_with(&parts, C, &[], pads);
     let cheap = Ok((0, Emulated, vec![(6, epilogue(None, StackPointer(1)))]));
     let kept = Ok((0, Emulated, vec![(9, Return)]));
     assert_eq!(outcome(&parts, C, &[]), cheap);
     // Elsewhere in the function.
-    assert_eq!(with(Some(vec![START + 1])), cheap);
-    assert_eq!(with(Some(vec![START + 8])), kept);
-    assert_eq!(with(Some(vec![START + 9])), kept);
+    assert_eq!(with(Some(&[START + 1])), cheap);
+    assert_eq!(with(Some(&[START + 8])), kept);
+    assert_eq!(with(Some(&[START + 9])), kept);
     // In a piece of code that is not known.
-    assert_eq!(with(Some(vec![START + 0x1000])), kept);
+    assert_eq!(with(Some(&[START + 0x1000])), kept);
     assert_eq!(with(None), kept);
 }
 

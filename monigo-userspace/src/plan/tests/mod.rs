@@ -1,7 +1,9 @@
 //! Plans of byte sequences with known answers, and of real binaries.
 
+mod arm64;
 mod c;
 mod epilogue;
+mod exits;
 mod go;
 mod jumps;
 mod paths;
@@ -41,7 +43,7 @@ fn assemble(listing: &str) -> Vec<u8> {
 
 /// Plans `parts`; `data` is what the image holds elsewhere.
 fn outcome(parts: &[(u64, &[u8])], go: bool, data: &[(u64, &[u8])]) -> Expected {
-    outcome_with(parts, go, data, Some(Vec::new()))
+    outcome_with(parts, go, data, Some(&[]))
 }
 
 /// The same, with landing pads.
@@ -49,7 +51,7 @@ fn outcome_with(
     parts: &[(u64, &[u8])],
     go: bool,
     data: &[(u64, &[u8])],
-    pads: Option<Vec<u64>>,
+    pads: Option<&[u64]>,
 ) -> Expected {
     let plan = planned(parts, go, data, pads)?;
     let merged = matches!(plan.entry.kind, SiteKind::EntryAndExit { .. });
@@ -68,7 +70,7 @@ fn outcome_with(
 /// Kind of the entry site of a listing in C.
 fn entry_kind(listing: &str) -> SiteKind {
     let bytes = assemble(listing);
-    let plan = planned(&[(START, &bytes)], C, &[], Some(Vec::new()));
+    let plan = planned(&[(START, &bytes)], C, &[], Some(&[]));
     plan.unwrap_or_else(|refusal| panic!("{refusal}"))
         .entry
         .kind
@@ -78,7 +80,7 @@ fn planned(
     parts: &[(u64, &[u8])],
     go: bool,
     data: &[(u64, &[u8])],
-    pads: Option<Vec<u64>>,
+    pads: Option<&[u64]>,
 ) -> Result<FunctionPlan, Refusal> {
     let code: Vec<FunctionCode<'_>> = parts
         .iter()
@@ -104,17 +106,11 @@ fn planned(
         file_offset: &|address| address.checked_sub(0x40_0000),
         fragment: &fragment,
         read: &read,
-        landing_pads: &|_| pads.clone(),
+        landing_pads: &|_| pads.map(<[u64]>::to_vec),
     };
     let plan = plan(&code, &context)?;
     let piece = |address| super::fragment(address, &context);
-    paths::check(
-        "listing",
-        &code,
-        &plan,
-        pads.as_deref().unwrap_or_default(),
-        &piece,
-    );
+    paths::check("listing", &code, &plan, pads.unwrap_or_default(), &piece);
     Ok(plan)
 }
 

@@ -9,17 +9,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use gimli::{
-    BaseAddresses, CfaRule, CieOrFde, EhFrame, EhFrameOffset, EndianSlice, LittleEndian,
-    UnwindContext, UnwindSection as _, X86_64,
-};
-use iced_x86::{Decoder, DecoderOptions, FlowControl};
 use object::{Object as _, ObjectSection as _, ObjectSegment as _, ObjectSymbol as _, SymbolKind};
 
-use super::paths;
-use crate::plan::{
-    Context, CostClass, Fragments, Frame, FunctionCode, FunctionPlan, Site, SiteKind, plan,
-};
+use super::{exits::Exits, paths};
+use crate::plan::{Context, Fragments, FunctionCode, SiteKind, plan};
 
 /// Names, ranges and bytes of an image.
 struct Image<'a> {
@@ -99,83 +92,12 @@ fn boundaries(path: &Path) -> HashSet<u64> {
     addresses
 }
 
-fn plan_returns(code: &[FunctionCode<'_>]) -> usize {
-    let returns = |part: &FunctionCode<'_>| {
-        Decoder::with_ip(64, part.bytes, part.address, DecoderOptions::NONE)
-            .into_iter()
-            .filter(|instruction| instruction.flow_control() == FlowControl::Return)
-            .count()
-    };
-    code.iter().map(returns).sum()
-}
-
-fn count_returns(plan: &FunctionPlan) -> usize {
-    let exits = plan.exits.iter();
-    exits.filter(|site| site.kind == SiteKind::Return).count()
-}
-
-/// What the unwind table says of frames.
-struct Frames<'a> {
-    table: Option<(EhFrame<EndianSlice<'a, LittleEndian>>, BaseAddresses)>,
-    /// Start, end and offset of the entry for each piece of code, ascending.
-    entries: Vec<(u64, u64, EhFrameOffset)>,
-}
-
-impl<'a> Frames<'a> {
-    fn of(image: &Image<'a>) -> Self {
-        let mut frames = Self {
-            table: None,
-            entries: Vec::new(),
-        };
-        let Some(section) = image.file.section_by_name(".eh_frame") else {
-            return frames;
-        };
-        let table = EhFrame::new(section.data().expect("data"), LittleEndian);
-        let bases = BaseAddresses::default().set_eh_frame(section.address());
-        let mut entries = table.entries(&bases);
-        while let Ok(Some(entry)) = entries.next() {
-            if let CieOrFde::Fde(partial) = entry {
-                let entry = partial.parse(EhFrame::cie_from_offset).expect("an entry");
-                let start = entry.initial_address();
-                let offset = EhFrameOffset(entry.offset());
-                frames.entries.push((start, start + entry.len(), offset));
-            }
-        }
-        frames.entries.sort_unstable_by_key(|entry| entry.0);
-        frames.table = Some((table, bases));
-        frames
-    }
-
-    /// Compares the frame of an epilogue site with the canonical frame address there, which is
-    /// 8 bytes above the stack pointer at entry. `None` if there is nothing to compare.
-    fn agrees(&self, site: &Site) -> Option<bool> {
-        let SiteKind::Epilogue { frame, .. } = site.kind else {
-            return None;
-        };
-        let (table, bases) = self.table.as_ref()?;
-        let behind = self
-            .entries
-            .partition_point(|entry| entry.0 <= site.address);
-        let (_, end, offset) = self.entries[behind.checked_sub(1)?];
-        if site.address >= end {
-            return None;
-        }
-        let entry = table
-            .fde_from_offset(bases, offset, EhFrame::cie_from_offset)
-            .expect("an entry");
-        let mut context = UnwindContext::new();
-        let row = entry
-            .unwind_info_for_address(table, bases, &mut context, site.address)
-            .expect("a row");
-        let CfaRule::RegisterAndOffset { register, offset } = *row.cfa() else {
-            return None;
-        };
-        match (register, frame) {
-            (X86_64::RSP, Frame::StackPointer(words))
-            | (X86_64::RBP, Frame::FramePointer(words)) => Some(i64::from(words) * 8 + 8 == offset),
-            _ => None,
-        }
-    }
+fn pads(code: &[FunctionCode<'_>], context: &Context<'_>) -> Vec<u64> {
+    let ranges = code
+        .iter()
+        .map(|part| part.address..part.address + part.bytes.len() as u64);
+    let pads: Option<Vec<Vec<u64>>> = ranges.map(context.landing_pads).collect();
+    pads.unwrap_or_default().concat()
 }
 
 /// Plans everything in `path`; returns planned and refused functions.
@@ -200,9 +122,7 @@ fn check(path: &Path) -> (usize, usize) {
     let mut reasons: BTreeMap<String, (usize, Vec<String>)> = BTreeMap::new();
     let (mut planned, mut refused) = (0, 0);
     let mut prices: BTreeMap<String, usize> = BTreeMap::new();
-    let (mut all_returns, mut returns_left, mut cheap) = (0, 0, 0);
-    let (mut epilogues, mut same_frames, mut other_frames) = (0, 0, Vec::new());
-    let frames = Frames::of(&image);
+    let mut exits = Exits::of(&image.file);
     for (name, ranges) in image.functions().values() {
         let code: Option<Vec<FunctionCode<'_>>> = ranges
             .iter()
@@ -223,7 +143,6 @@ fn check(path: &Path) -> (usize, usize) {
                 fragments.landing_pads(range, &|address, length| image.read(address, length))
             },
         };
-        let returns = plan_returns(&code);
         let plan = match plan(&code, &context) {
             Ok(plan) => plan,
             Err(refusal) => {
@@ -239,35 +158,10 @@ fn check(path: &Path) -> (usize, usize) {
             }
         };
         planned += 1;
-        let left = count_returns(&plan);
-        (all_returns, returns_left) = (all_returns + returns, returns_left + left);
-        cheap += usize::from(plan.cost_class() < CostClass::SingleStep);
-        epilogues += plan
-            .exits
-            .iter()
-            .filter(|site| matches!(site.kind, SiteKind::Epilogue { .. }))
-            .count();
-        let pads: Option<Vec<Vec<u64>>> = code
-            .iter()
-            .map(|part| {
-                (context.landing_pads)(part.address..part.address + part.bytes.len() as u64)
-            })
-            .collect();
+        let pads = pads(&code, &context);
         let piece = |address| crate::plan::fragment(address, &context);
-        paths::check(
-            name,
-            &code,
-            &plan,
-            &pads.unwrap_or_default().concat(),
-            &piece,
-        );
-        for site in &plan.exits {
-            match frames.agrees(site) {
-                Some(true) => same_frames += 1,
-                Some(false) => other_frames.push(format!("{name}: {site:x?}")),
-                None => {}
-            }
-        }
+        paths::check(name, &code, &plan, &pads, &piece);
+        exits.add(name, &code, &plan);
         *prices.entry(format!("{:?}", plan.entry.cost)).or_default() += 1;
         let mut seen = HashSet::new();
         for site in std::iter::once(&plan.entry).chain(&plan.exits) {
@@ -290,18 +184,7 @@ fn check(path: &Path) -> (usize, usize) {
         "{}: {planned} planned {prices:?}, {refused} refused",
         path.display()
     );
-    println!(
-        "  {} of {all_returns} returns replaced ({:.1} %) by {epilogues} sites, {same_frames} of \
-         them compared with the unwind table; {cheap} functions need no single-stepped site",
-        all_returns - returns_left,
-        100.0 * (all_returns - returns_left) as f64 / all_returns.max(1) as f64
-    );
-    // LLVM does not describe every step of an epilogue.
-    assert!(
-        other_frames.len() * 200 <= same_frames,
-        "{}: {other_frames:#?}",
-        path.display()
-    );
+    exits.finish(path);
     for (kind, (count, examples)) in reasons {
         println!("  {count} {kind}");
         for example in examples {

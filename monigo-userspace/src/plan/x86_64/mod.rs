@@ -6,6 +6,7 @@ mod flow;
 mod indirect;
 mod kernel;
 mod loops;
+mod restores;
 mod stack;
 
 use iced_x86::{Code, Decoder, DecoderError, DecoderOptions, FlowControl, Instruction, Mnemonic};
