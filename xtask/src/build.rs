@@ -28,6 +28,17 @@ pub fn compile(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.monigo())
 }
 
+/// Builds the release profile, as packages have it; returns the binary.
+pub fn release(workspace: &Workspace) -> Result<PathBuf> {
+    eprintln!("==> cargo build --release (takes some minutes)");
+    process::run(
+        workspace
+            .cargo()
+            .args(["build", "--release", "--package", "monigo-userspace"]),
+    )?;
+    Ok(workspace.target.join("release/monigo"))
+}
+
 /// Builds the sample order-processing service with the unpacked Go.
 pub fn orders(workspace: &Workspace) -> Result<PathBuf> {
     let directory = workspace.target.join("demo");

@@ -59,12 +59,8 @@ enum Task {
         #[arg(long, value_name = "TEXT", conflicts_with = "quick")]
         only: Option<String>,
     },
-    /// Measure what a probed call costs, beside an empty probe and bpftrace
-    Bench {
-        /// Calls of the probed function in each measurement
-        #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1000..))]
-        calls: u64,
-    },
+    /// Measure what monigo costs and how fast it is, beside its peers
+    Bench(bench::Options),
     /// Make the tarball and the Debian package in dist/
     Dist {
         /// Cargo profile of the packaged binary
@@ -98,7 +94,7 @@ fn run(task: Task, manifest: &Path) -> Result<ExitCode> {
         }
         Task::Demo { seconds, out } => demo::run(&workspace, seconds, &out)?,
         Task::Test { quick, only } => return Ok(suite::run(&workspace, quick, only)),
-        Task::Bench { calls } => bench::run(&workspace, calls)?,
+        Task::Bench(options) => bench::run(&workspace, &options)?,
         Task::Dist { profile } => dist::run(&workspace, &profile)?,
         Task::Pictures => pictures::run(&workspace)?,
     }
