@@ -3,12 +3,16 @@
 //! Each case hands figures to the report; a peer that cannot be measured is a figure that says
 //! why. What a case changes on the host (`kernel.bpf_stats_enabled`) it restores.
 
+mod attach;
+mod big;
 mod figure;
 mod host;
 mod image;
 mod kernel;
 mod peers;
+mod records;
 mod slowdown;
+mod start;
 mod targets;
 mod tool;
 
@@ -64,11 +68,26 @@ struct Case {
     run: fn(&Bench) -> Result<Figures>,
 }
 
-const CASES: [Case; 1] = [
+const CASES: [Case; 4] = [
     Case {
         name: slowdown::NAME,
         about: "what a traced call costs the target, and what of it the kernel programs take",
         run: slowdown::run,
+    },
+    Case {
+        name: attach::NAME,
+        about: "how long attaching and detaching 1, 100 and all functions of a large Go program takes",
+        run: attach::run,
+    },
+    Case {
+        name: records::NAME,
+        about: "how many full records a second reach DuckDB without loss",
+        run: records::run,
+    },
+    Case {
+        name: start::NAME,
+        about: "start to first number on small and large programs",
+        run: start::run,
     },
 ];
 
@@ -78,6 +97,8 @@ struct Bench<'a> {
     monigo: Monigo,
     /// For targets and what belongs to a run.
     directory: PathBuf,
+    /// Fills a store directly; only where monigo is built here.
+    store_example: Option<PathBuf>,
     rounds: usize,
     quick: bool,
 }
@@ -107,17 +128,16 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         return Ok(());
     }
     let cases = choose(&options.only)?;
+    let mut store_example = None;
     let monigo = match &options.monigo {
         Some(file) => file
             .canonicalize()
             .with_context(|| format!("cannot open {}", file.display()))?,
         None => {
             setup::run(workspace, Scope::Bench)?;
-            if options.dev {
-                build::compile(workspace)?
-            } else {
-                build::release(workspace)?
-            }
+            let profile = if options.dev { "dev" } else { "release" };
+            store_example = Some(build::example(workspace, profile, "store_rate")?);
+            build::profile(workspace, profile)?
         }
     };
     if !nix::unistd::geteuid().is_root() {
@@ -132,6 +152,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         monigo: Monigo::new(monigo)?,
         rounds: if options.quick { 7 } else { 21 },
         quick: options.quick,
+        store_example,
         directory: directory.clone(),
     };
     let host = Host::read();

@@ -273,6 +273,11 @@ impl Watched {
         }
     }
 
+    /// Whether the probes are there from the target's first instruction on, or never.
+    pub fn is_in_place_at_start(&self) -> bool {
+        matches!(self.watcher, Watcher::Around)
+    }
+
     /// What the peer's kernel programs have used up; `None` for one without any.
     pub fn usage(&self) -> Result<Option<Usage>> {
         match &self.watcher {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::{
     Bench,
     figure::{Figures, Metric},
-    kernel::Statistics,
+    kernel::{Ends, Statistics},
     peers::{Peer, Plan, Watched},
     targets::{Program, Running},
 };
@@ -44,7 +44,9 @@ pub const UNWINDING: Metric = Metric {
 };
 
 /// Calls that are made to see whether probes are in place.
-const TRIAL_CALLS: u64 = 500;
+const TRIAL_CALLS: u64 = 1000;
+/// Times in a row that they have to be: any moment can be slow.
+const TRIALS: usize = 4;
 /// A probed call takes longer than this many plain ones, and than this many nanoseconds.
 const PROBED: (f64, f64) = (8.0, 50.0);
 /// bpftrace compiles its program for a second or two.
@@ -116,7 +118,6 @@ fn measure(bench: &Bench, program: &Program, figures: &mut Figures) -> Result<()
         for entrant in &mut entrants {
             entrant.round();
         }
-        // Tools that do the same see the same drift; a round that lost one compares nothing.
     }
     kernel_time(&mut entrants, bench.rounds.min(5));
     report(program, &plan, &subject, entrants, figures);
@@ -151,10 +152,16 @@ impl Entrant {
     fn await_probes(&mut self) -> Result<()> {
         let deadline = Instant::now() + ATTACH_LIMIT;
         let (times, least_ns) = PROBED;
-        while self.watched.target.time(TRIAL_CALLS)? < (self.plain_ns * times).max(least_ns) {
+        let mut slow = 0;
+        while slow < TRIALS {
+            if self.watched.target.time(TRIAL_CALLS)? > (self.plain_ns * times).max(least_ns) {
+                slow += 1;
+                continue;
+            }
+            slow = 0;
             self.watched.check()?;
-            if Instant::now() > deadline {
-                bail!("its probes had no effect within {ATTACH_LIMIT:?}");
+            if Instant::now() > deadline || self.watched.is_in_place_at_start() {
+                bail!("its probes have no effect here");
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -242,9 +249,12 @@ fn report(
         let figure = figures.add(subject, tool, ADDED, &entrant.added_ns);
         if matches!(entrant.peer, Peer::Monigo | Peer::MonigoLean) {
             figure.note = Some(format!(
-                "entry site at +{}, {} exit site(s) or return probe, dearest site: {}",
+                "entry site at +{}, {}; dearest site: {}",
                 plan.entry.saturating_sub(program.function.address),
-                plan.exits.len(),
+                match plan.ends {
+                    Ends::Sites => format!("{} exit site(s)", plan.exits.len()),
+                    Ends::Returns => "return probe".to_owned(),
+                },
                 plan.cost_class
             ));
         }

@@ -123,17 +123,30 @@ pub fn compile(
 impl Recipe {
     fn build(&self, workspace: &Workspace, directory: &Path) -> Result<Program> {
         let source = workspace.root.join("xtask/bench").join(self.source);
-        let binary = directory.join(self.name.replace([' ', ';'], "-").to_lowercase());
+        let binary = directory.join(self.name.replace('+', "p").replace([' ', ';'], "-").to_lowercase());
         match self.compiler {
             [] => go(workspace, &source, &binary)?,
+            [compiler, options @ ..] if options.contains(&"-pg") => {
+                // Only the code is to have the nops: -pg in the link starts a profiler.
+                let object = binary.with_extension("o");
+                process::output(
+                    Command::new(compiler)
+                        .args(options)
+                        .args(["-c", "-o"])
+                        .args([&object, &source]),
+                )?;
+                process::output(
+                    Command::new(compiler)
+                        .args(["-no-pie", "-o"])
+                        .args([&binary, &object]),
+                )?;
+            }
             [compiler, options @ ..] => {
                 process::output(
                     Command::new(compiler)
                         .args(options)
                         .arg("-o")
-                        .arg(&binary)
-                        .arg(&source)
-                        .current_dir(directory),
+                        .args([&binary, &source]),
                 )?;
             }
         }

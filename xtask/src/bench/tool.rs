@@ -1,7 +1,7 @@
 //! A profiler that is attached while a target is measured.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
+    io::{BufRead as _, BufReader, Read},
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::process::{self, Guard};
 
-/// A line on a tool's stderr, and when it came.
+/// A line that a tool prints, and when it came.
 #[derive(Clone, Debug)]
 pub struct Line {
     /// Since the tool was started.
@@ -27,9 +27,8 @@ pub struct Tool {
     process: Guard,
     what: String,
     started: Instant,
-    stdout: Option<JoinHandle<String>>,
-    errors: Arc<Mutex<Vec<Line>>>,
-    reader: Option<JoinHandle<()>>,
+    output: Reader,
+    errors: Reader,
 }
 
 impl Tool {
@@ -43,29 +42,14 @@ impl Tool {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped()),
         )?;
-        let mut stdout = process.0.stdout.take().context("stdout is piped")?;
+        let stdout = process.0.stdout.take().context("stdout is piped")?;
         let stderr = process.0.stderr.take().context("stderr is piped")?;
-        let errors = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&errors);
         Ok(Self {
             process,
             what,
             started,
-            stdout: Some(thread::spawn(move || {
-                let mut text = Vec::new();
-                let _ = stdout.read_to_end(&mut text);
-                String::from_utf8_lossy(&text).into_owned()
-            })),
-            errors,
-            reader: Some(thread::spawn(move || {
-                for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-                    let line = Line {
-                        after: started.elapsed(),
-                        text: String::from_utf8_lossy(&line).into_owned(),
-                    };
-                    kept.lock().unwrap_or_else(PoisonError::into_inner).push(line);
-                }
-            })),
+            output: Reader::start(stdout, started),
+            errors: Reader::start(stderr, started),
         })
     }
 
@@ -79,83 +63,135 @@ impl Tool {
         self.started.elapsed()
     }
 
-    /// What it has printed on stderr so far.
-    pub fn errors(&self) -> Vec<Line> {
-        self.errors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
     /// Fails with what the tool said if it has ended.
     pub fn check(&mut self) -> Result<()> {
         if let Ok(Some(status)) = self.process.0.try_wait() {
-            // The reader ends with the pipe.
-            if let Some(reader) = self.reader.take() {
-                let _ = reader.join();
-            }
+            self.errors.join();
             let said = self
-                .errors()
+                .errors
+                .lines()
                 .into_iter()
                 .map(|line| line.text)
                 .filter(|text| !text.contains("RLIMIT_MEMLOCK"))
                 .collect::<Vec<_>>()
                 .join(" ");
-            bail!("{} ended with {status}: {}", self.what, shorten(&said));
+            bail!("{} ended with {status}: {}", self.name(), shorten(&said));
         }
         Ok(())
     }
 
-    /// Waits for a line on stderr; returns when it came.
+    fn name(&self) -> &str {
+        let program = self.what.split(' ').next().unwrap_or_default();
+        program.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Waits for a line on stderr or stdout.
     pub fn await_line(&mut self, wanted: impl Fn(&str) -> bool, limit: Duration) -> Result<Line> {
         loop {
-            if let Some(line) = self.errors().into_iter().find(|line| wanted(&line.text)) {
-                return Ok(line);
+            for reader in [&self.errors, &self.output] {
+                if let Some(line) = reader.lines().into_iter().find(|line| wanted(&line.text)) {
+                    return Ok(line);
+                }
             }
             self.check()?;
             if self.elapsed() > limit {
-                bail!("{} was not ready within {limit:?}", self.what);
+                bail!("{} was not ready within {limit:?}", self.name());
             }
             thread::sleep(Duration::from_millis(2));
         }
     }
 
-    /// Sends SIGINT, as Ctrl-C does, and waits for the end; returns how long that took, and what
-    /// the tool has printed on stdout.
-    pub fn interrupt(mut self, limit: Duration) -> Result<(Duration, String)> {
+    /// Sends SIGINT, as Ctrl-C does, and waits for the end.
+    pub fn interrupt(mut self, limit: Duration) -> Result<End> {
         self.check()?;
         let asked = Instant::now();
         self.process.signal(Signal::SIGINT);
-        let took = self.await_end(asked, limit)?;
-        Ok((took, self.output()))
+        self.await_end(asked, limit)
     }
 
-    /// Waits for the end of a tool that ends by itself; returns what it has printed on stdout.
-    pub fn finish(mut self, limit: Duration) -> Result<(Duration, String)> {
+    /// Waits for a tool that ends by itself.
+    pub fn finish(self, limit: Duration) -> Result<End> {
         let started = self.started;
-        let took = self.await_end(started, limit)?;
-        Ok((took, self.output()))
+        self.await_end(started, limit)
     }
 
-    fn await_end(&mut self, since: Instant, limit: Duration) -> Result<Duration> {
+    fn await_end(mut self, since: Instant, limit: Duration) -> Result<End> {
         // Polled more finely than `Guard::wait` does, for it is a measurement.
-        while matches!(self.process.0.try_wait(), Ok(None)) {
+        let status = loop {
+            if let Some(status) = self.process.0.try_wait()? {
+                break status;
+            }
             if since.elapsed() > limit {
-                bail!("{} did not end within {limit:?}", self.what);
+                bail!("{} did not end within {limit:?}", self.name());
             }
             thread::sleep(Duration::from_millis(1));
+        };
+        let took = since.elapsed();
+        self.output.join();
+        self.errors.join();
+        let errors = self.errors.lines();
+        if !status.success() {
+            let said: Vec<&str> = errors.iter().map(|line| line.text.as_str()).collect();
+            bail!("{} ended with {status}: {}", self.name(), shorten(&said.join(" ")));
         }
-        Ok(since.elapsed())
+        let output = self.output.lines();
+        Ok(End {
+            took,
+            output: output.into_iter().map(|line| line.text + "\n").collect(),
+            errors,
+        })
+    }
+}
+
+/// How a tool ended.
+pub struct End {
+    /// How long that took.
+    pub took: Duration,
+    /// What it printed on stdout.
+    pub output: String,
+    /// What it printed on stderr.
+    pub errors: Vec<Line>,
+}
+
+/// A thread that keeps the lines of a pipe.
+struct Reader {
+    lines: Arc<Mutex<Vec<Line>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Reader {
+    fn start(pipe: impl Read + Send + 'static, started: Instant) -> Self {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&lines);
+        let thread = thread::spawn(move || {
+            for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+                let line = Line {
+                    after: started.elapsed(),
+                    text: String::from_utf8_lossy(&line).into_owned(),
+                };
+                kept.lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(line);
+            }
+        });
+        Self {
+            lines,
+            thread: Some(thread),
+        }
     }
 
-    fn output(&mut self) -> String {
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
+    fn lines(&self) -> Vec<Line> {
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Waits for the end of the pipe.
+    fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
-        self.stdout
-            .take()
-            .and_then(|reader| reader.join().ok())
-            .unwrap_or_default()
     }
 }
 
