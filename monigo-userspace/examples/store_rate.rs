@@ -82,6 +82,8 @@ fn session() -> NewSession {
             exit: ExitProbe::Ret,
             sites: 2,
             cost_class: CostClass::Nop5,
+            cost_ns: None,
+            floor_ns: None,
         }],
         warnings: Vec::new(),
     }

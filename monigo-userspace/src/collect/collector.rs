@@ -205,7 +205,9 @@ impl Collector {
     }
 
     fn finish(&mut self, end: End) -> Result<(), CollectError> {
+        let started = Instant::now();
         self.kernel.detach()?;
+        tracing::info!("detached in {:.2?}", started.elapsed());
         self.sweep_goroutines();
         // A record being written ends a look early; it is there for the next one.
         while self.drain().taken > 0 {}
