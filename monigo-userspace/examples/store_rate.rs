@@ -82,8 +82,8 @@ fn session() -> NewSession {
             exit: ExitProbe::Ret,
             sites: 2,
             cost_class: CostClass::Nop5,
-            cost_ns: None,
-            floor_ns: None,
+            cost_ns: 0,
+            floor_ns: 0,
         }],
         warnings: Vec::new(),
     }

@@ -48,7 +48,13 @@ fn built(workspace: &Workspace, profile: &str, what: &[&str], file: &str) -> Res
     process::run(
         workspace
             .cargo()
-            .args(["build", "--profile", profile, "--package", "monigo-userspace"])
+            .args([
+                "build",
+                "--profile",
+                profile,
+                "--package",
+                "monigo-userspace",
+            ])
             .args(what),
     )?;
     let directory = if profile == "dev" { "debug" } else { profile };

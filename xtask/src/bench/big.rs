@@ -131,9 +131,8 @@ pub fn go(workspace: &Workspace, directory: &Path) -> Result<PathBuf> {
         };
         let message = format!("{error:#}");
         let before = exported.len();
-        exported.retain(|(package, name)| {
-            !message.contains(&format!("p{}.{name}", package.number))
-        });
+        exported
+            .retain(|(package, name)| !message.contains(&format!("p{}.{name}", package.number)));
         if exported.len() == before {
             return Err(error);
         }
@@ -153,7 +152,11 @@ fn exported(workspace: &Workspace) -> Result<Vec<(std::rc::Rc<Package>, String)>
             .args(["list", "-f"])
             .arg("{{.ImportPath}}\t{{.Dir}}\t{{range .GoFiles}}{{.}},{{end}}")
             .arg("std")
-            .envs([("GOTOOLCHAIN", "local"), ("GOPROXY", "off"), ("CGO_ENABLED", "0")])
+            .envs([
+                ("GOTOOLCHAIN", "local"),
+                ("GOPROXY", "off"),
+                ("CGO_ENABLED", "0"),
+            ])
             .env_remove("GOROOT"),
     )?;
     let hidden = |path: &str| {
@@ -180,11 +183,19 @@ fn exported(workspace: &Workspace) -> Result<Vec<(std::rc::Rc<Package>, String)>
         for file in files.split(',').filter(|file| !file.is_empty()) {
             let text = fs::read(Path::new(directory).join(file))
                 .with_context(|| format!("cannot read {directory}/{file}"))?;
-            names.extend(String::from_utf8_lossy(&text).lines().filter_map(function_name));
+            names.extend(
+                String::from_utf8_lossy(&text)
+                    .lines()
+                    .filter_map(function_name),
+            );
         }
         names.sort();
         names.dedup();
-        found.extend(names.into_iter().map(|name| (std::rc::Rc::clone(&package), name)));
+        found.extend(
+            names
+                .into_iter()
+                .map(|name| (std::rc::Rc::clone(&package), name)),
+        );
     }
     Ok(found)
 }
@@ -229,7 +240,10 @@ mod tests {
 
     #[test]
     fn exported_functions_are_found_by_their_line() {
-        assert_eq!(function_name("func Open(name string) (*File, error) {").as_deref(), Some("Open"));
+        assert_eq!(
+            function_name("func Open(name string) (*File, error) {").as_deref(),
+            Some("Open")
+        );
         assert_eq!(function_name("func open(name string) {"), None);
         assert_eq!(function_name("func (f *File) Read(b []byte) {"), None);
         assert_eq!(function_name("func Max[T any](a, b T) T {"), None);

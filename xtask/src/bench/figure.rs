@@ -24,7 +24,10 @@ impl Summary {
         let last = sorted.len().checked_sub(1)?;
         let at = |share: f64| {
             let place = share * last as f64;
-            let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
+            let (below, above) = (
+                sorted[place.floor() as usize],
+                sorted[place.ceil() as usize],
+            );
             below + (above - below) * place.fract()
         };
         Some(Self {
@@ -156,10 +159,7 @@ mod tests {
     #[test]
     fn median_and_quartiles() {
         let summary = Summary::of(&[5.0, 1.0, 3.0, 2.0, 4.0]).expect("values");
-        assert_eq!(
-            (summary.low, summary.median, summary.high),
-            (2.0, 3.0, 4.0)
-        );
+        assert_eq!((summary.low, summary.median, summary.high), (2.0, 3.0, 4.0));
         assert_eq!(Summary::of(&[1.0, 2.0]).expect("values").median, 1.5);
         assert_eq!(Summary::of(&[f64::NAN]), None);
     }

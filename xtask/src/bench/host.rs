@@ -27,8 +27,15 @@ impl Host {
     pub fn read() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let line = |text: &str, name: &str| {
-            text.lines()
-                .find_map(|line| Some(line.strip_prefix(name)?.split_once(':')?.1.trim().to_owned()))
+            text.lines().find_map(|line| {
+                Some(
+                    line.strip_prefix(name)?
+                        .split_once(':')?
+                        .1
+                        .trim()
+                        .to_owned(),
+                )
+            })
         };
         let memory = line(&read("/proc/meminfo"), "MemTotal")
             .and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());

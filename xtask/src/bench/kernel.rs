@@ -47,9 +47,7 @@ impl Attributes {
     /// For a command that returns a file descriptor.
     fn open(&self, command: libc::c_long, bytes: usize) -> io::Result<OwnedFd> {
         // SAFETY: the attributes outlive the call, and so do the buffers that callers point to.
-        let result = unsafe {
-            libc::syscall(libc::SYS_bpf, command, self.0.as_ptr(), bytes)
-        };
+        let result = unsafe { libc::syscall(libc::SYS_bpf, command, self.0.as_ptr(), bytes) };
         if result < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -102,7 +100,9 @@ impl Empty {
             .u32(48, offsets.len() as u32)
             .u32(56, pid)
             .open(LINK_CREATE, 64)
-            .context("the kernel has no uprobe_multi link (Linux 6.6), or none for sessions (6.13)")?;
+            .context(
+                "the kernel has no uprobe_multi link (Linux 6.6), or none for sessions (6.13)",
+            )?;
         Ok(Self {
             _link: link,
             program,
@@ -132,7 +132,10 @@ impl Statistics {
 impl Drop for Statistics {
     fn drop(&mut self) {
         if let Err(error) = fs::write(STATISTICS, self.before.trim()) {
-            eprintln!("xtask: {STATISTICS} could not be restored to {:?}: {error}", self.before);
+            eprintln!(
+                "xtask: {STATISTICS} could not be restored to {:?}: {error}",
+                self.before
+            );
         }
     }
 }
@@ -192,11 +195,9 @@ impl Programs {
 
     /// Their counters together.
     pub fn usage(&self) -> Result<Usage> {
-        self.0
-            .iter()
-            .try_fold(Usage::default(), |sum, program| {
-                Ok(sum.plus(usage_of(program)?))
-            })
+        self.0.iter().try_fold(Usage::default(), |sum, program| {
+            Ok(sum.plus(usage_of(program)?))
+        })
     }
 }
 
@@ -217,8 +218,13 @@ fn usage_of(program: &OwnedFd) -> Result<Usage> {
 
 /// The number behind `name:` in what `/proc/PID/fdinfo/FD` says.
 fn field(text: &str, name: &str) -> Option<u64> {
-    text.lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':')?.trim().parse().ok())
+    text.lines().find_map(|line| {
+        line.strip_prefix(name)?
+            .strip_prefix(':')?
+            .trim()
+            .parse()
+            .ok()
+    })
 }
 
 #[cfg(test)]

@@ -6,32 +6,26 @@
 mod attach;
 mod big;
 mod figure;
+mod goals;
 mod host;
 mod image;
 mod kernel;
 mod peers;
+mod plot;
 mod records;
+mod report;
 mod slowdown;
 mod start;
 mod targets;
 mod tool;
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{fs, path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use tempfile::TempDir;
 
-use self::{
-    figure::{Figure, Figures},
-    host::Host,
-    peers::Monigo,
-    targets::Program,
-};
+use self::{figure::Figures, host::Host, peers::Monigo, targets::Program};
 use crate::{
     build,
     setup::{self, Scope},
@@ -158,14 +152,38 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     let host = Host::read();
     let started = Instant::now();
     let mut figures = Vec::new();
-    for case in cases {
+    let mut failed = Vec::new();
+    for case in &cases {
         eprintln!("==> {}: {}", case.name, case.about);
         match (case.run)(&bench) {
             Ok(measured) => figures.extend(measured.into_vec()),
-            Err(error) => eprintln!("    {} failed: {error:#}", case.name),
+            Err(error) => {
+                eprintln!("    {} failed: {error:#}", case.name);
+                failed.push((case.name, format!("{error:#}")));
+            }
         }
     }
-    for f in &figures { println!("{}", f.to_json()); }
+    let output = options.output.clone().unwrap_or(directory);
+    let run = report::Run {
+        host: &host,
+        monigo: format!(
+            "{} ({})",
+            bench.monigo.version()?,
+            bench.monigo.binary().display()
+        ),
+        rounds: bench.rounds,
+        quick: bench.quick,
+        took: started.elapsed(),
+        cases: cases.iter().map(|case| (case.name, case.about)).collect(),
+        figures,
+        failed,
+    };
+    report::write(&run, &output)?;
+    println!("{}", report::goal_table(&goals::judge(&run.figures)));
+    println!("report: {}", output.join("report.md").display());
+    if run.figures.iter().all(|figure| figure.value.is_err()) {
+        bail!("nothing could be measured");
+    }
     Ok(())
 }
 

@@ -120,10 +120,12 @@ impl Monigo {
     /// What monigo does with a program's function on this host, by attaching for a moment.
     pub fn plan(&self, program: &Program) -> Result<Plan> {
         let running = Running::start(&mut Command::new(&program.binary))?;
-        let text = process::output(
-            self.attach_lean(&program.binary, running.pid())
-                .args(["--fn", program.pattern, "--duration", "100ms"]),
-        )?;
+        let text = process::output(self.attach_lean(&program.binary, running.pid()).args([
+            "--fn",
+            program.pattern,
+            "--duration",
+            "100ms",
+        ]))?;
         let summary: Value = serde_json::from_str(&text)?;
         let probe = &summary["functions"][0]["probe"];
         let entry = address(&probe["entry"]).context("monigo names no entry site")?;
@@ -213,7 +215,11 @@ impl Watched {
         let file = directory.join(format!("{}.{}", stem.display(), peer.file()));
         if peer == Peer::BpftraceSites {
             // bpftrace takes offsets only in files without symbols.
-            process::output(Command::new("strip").arg("-o").args([&file, &program.binary]))?;
+            process::output(
+                Command::new("strip")
+                    .arg("-o")
+                    .args([&file, &program.binary]),
+            )?;
         } else {
             fs::copy(&program.binary, &file)?;
         }
@@ -222,11 +228,13 @@ impl Watched {
         let pid = target.pid();
         let offsets = |addresses: &[u64]| image::offsets(&program.binary, addresses);
         let watcher = match peer {
-            Peer::Monigo => {
-                Watcher::Tool(Tool::start(monigo.attach(&file, pid).args(["--fn", program.pattern]))?)
-            }
+            Peer::Monigo => Watcher::Tool(Tool::start(
+                monigo.attach(&file, pid).args(["--fn", program.pattern]),
+            )?),
             Peer::MonigoLean => Watcher::Tool(Tool::start(
-                monigo.attach_lean(&file, pid).args(["--fn", program.pattern]),
+                monigo
+                    .attach_lean(&file, pid)
+                    .args(["--fn", program.pattern]),
             )?),
             Peer::Empty => {
                 let mut sites = vec![plan.entry];
@@ -245,10 +253,14 @@ impl Watched {
             }
             Peer::BpftraceSites => {
                 let place = |offset: &u64| format!("uprobe:{}:{offset:#x}", file.display());
-                let entry: Vec<String> =
-                    offsets(&[program.function.address])?.iter().map(place).collect();
-                let exits: Vec<String> =
-                    offsets(&program.function.returns)?.iter().map(place).collect();
+                let entry: Vec<String> = offsets(&[program.function.address])?
+                    .iter()
+                    .map(place)
+                    .collect();
+                let exits: Vec<String> = offsets(&program.function.returns)?
+                    .iter()
+                    .map(place)
+                    .collect();
                 Watcher::Tool(Tool::start(&mut bpftrace(pid, &entry, &exits))?)
             }
             Peer::Uftrace => {

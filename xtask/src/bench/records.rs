@@ -1,11 +1,6 @@
 //! How many full records a second go from the ring buffer into DuckDB without loss.
 
-use std::{
-    path::Path,
-    process::Command,
-    thread,
-    time::Duration,
-};
+use std::{path::Path, process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use nix::sys::resource::{UsageWho, getrusage};
@@ -55,7 +50,12 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     let (rates, seconds): (&[u64], u64) = if bench.quick {
         (&[50_000, 200_000, 400_000], 3)
     } else {
-        (&[50_000, 100_000, 200_000, 300_000, 400_000, 600_000, 1_000_000], 5)
+        (
+            &[
+                50_000, 100_000, 200_000, 300_000, 400_000, 600_000, 1_000_000,
+            ],
+            5,
+        )
     };
     let mut best: Option<Measured> = None;
     for &rate in rates {
@@ -79,7 +79,12 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     }
     match best {
         Some(best) => best.report(BEST, &mut figures),
-        None => figures.miss(BEST, "monigo", KEPT, &anyhow::anyhow!("every rate lost records")),
+        None => figures.miss(
+            BEST,
+            "monigo",
+            KEPT,
+            &anyhow::anyhow!("every rate lost records"),
+        ),
     }
     if let Err(error) = store(bench, &mut figures) {
         figures.miss(STORE, "monigo's store", KEPT, &error);
@@ -94,7 +99,7 @@ fn compile(bench: &Bench) -> Result<std::path::PathBuf> {
     process::output(
         Command::new("gcc")
             .args(["-O1", "-g", "-fno-pie", "-pg", "-mfentry", "-mnop-mcount"])
-            .args(["-fcf-protection=none", "-fomit-frame-pointer", "-pthread", "-c", "-o"])
+            .args(["-fcf-protection=none", "-pthread", "-c", "-o"])
             .arg(&object)
             .arg(bench.workspace.root.join("xtask/bench/rate.c")),
     )?;
@@ -201,8 +206,9 @@ fn store(bench: &Bench, figures: &mut Figures) -> Result<()> {
     let said: Value = serde_json::from_str(&text)?;
     let number = |name: &str| said[name].as_f64().with_context(|| format!("no {name}"));
     let (rows, wall, cpu) = (number("rows")?, number("wall_s")?, number("cpu_s")?);
-    figures.add(STORE, "monigo's store", KEPT, &[rows / wall]).note =
-        Some("appended and committed one batch after the other".to_owned());
+    figures
+        .add(STORE, "monigo's store", KEPT, &[rows / wall])
+        .note = Some("appended and committed one batch after the other".to_owned());
     figures.add(STORE, "monigo's store", CPU, &[cpu * 1e6 / rows]);
     figures.add(STORE, "monigo's store", SHARE, &[cpu * 100.0 / wall]);
     Ok(())

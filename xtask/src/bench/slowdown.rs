@@ -198,9 +198,14 @@ impl Entrant {
             .context("it had programs before")?
             .since(before);
         if used.runs < self.calls {
-            bail!("its programs ran {} times in {} calls", used.runs, self.calls);
+            bail!(
+                "its programs ran {} times in {} calls",
+                used.runs,
+                self.calls
+            );
         }
-        self.programs_ns.push(used.time_ns as f64 / self.calls as f64);
+        self.programs_ns
+            .push(used.time_ns as f64 / self.calls as f64);
         self.runs.push(used.runs as f64 / self.calls as f64);
         Ok(())
     }
@@ -211,7 +216,10 @@ impl Entrant {
 fn kernel_time(entrants: &mut [Entrant], rounds: usize) {
     let statistics = Statistics::enable();
     for _ in 0..rounds {
-        for entrant in entrants.iter_mut().filter(|entrant| entrant.failed.is_none()) {
+        for entrant in entrants
+            .iter_mut()
+            .filter(|entrant| entrant.failed.is_none())
+        {
             let result = match &statistics {
                 Ok(_) => entrant.count(),
                 Err(error) => Err(anyhow!("{error:#}")),

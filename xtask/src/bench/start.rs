@@ -43,7 +43,11 @@ pub fn run(bench: &Bench) -> Result<Figures> {
         eprintln!("    {name}");
         let measured = binary.and_then(|binary| {
             let target = Running::start(&mut Command::new(&binary))?;
-            let pattern = if name.starts_with("Go") { "main.work" } else { "work" };
+            let pattern = if name.starts_with("Go") {
+                "main.work"
+            } else {
+                "work"
+            };
             let mut monigo = Vec::new();
             let mut peer = Vec::new();
             for _ in 0..rounds {
@@ -83,7 +87,9 @@ fn with_monigo(bench: &Bench, binary: &Path, pid: u32, pattern: &str) -> Result<
     )?;
     let end = tool.finish(LIMIT)?;
     let summary: Value = serde_json::from_str(&end.output)?;
-    let calls = summary["functions"][0]["calls"].as_u64().unwrap_or_default();
+    let calls = summary["functions"][0]["calls"]
+        .as_u64()
+        .unwrap_or_default();
     ensure!(calls > 0, "monigo counted no calls");
     // The summary is the last thing it prints.
     Ok(end.took.as_secs_f64() * 1e3)
@@ -95,10 +101,13 @@ fn with_bpftrace(binary: &Path, pid: u32, pattern: &str) -> Result<f64> {
         binary.display(),
         WINDOW.as_millis()
     );
-    let tool = Tool::start(Command::new("bpftrace").args(["-p", &pid.to_string(), "-e", &program]))?;
+    let tool =
+        Tool::start(Command::new("bpftrace").args(["-p", &pid.to_string(), "-e", &program]))?;
     let end = tool.finish(LIMIT)?;
     ensure!(
-        end.output.lines().any(|line| line.starts_with("@calls: ") && line != "@calls: 0"),
+        end.output
+            .lines()
+            .any(|line| line.starts_with("@calls: ") && line != "@calls: 0"),
         "bpftrace counted no calls"
     );
     Ok(end.took.as_secs_f64() * 1e3)

@@ -40,7 +40,13 @@ const RECIPES: [Recipe; 7] = [
         symbol: |name| name == "work",
         unwinds: false,
         source: "target.c",
-        compiler: &["gcc", "-O1", "-g", "-fno-omit-frame-pointer", "-fcf-protection=none"],
+        compiler: &[
+            "gcc",
+            "-O1",
+            "-g",
+            "-fno-omit-frame-pointer",
+            "-fcf-protection=none",
+        ],
     },
     Recipe {
         name: "C endbr64; push",
@@ -48,7 +54,13 @@ const RECIPES: [Recipe; 7] = [
         symbol: |name| name == "work",
         unwinds: false,
         source: "target.c",
-        compiler: &["gcc", "-O1", "-g", "-fno-omit-frame-pointer", "-fcf-protection=full"],
+        compiler: &[
+            "gcc",
+            "-O1",
+            "-g",
+            "-fno-omit-frame-pointer",
+            "-fcf-protection=full",
+        ],
     },
     Recipe {
         name: "C sub",
@@ -57,7 +69,14 @@ const RECIPES: [Recipe; 7] = [
         unwinds: false,
         source: "target.c",
         // Without the red zone a leaf function moves the stack pointer, as others do.
-        compiler: &["gcc", "-O1", "-g", "-fomit-frame-pointer", "-mno-red-zone", "-fcf-protection=none"],
+        compiler: &[
+            "gcc",
+            "-O1",
+            "-g",
+            "-fomit-frame-pointer",
+            "-mno-red-zone",
+            "-fcf-protection=none",
+        ],
     },
     Recipe {
         name: "C nop5",
@@ -65,7 +84,17 @@ const RECIPES: [Recipe; 7] = [
         symbol: |name| name == "work",
         unwinds: false,
         source: "target.c",
-        compiler: &["gcc", "-O1", "-g", "-fno-pie", "-no-pie", "-fcf-protection=none", "-pg", "-mfentry", "-mnop-mcount"],
+        compiler: &[
+            "gcc",
+            "-O1",
+            "-g",
+            "-fno-pie",
+            "-no-pie",
+            "-fcf-protection=none",
+            "-pg",
+            "-mfentry",
+            "-mnop-mcount",
+        ],
     },
     Recipe {
         name: "C++",
@@ -73,7 +102,13 @@ const RECIPES: [Recipe; 7] = [
         symbol: |name| name.starts_with("_Z4work"),
         unwinds: true,
         source: "target.cpp",
-        compiler: &["g++", "-O2", "-g", "-fno-omit-frame-pointer", "-fcf-protection=full"],
+        compiler: &[
+            "g++",
+            "-O2",
+            "-g",
+            "-fno-omit-frame-pointer",
+            "-fcf-protection=full",
+        ],
     },
     Recipe {
         name: "Rust",
@@ -81,7 +116,17 @@ const RECIPES: [Recipe; 7] = [
         symbol: |name| name.contains("6target4work"),
         unwinds: true,
         source: "target.rs",
-        compiler: &["rustc", "--edition", "2024", "--crate-name", "target", "-O", "-g", "-C", "force-frame-pointers=yes"],
+        compiler: &[
+            "rustc",
+            "--edition",
+            "2024",
+            "--crate-name",
+            "target",
+            "-O",
+            "-g",
+            "-C",
+            "force-frame-pointers=yes",
+        ],
     },
     Recipe {
         name: "Go",
@@ -123,7 +168,12 @@ pub fn compile(
 impl Recipe {
     fn build(&self, workspace: &Workspace, directory: &Path) -> Result<Program> {
         let source = workspace.root.join("xtask/bench").join(self.source);
-        let binary = directory.join(self.name.replace('+', "p").replace([' ', ';'], "-").to_lowercase());
+        let binary = directory.join(
+            self.name
+                .replace('+', "p")
+                .replace([' ', ';'], "-")
+                .to_lowercase(),
+        );
         match self.compiler {
             [] => go(workspace, &source, &binary)?,
             [compiler, options @ ..] if options.contains(&"-pg") => {

@@ -132,7 +132,11 @@ impl Tool {
         let errors = self.errors.lines();
         if !status.success() {
             let said: Vec<&str> = errors.iter().map(|line| line.text.as_str()).collect();
-            bail!("{} ended with {status}: {}", self.name(), shorten(&said.join(" ")));
+            bail!(
+                "{} ended with {status}: {}",
+                self.name(),
+                shorten(&said.join(" "))
+            );
         }
         let output = self.output.lines();
         Ok(End {
