@@ -44,14 +44,14 @@ pub const ALL: &str = "Go, all functions";
 
 const BATCH: &str = "Go, 100 functions";
 const BPFTRACE: &str = "bpftrace, uprobe and uretprobe";
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// Measures one, a hundred and all functions.
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
     let binary = big::go(bench.workspace, &bench.directory)?;
     let target = Running::start(&mut Command::new(&binary))?;
-    let rounds = if bench.quick { 3 } else { 5 };
+    let rounds = if bench.quick { 2 } else { 5 };
     let cases: [(&str, &str); 3] = [
         ("Go, 1 function", "main.work"),
         (BATCH, "main.bench*"),

@@ -17,7 +17,7 @@ use crate::{process, progress::Step, workspace::Workspace};
 pub const BATCH: usize = 100;
 /// Changes with what is generated, so that what an older bench has left is not taken.
 const EDITION: &str = "1";
-/// Functions in a unit of a large C program; one unit is about 2 MB.
+/// Functions in a unit of a large C program; one unit is about 1.2 MB.
 const UNIT_FUNCTIONS: usize = 2500;
 /// What a unit's functions call, and what runs all the time.
 const BUSY: &str = r#"#include <stdint.h>
@@ -41,7 +41,7 @@ func main() {
 }
 ";
 
-/// A C program of `units` units, about 2 MB each.
+/// A C program of `units` units, about 1.2 MB each.
 pub fn c(directory: &Path, units: usize) -> Result<PathBuf> {
     let place = directory.join(format!("big-{EDITION}"));
     let binary = place.join(format!("c-{units}"));

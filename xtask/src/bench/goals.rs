@@ -6,7 +6,9 @@ use super::{
     attach,
     figure::{Figure, Metric},
     peers::Peer,
-    records, slowdown, start,
+    records,
+    report::number,
+    slowdown, start,
 };
 
 /// One goal.
@@ -25,7 +27,7 @@ impl Goal {
     fn new(text: &'static str, unit: &str, value: Option<f64>, reached: fn(f64) -> bool) -> Self {
         Self {
             text,
-            figure: value.map_or_else(String::new, |value| format!("{value:.2} {unit}")),
+            figure: value.map_or_else(String::new, |value| format!("{} {unit}", number(value))),
             reached: value.map(reached),
             remark: String::new(),
         }
@@ -59,6 +61,11 @@ pub fn judge(figures: &[Figure]) -> Vec<Goal> {
             .any(|language| subject.starts_with(language))
     };
     let any = |_: &str| true;
+    let first_of = |(ratio, _): (f64, &str)| ratio;
+    let everywhere = [Peer::Bpftrace, Peer::BpftraceSites]
+        .into_iter()
+        .filter_map(|peer| look.least(peer, &|subject| look.survives(subject, peer)))
+        .min_by(|a, b| a.0.total_cmp(&b.0));
     let milliseconds = |metric| look.one(attach::ALL, "monigo", metric);
     let first = ["C, 20 MB", "Go, 20 MB"]
         .iter()
@@ -68,34 +75,31 @@ pub fn judge(figures: &[Figure]) -> Vec<Goal> {
         Goal::new(
             "5 times less slowdown than bpftrace on `endbr64; push` in C, at least",
             "× less",
-            look.least(Peer::Bpftrace, &endbr),
+            look.least(Peer::Bpftrace, &endbr).map(first_of),
             |ratio| ratio >= 5.0,
         )
-        .remark(look.limit(&endbr)),
+        .remark(look.limit(look.least(Peer::Bpftrace, &endbr))),
         Goal::new(
             "1.5 times less than bpftrace on first instruction and returns in Go, Rust and C++, at least",
             "× less (worst)",
-            look.least(Peer::BpftraceSites, &unwinding),
+            look.least(Peer::BpftraceSites, &unwinding).map(first_of),
             |ratio| ratio >= 1.5,
         )
-        .remark(look.limit(&unwinding)),
+        .remark(look.limit(look.least(Peer::BpftraceSites, &unwinding))),
         Goal::new(
             "less slowdown than bpftrace everywhere",
             "× less (worst)",
-            [Peer::Bpftrace, Peer::BpftraceSites]
-                .into_iter()
-                .filter_map(|peer| look.least(peer, &|subject| look.survives(subject, peer)))
-                .reduce(f64::min),
+            everywhere.map(first_of),
             |ratio| ratio > 1.0,
         )
-        .remark(look.limit(&any)),
+        .remark(look.limit(everywhere)),
         Goal::new(
             "within 1.15 of an empty program on the same sites",
             "× (worst)",
-            look.least(Peer::Empty, &any).map(|ratio| 1.0 / ratio),
+            look.least(Peer::Empty, &any).map(|(ratio, _)| 1.0 / ratio),
             |ratio| ratio <= 1.15,
         )
-        .remark(look.limit(&any)),
+        .remark(look.limit(look.least(Peer::Empty, &any))),
         Goal::new(
             "monigo's programs take at most half of bpftrace's nanoseconds per call",
             "of bpftrace's (worst)",
@@ -117,9 +121,9 @@ pub fn judge(figures: &[Figure]) -> Vec<Goal> {
             |ms| ms <= 1500.0,
         )
         .remark(format!(
-            "planning {:.0} ms, attaching {:.0} ms; the rest reads the file and loads programs and maps",
-            milliseconds(attach::PLANNED).unwrap_or(f64::NAN),
-            milliseconds(attach::ATTACHED).unwrap_or(f64::NAN)
+            "planning {} ms, attaching {} ms; the rest reads the file and loads programs and maps",
+            shown(milliseconds(attach::PLANNED)),
+            shown(milliseconds(attach::ATTACHED))
         )),
         Goal::new(
             "300,000 full records/s into DuckDB without loss on two cores",
@@ -128,10 +132,9 @@ pub fn judge(figures: &[Figure]) -> Vec<Goal> {
             |rate| rate >= 300_000.0,
         )
         .remark(format!(
-            "{}; the store alone takes {:.0} rows/s",
+            "{}; the store alone takes {} rows/s",
             look.note(records::BEST, records::KEPT),
-            look.one(records::STORE, "monigo's store", records::KEPT)
-                .unwrap_or(f64::NAN)
+            shown(look.one(records::STORE, "monigo's store", records::KEPT))
         )),
         Goal::new("first number within 1 s on 20 MB", "ms (slower of two)", first, |ms| {
             ms <= 1000.0
@@ -141,6 +144,10 @@ pub fn judge(figures: &[Figure]) -> Vec<Goal> {
             start::WINDOW.as_millis()
         )),
     ]
+}
+
+fn shown(value: Option<f64>) -> String {
+    value.map_or_else(|| "(not measured)".to_owned(), number)
 }
 
 struct Look<'a>(&'a [Figure]);
@@ -163,21 +170,24 @@ impl Look<'_> {
     }
 
     /// Subjects of the slowdown case.
-    fn subjects<'s>(&'s self, wanted: &'s dyn Fn(&str) -> bool) -> impl Iterator<Item = &'s str> {
+    fn subjects(&self) -> impl Iterator<Item = &str> {
         self.0
             .iter()
             .filter(|figure| {
                 figure.metric == slowdown::ADDED && figure.tool == Peer::MonigoLean.name()
             })
             .map(|figure| figure.subject.as_str())
-            .filter(move |subject| wanted(subject))
     }
 
-    /// Least ratio of a peer's slowdown to monigo's.
-    fn least(&self, peer: Peer, wanted: &dyn Fn(&str) -> bool) -> Option<f64> {
-        self.subjects(wanted)
-            .filter_map(|subject| self.one(subject, peer.name(), slowdown::RATIO))
-            .reduce(f64::min)
+    /// Least ratio of a peer's slowdown to monigo's, and where.
+    fn least(&self, peer: Peer, wanted: &dyn Fn(&str) -> bool) -> Option<(f64, &str)> {
+        self.subjects()
+            .filter(|subject| wanted(subject))
+            .filter_map(|subject| {
+                let ratio = self.one(subject, peer.name(), slowdown::RATIO)?;
+                Some((ratio, subject))
+            })
+            .min_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     /// Whether a peer can be used on a target at all: not if it kills it.
@@ -185,24 +195,25 @@ impl Look<'_> {
         self.one(subject, peer.name(), slowdown::UNWINDING) != Some(0.0)
     }
 
-    /// What probes on these sites cost at the least.
-    fn limit(&self, wanted: &dyn Fn(&str) -> bool) -> String {
-        self.subjects(wanted)
-            .filter_map(|subject| {
-                let monigo = self.one(subject, Peer::MonigoLean.name(), slowdown::ADDED)?;
-                let empty = self.one(subject, Peer::Empty.name(), slowdown::ADDED)?;
-                let name = subject.split(" (").next()?;
-                Some(format!(
-                    "{name}: an empty program on the same sites adds {empty:.0} of monigo's {monigo:.0} ns"
-                ))
-            })
-            .collect::<Vec<_>>()
-            .join("; ")
+    /// What probes on monigo's sites cost at the least.
+    fn limit(&self, worst: Option<(f64, &str)>) -> String {
+        let Some((_, subject)) = worst else {
+            return String::new();
+        };
+        let added = |peer: Peer| {
+            self.one(subject, peer.name(), slowdown::ADDED)
+                .map_or_else(|| "?".to_owned(), number)
+        };
+        format!(
+            "{subject}: an empty program on the same sites adds {} of monigo's {} ns",
+            added(Peer::Empty),
+            added(Peer::MonigoLean)
+        )
     }
 
     /// The worst share of bpftrace's program time, and where it is.
     fn programs(&self) -> Option<(f64, String)> {
-        self.subjects(&|_| true)
+        self.subjects()
             .filter_map(|subject| {
                 let monigo = self.one(subject, Peer::MonigoLean.name(), slowdown::PROGRAMS)?;
                 let bpftrace = [Peer::Bpftrace, Peer::BpftraceSites]

@@ -290,6 +290,11 @@ impl Watched {
         matches!(self.watcher, Watcher::Around)
     }
 
+    /// Whether the target has died under the tool.
+    pub fn is_dead(&mut self) -> bool {
+        !self.is_in_place_at_start() && self.target.has_ended()
+    }
+
     /// What the peer's kernel programs have used up; `None` for one without any.
     pub fn usage(&self) -> Result<Option<Usage>> {
         match &self.watcher {

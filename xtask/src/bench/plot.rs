@@ -39,18 +39,35 @@ const COLOURS: [RGBColor; 7] = [
 struct Panel<'a> {
     title: &'a str,
     unit: &'a str,
-    groups: Vec<(&'a str, Vec<(&'a str, Summary)>)>,
+    groups: Vec<(&'a str, Vec<Bar<'a>>)>,
+}
+
+struct Bar<'a> {
+    tool: &'a str,
+    label: String,
+    summary: Summary,
 }
 
 impl<'a> Panel<'a> {
     fn of(title: &'a str, metric: Metric, case: &str, figures: &'a [Figure]) -> Option<Self> {
-        let mut groups: Vec<(&str, Vec<(&str, Summary)>)> = Vec::new();
+        let mut groups: Vec<(&str, Vec<Bar<'_>>)> = Vec::new();
         for figure in figures {
             let Ok(summary) = figure.value else { continue };
             if figure.case != case || figure.metric != metric || summary.median <= 0.0 {
                 continue;
             }
-            let bar = (figure.tool.as_str(), summary);
+            let kills = figures.iter().any(|other| {
+                (&other.subject, &other.tool) == (&figure.subject, &figure.tool)
+                    && other.metric == slowdown::UNWINDING
+                    && other.median() == Some(0.0)
+            });
+            let tool = figure.tool.as_str();
+            let label = tool.split(" (").next().unwrap_or(tool);
+            let bar = Bar {
+                tool,
+                label: format!("{label}{}", if kills { " (kills it)" } else { "" }),
+                summary,
+            };
             match groups.iter_mut().find(|(name, _)| *name == figure.subject) {
                 Some((_, bars)) => bars.push(bar),
                 None => groups.push((&figure.subject, vec![bar])),
@@ -73,13 +90,13 @@ impl<'a> Panel<'a> {
         let medians = || {
             self.groups.iter().flat_map(|(_, bars)| {
                 bars.iter()
-                    .map(|(_, summary)| summary.high.max(summary.median))
+                    .map(|bar| bar.summary.high.max(bar.summary.median))
             })
         };
         let least = self
             .groups
             .iter()
-            .flat_map(|(_, bars)| bars.iter().map(|(_, summary)| summary.median))
+            .flat_map(|(_, bars)| bars.iter().map(|bar| bar.summary.median))
             .fold(f64::INFINITY, f64::min);
         let most = medians().fold(least, f64::max);
         let low = least.log10().floor() as i32;
@@ -155,11 +172,18 @@ impl Panel<'_> {
         for (subject, bars) in &self.groups {
             text(root, subject, (16, y + BAR / 2), 13, HPos::Left, &BLACK)?;
             y += BAR;
-            for (tool, summary) in bars {
-                let colour = COLOURS[colour_of(tool, &mut tools) % COLOURS.len()];
+            for bar in bars {
+                let summary = &bar.summary;
+                let colour = COLOURS[colour_of(bar.tool, &mut tools) % COLOURS.len()];
                 let middle = y + BAR / 2;
-                let label = tool.split(" (").next().unwrap_or(tool);
-                text(root, label, (LEFT - 8, middle), 12, HPos::Right, &BLACK)?;
+                text(
+                    root,
+                    &bar.label,
+                    (LEFT - 8, middle),
+                    12,
+                    HPos::Right,
+                    &BLACK,
+                )?;
                 root.draw(&Rectangle::new(
                     [(LEFT, y + 1), (place(summary.median), y + BAR - 2)],
                     colour.filled(),

@@ -143,13 +143,11 @@ fn measure(bench: &Bench, binary: &Path, rate: u64, seconds: u64) -> Result<Meas
         seconds.to_string(),
     ]))?;
     let before = children_cpu()?;
-    let mut tool = Tool::start(
-        bench
-            .monigo
-            .attach_lean(binary, target.pid())
-            .args(["--fn", "work", "--sample-rate", "1", "--db"])
-            .arg(scratch.path().join("records.duckdb")),
-    )?;
+    let mut command = bench.monigo.attach_lean(binary, target.pid());
+    command
+        .args(["--fn", "work", "--sample-rate", "1", "--db"])
+        .arg(scratch.path().join("records.duckdb"));
+    let mut tool = Tool::start(&mut command)?;
     tool.await_line(|text| text.starts_with("monigo: attached "), LIMIT)?;
     let answer = target.ask("go")?;
     let end = tool.interrupt(LIMIT)?;

@@ -145,8 +145,11 @@ fn table(figures: &[&Figure], text: &mut String) {
     text.push_str(&"---:|".repeat(metrics.len()));
     text.push('\n');
     let mut notes: Vec<String> = Vec::new();
+    let mut above = "";
     for (subject, tool) in rows {
-        let _ = write!(text, "| {subject} | {tool} |");
+        let shown = if subject == above { "" } else { subject };
+        above = subject;
+        let _ = write!(text, "| {shown} | {tool} |");
         for metric in &metrics {
             let figure = figures.iter().find(|figure| {
                 (figure.subject.as_str(), figure.tool.as_str()) == (subject, tool)
@@ -258,7 +261,7 @@ mod tests {
             "| On | Tool | added (ns/call) | survives unwinding |\n\
              |---|---|---:|---:|\n\
              | C | monigo | 2.00 (1.50 to 2.50) | yes |\n\
-             | C | uftrace | not available [1] |  |\n\n\
+             |  | uftrace | not available [1] |  |\n\n\
              - [1] not installed\n"
         );
     }

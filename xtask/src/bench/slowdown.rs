@@ -1,7 +1,7 @@
 //! What a traced call costs the target, and what the kernel programs take of that.
 
 use std::{
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -121,7 +121,6 @@ fn measure(bench: &Bench, program: &Program, figures: &mut Figures) -> Result<()
     }
     kernel_time(&mut entrants, bench.rounds.min(5));
     report(program, &plan, &subject, entrants, figures);
-    let _ = fs::remove_dir_all(scratch.path());
     Ok(())
 }
 
@@ -247,8 +246,7 @@ fn report(
         let tool = entrant.peer.name();
         if let Some(error) = &entrant.failed {
             figures.miss(subject, tool, ADDED, error);
-            // A dead target cannot be asked for more.
-            if !entrant.added_ns.is_empty() && program.unwinds {
+            if entrant.watched.is_dead() {
                 figures.add(subject, tool, UNWINDING, &[0.0]);
             }
             entrant.watched.finish();

@@ -33,12 +33,12 @@ const LIMIT: Duration = Duration::from_secs(60);
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
     let mut targets: Vec<(&str, Result<PathBuf>)> = vec![
-        ("C, 2 MB", big::c(&bench.directory, 1)),
-        ("C, 20 MB", big::c(&bench.directory, 10)),
+        ("C, 2 MB", big::c(&bench.directory, 2)),
+        ("C, 20 MB", big::c(&bench.directory, 18)),
         ("Go, 20 MB", big::go(bench.workspace, &bench.directory)),
     ];
-    targets.push(("C, 200 MB", big::c(&bench.directory, 110)));
-    let rounds = if bench.quick { 3 } else { 5 };
+    targets.push(("C, 200 MB", big::c(&bench.directory, 180)));
+    let rounds = if bench.quick { 1 } else { 5 };
     for (name, binary) in targets {
         eprintln!("    {name}");
         let measured = binary.and_then(|binary| {

@@ -268,6 +268,14 @@ impl Running {
         self.process.pid()
     }
 
+    /// Whether it has died.
+    pub fn has_ended(&mut self) -> bool {
+        self.process
+            .0
+            .try_wait()
+            .is_ok_and(|status| status.is_some())
+    }
+
     /// Sends a line and waits for the answer. Fails if the target has died, or hangs.
     pub fn ask(&mut self, line: &str) -> Result<String> {
         // A dead target closes the pipe; the answer that does not come says so better.
