@@ -114,8 +114,8 @@ fn markdown(run: &Run<'_>, goals: &[Goal]) -> String {
 
 /// How to read the table.
 const SLOWDOWN: &str = "Each tool is attached to a process of its own, which runs a copy of the \
-     same file; all stay attached while their targets are measured in turn. *Added* is what a call \
-     takes more than before the tool came. *In programs* is what the kernel measures with \
+     same file; all stay attached while their targets are measured in turn. *Added* is the \
+     CPU time that a call takes more than before the tool came. *In programs* is what the kernel measures with \
      `kernel.bpf_stats_enabled`, afterwards; it contains the measuring itself, as the empty program \
      shows. bpftrace's return probe kills targets that unwind their stack. uftrace rewrites the \
      function before the program starts; it records calls and keeps no histogram.\n\n";
