@@ -28,6 +28,39 @@ pub fn compile(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.monigo())
 }
 
+/// Builds monigo in a cargo profile; returns the binary.
+pub fn profile(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
+    built(workspace, profile, &[], "monigo")
+}
+
+/// Builds an example of monigo's library; returns the binary.
+pub fn example(workspace: &Workspace, profile: &str, name: &str) -> Result<PathBuf> {
+    built(
+        workspace,
+        profile,
+        &["--example", name],
+        &format!("examples/{name}"),
+    )
+}
+
+fn built(workspace: &Workspace, profile: &str, what: &[&str], file: &str) -> Result<PathBuf> {
+    eprintln!("==> cargo build, profile {profile} (takes some minutes the first time)");
+    process::run(
+        workspace
+            .cargo()
+            .args([
+                "build",
+                "--profile",
+                profile,
+                "--package",
+                "monigo-userspace",
+            ])
+            .args(what),
+    )?;
+    let directory = if profile == "dev" { "debug" } else { profile };
+    Ok(workspace.target.join(directory).join(file))
+}
+
 /// Builds the sample order-processing service with the unpacked Go.
 pub fn orders(workspace: &Workspace) -> Result<PathBuf> {
     let directory = workspace.target.join("demo");

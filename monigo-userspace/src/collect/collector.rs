@@ -244,8 +244,10 @@ impl Collector {
     }
 
     fn finish(&mut self, end: End) -> Result<(), CollectError> {
+        let started = Instant::now();
         self.kernel.detach()?;
         self.pacer.end();
+        tracing::info!("detached in {:.2?}", started.elapsed());
         self.sweep_goroutines();
         // A record being written ends a look early; it is there for the next one.
         while self.drain().taken > 0 {}

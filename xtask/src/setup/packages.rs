@@ -41,7 +41,7 @@ const fn path(name: &'static str, path: &'static str, scope: Scope) -> Package {
     }
 }
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 15] = [
     program("gcc", "gcc", Scope::Build),
     path("libc6-dev", "/usr/include/stdlib.h", Scope::Build),
     program("nodejs", "node", Scope::Build),
@@ -62,6 +62,7 @@ const PACKAGES: [Package; 14] = [
     // An old Go on purpose: its programs look different from those of the newest.
     path("golang-go", "/usr/bin/go", Scope::Test),
     program("bpftrace", "bpftrace", Scope::Bench),
+    program("uftrace", "uftrace", Scope::Bench),
 ];
 
 /// Names of the packages that are missing for `scope`.

@@ -13,7 +13,7 @@ use std::{
     path::Path,
     sync::{Arc, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -57,9 +57,11 @@ pub trait Held {
 /// Traces functions of `target` as `args` say, until something ends it, and prints the summary.
 pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>) -> Result<()> {
     let image = Arc::new(super::list::open(target)?);
+    let started = Instant::now();
     // A command that has not been started yet has no libraries to look at.
     let running = if held.is_some() { &[] } else { &*target.pids };
     let mut prepared = prepare::prepare(target, Arc::clone(&image), running, args)?;
+    tracing::info!("planned in {:.2?}", started.elapsed());
     let target = &prepared.narrow(target, args)?;
     for output in &args.output {
         check_output(output)?;
@@ -234,7 +236,9 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
         eprintln!("monigo: {warning}");
     }
     kernel.set_control(control)?;
+    let started = Instant::now();
     kernel.attach(prepared.functions.clone(), pid)?;
+    tracing::info!("attached in {:.2?}", started.elapsed());
     Ok((kernel, control))
 }
 
