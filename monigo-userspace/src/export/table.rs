@@ -197,6 +197,11 @@ pub fn functions_csv(functions: &[FunctionRow]) -> String {
         "exit",
         "sites",
         "cost_class",
+        "self_ns",
+        "timed",
+        "calls_error",
+        "cost_ns",
+        "floor_ns",
     ];
     let row = |row: &FunctionRow| {
         let latency = &row.latency_ns;
@@ -224,6 +229,11 @@ pub fn functions_csv(functions: &[FunctionRow]) -> String {
             exit_name(row.probe.exit).to_owned(),
             row.probe.sites.to_string(),
             cost_name(row.probe.cost_class).to_owned(),
+            row.self_ns.map(|ns| ns.to_string()).unwrap_or_default(),
+            row.timed.to_string(),
+            row.calls_error.to_string(),
+            row.probe.cost_ns.to_string(),
+            row.probe.floor_ns.to_string(),
         ]
     };
     csv(&header.map(str::to_owned), functions.iter().map(row))

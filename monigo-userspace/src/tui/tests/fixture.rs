@@ -131,6 +131,8 @@ pub fn function(id: u32, name: &str, calls: u64, typical_ns: u64) -> FunctionRow
         file: Some("/src/shop/order.go".to_owned()),
         line: Some(42 + id),
         calls,
+        calls_error: 0,
+        timed: calls,
         unwound: if calls > 100_000 { 3 } else { 0 },
         in_flight: u64::from(calls > 1000) * 2,
         unmatched: u64::from(calls > 100_000),
@@ -146,11 +148,14 @@ pub fn function(id: u32, name: &str, calls: u64, typical_ns: u64) -> FunctionRow
             max: typical_ns * 58,
             total,
         },
+        self_ns: Some(total),
         probe: ProbeRow {
             entry: "0x481000".to_owned(),
             exit: ExitProbe::Ret,
             sites: 3,
             cost_class: CostClass::SingleStep,
+            cost_ns: 16_300,
+            floor_ns: 160,
         },
     }
 }
