@@ -75,7 +75,10 @@ fn errors_of_estimates_add_up_as_variances() {
             "SELECT calls_error FROM v_functions WHERE function_id = 0",
             98,
         ),
-        ("SELECT calls_error FROM v_rates ORDER BY at LIMIT 1", 59),
+        (
+            "SELECT calls_error FROM v_rates ORDER BY \"at\" LIMIT 1",
+            59,
+        ),
     ] {
         let table = super::super::sql::run(&reader, sql, 1).expect("answers");
         assert_eq!(table.rows[0][0], expected, "{sql}");
@@ -145,11 +148,11 @@ fn notices_become_warnings() {
     let overview = source.overview().expect("overview");
     assert_eq!(
         overview.warnings,
-        ["after 2.00 s: b", "after 1.00 s and again after 2.00 s: a",]
+        ["after 1.00 s and again after 2.00 s: a", "after 2.00 s: b"]
     );
     let table = super::super::sql::run(
         &database.reader().expect("reads"),
-        "SELECT count(*) FROM v_notices WHERE at = make_timestamp_ns(1764000002000000000)",
+        "SELECT count(*) FROM v_notices WHERE said_at = make_timestamp_ns(1764000002000000000)",
         1,
     );
     assert_eq!(table.expect("answers").rows[0][0], 2);

@@ -76,5 +76,5 @@ CREATE OR REPLACE VIEW v_rates AS
 COMMENT ON VIEW v_rates IS 'Rate of each function in each flush interval in which it was called; calls is within calls_error with 95 % confidence';
 
 CREATE VIEW v_notices AS
-    SELECT session_id, make_timestamp_ns(at_ns) AS at, sentence FROM notices;
+    SELECT session_id, make_timestamp_ns(at_ns) AS said_at, sentence FROM notices;
 COMMENT ON VIEW v_notices IS 'Notices with readable times (UTC)';
