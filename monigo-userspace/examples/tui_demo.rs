@@ -381,17 +381,22 @@ impl Source for Shop {
                     file: Some(format!("/src/shop/order{id}.go")),
                     line: Some(42),
                     calls,
+                    calls_error: 0,
+                    timed: calls,
                     unwound: if calls > 0 && id % 3 == 0 { 3 } else { 0 },
                     in_flight: if calls > 0 { 2 } else { 0 },
                     unmatched: u64::from(calls > 0 && id == 0),
                     rate: calls as f64 / seconds,
                     share: 0.0,
+                    self_ns: Some(latency(&buckets).total),
                     latency_ns: latency(&buckets),
                     probe: ProbeRow {
                         entry: "0x481000".to_owned(),
                         exit: ExitProbe::Ret,
                         sites: 3,
                         cost_class: CostClass::SingleStep,
+                        cost_ns: 16_300,
+                        floor_ns: 160,
                     },
                 }
             })

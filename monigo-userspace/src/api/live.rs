@@ -12,6 +12,8 @@ use crate::query::Source;
 pub struct LiveStatus {
     /// One line for people, for example "waiting for a process to start"; empty for none.
     pub text: String,
+    /// What the probes cost the target now, for example "probes cost about 1.3% of one CPU"; empty when not known.
+    pub cost: String,
     /// Nothing more will be measured.
     pub ended: bool,
 }
@@ -33,6 +35,7 @@ impl LiveState {
         let (_, status) = watch::channel(LiveStatus {
             text: text.to_owned(),
             ended: true,
+            ..LiveStatus::default()
         });
         Self { flushes, status }
     }
@@ -83,7 +86,11 @@ pub fn poll(source: Arc<dyn Source>) -> (LiveState, JoinHandle<()>) {
 }
 
 fn set_status(tell: &watch::Sender<LiveStatus>, text: String, ended: bool) {
-    let next = LiveStatus { text, ended };
+    let next = LiveStatus {
+        text,
+        ended,
+        ..LiveStatus::default()
+    };
     tell.send_if_modified(|status| {
         let changed = *status != next;
         *status = next;

@@ -212,6 +212,7 @@ async fn overview_tells_where_the_recording_stands() {
     fixture.flush.send_replace(41);
     fixture.status.send_replace(LiveStatus {
         text: "waiting".to_owned(),
+        cost: "probes cost about 1.3% of one CPU".to_owned(),
         ended: false,
     });
     let answer = get(&fixture.router, "/api/v1/overview").await;
@@ -607,6 +608,7 @@ async fn each_flush_is_an_event() {
     }
     fixture.status.send_replace(LiveStatus {
         text: "the target ended".to_owned(),
+        cost: String::new(),
         ended: true,
     });
     let status = events(&mut body, "ended", 1).await;

@@ -1,6 +1,8 @@
 //! When a recording ends, and how far it is.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+use crate::export::format::percent;
 
 /// What a collector is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,4 +65,53 @@ pub struct Progress {
     pub cost: Option<Cost>,
     /// The last store failure, while it lasts.
     pub store_error: Option<String>,
+    /// What the probes cost the target now; `None` while it is not known.
+    pub cost: Option<Cost>,
+}
+
+/// What the probes cost the target, and what is done to keep it low.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// Time that the probes take, as a share of the time of one CPU.
+    pub share_of_cpu: f64,
+    /// The share not to exceed; `None` without a limit.
+    pub budget: Option<f64>,
+    /// What was reduced to keep within the budget, as a short phrase ("half of the time");
+    /// empty when nothing was.
+    pub step: &'static str,
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = percent(self.share_of_cpu);
+        write!(f, "probes cost about {share} of one CPU")?;
+        if let Some(budget) = self.budget {
+            write!(f, ", limit {}", percent(budget))?;
+        }
+        if !self.step.is_empty() {
+            write!(f, "; {}", self.step)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cost_in_words() {
+        let mut cost = Cost {
+            share_of_cpu: 0.013,
+            budget: None,
+            step: "",
+        };
+        assert_eq!(cost.to_string(), "probes cost about 1.3% of one CPU");
+        cost.budget = Some(0.05);
+        cost.step = "half of the time";
+        assert_eq!(
+            cost.to_string(),
+            "probes cost about 1.3% of one CPU, limit 5.0%; half of the time"
+        );
+    }
 }

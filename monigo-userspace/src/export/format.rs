@@ -30,6 +30,72 @@ pub fn duration_ns(ns: u64) -> String {
     }
 }
 
+/// The duration of one call. Below `floor_ns` it cannot be told from none: `< 160 ns`.
+pub fn measured_ns(ns: u64, floor_ns: u32) -> String {
+    if ns < floor_ns.into() {
+        format!("< {}", duration_ns(floor_ns.into()))
+    } else {
+        duration_ns(ns)
+    }
+}
+
+/// The summed duration of `calls` calls: when their mean is below `floor_ns`, what the sum cannot
+/// exceed (`< 32.0 ms`).
+pub fn summed_ns(sum_ns: u64, calls: u64, floor_ns: u32) -> String {
+    let bound = calls.saturating_mul(floor_ns.into());
+    if sum_ns < bound {
+        format!("< {}", duration_ns(bound))
+    } else {
+        duration_ns(sum_ns)
+    }
+}
+
+/// A count that may be estimated, with half the width of its interval: `12,345`,
+/// `≈ 12,300 ± 400`. The error has one significant digit, or two that begin with 1.
+pub fn estimate(value: u64, error: u64) -> String {
+    if error == 0 {
+        return count(value);
+    }
+    let mut unit = 10_u64.pow(error.ilog10());
+    if error / unit == 1 && unit >= 10 {
+        unit /= 10;
+    }
+    let error = error.div_ceil(unit).saturating_mul(unit);
+    let value = (value.saturating_add(unit / 2) / unit).saturating_mul(unit);
+    format!("≈ {} ± {}", count(value), count(error))
+}
+
+/// As [`estimate`], for narrow places: `12,345`, `≈12.3k`.
+pub fn short_estimate(value: u64, error: u64) -> String {
+    if error == 0 {
+        count(value)
+    } else {
+        format!("≈{}", short_count(value))
+    }
+}
+
+/// A count with at most three significant digits: `950`, `12.3k`, `4.56M`.
+pub fn short_count(value: u64) -> String {
+    if value < 1000 {
+        return value.to_string();
+    }
+    for (unit, scale) in [("k", 1e3), ("M", 1e6), ("G", 1e9)] {
+        let scaled = value as f64 / scale;
+        if scaled < 999.5 {
+            return format!("{}{unit}", without_zeros(&significant(scaled)));
+        }
+    }
+    format!("{}T", without_zeros(&significant(value as f64 / 1e12)))
+}
+
+fn without_zeros(number: &str) -> &str {
+    if number.contains('.') {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        number
+    }
+}
+
 /// A count with its digits in groups of three: `1,234,567`.
 pub fn count(value: u64) -> String {
     let digits = value.to_string();
@@ -127,6 +193,56 @@ mod tests {
             assert_eq!(duration_ns(ns), text, "{ns}");
         }
         assert_eq!(duration_ns(u64::MAX), "213503d 23h");
+    }
+
+    #[test]
+    fn durations_below_the_floor_are_bounds() {
+        assert_eq!(measured_ns(0, 160), "< 160 ns");
+        assert_eq!(measured_ns(159, 160), "< 160 ns");
+        assert_eq!(measured_ns(160, 160), "160 ns");
+        assert_eq!(measured_ns(0, 0), "0 ns");
+        assert_eq!(measured_ns(7, 1200), "< 1.20 µs");
+        assert_eq!(summed_ns(0, 200_000, 160), "< 32.0 ms");
+        assert_eq!(summed_ns(31_999_999, 200_000, 160), "< 32.0 ms");
+        assert_eq!(summed_ns(32_000_000, 200_000, 160), "32.0 ms");
+        assert_eq!(summed_ns(0, 0, 160), "0 ns");
+        assert_eq!(summed_ns(1, u64::MAX, 160), "< 213503d 23h");
+    }
+
+    #[test]
+    fn estimates_are_no_finer_than_their_error() {
+        for (value, error, text, short) in [
+            (12_345, 0, "12,345", "12,345"),
+            (12_345, 398, "≈ 12,300 ± 400", "≈12.3k"),
+            (12_345, 120, "≈ 12,350 ± 120", "≈12.3k"),
+            (12_345, 121, "≈ 12,350 ± 130", "≈12.3k"),
+            (12_345, 1, "≈ 12,345 ± 1", "≈12.3k"),
+            (12_345, 98, "≈ 12,350 ± 100", "≈12.3k"),
+            (950, 20, "≈ 950 ± 20", "≈950"),
+            (5_000_000, 9_500, "≈ 5,000,000 ± 10,000", "≈5M"),
+        ] {
+            assert_eq!(estimate(value, error), text);
+            assert_eq!(short_estimate(value, error), short);
+        }
+        let most = u64::MAX;
+        assert!(estimate(most, most).starts_with("≈ "), "no overflow");
+    }
+
+    #[test]
+    fn short_counts() {
+        for (value, text) in [
+            (0, "0"),
+            (950, "950"),
+            (1000, "1k"),
+            (12_345, "12.3k"),
+            (999_499, "999k"),
+            (999_500, "1M"),
+            (4_560_000, "4.56M"),
+            (7_000_000_000, "7G"),
+            (3_000_000_000_000, "3T"),
+        ] {
+            assert_eq!(short_count(value), text);
+        }
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! What leaves monigo as text or files: tables, JSON, CSV, folded stacks and flame graphs.
 
+mod figures;
 mod folded;
 pub mod format;
+mod notes;
 mod output;
 mod summary;
 mod svg;
@@ -10,7 +12,7 @@ mod table;
 pub use self::{
     folded::folded,
     output::{OutputError, write_output, write_output_of},
-    summary::{Events, FunctionSummary, Summary, TargetSummary},
+    summary::{Events, FunctionSummary, Overhead, Summary, TargetSummary},
     svg::{FlameCaption, flame_svg},
     table::{functions_csv, sql_csv, sql_table, summary_table},
 };

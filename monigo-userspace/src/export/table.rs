@@ -1,40 +1,70 @@
 //! Tables for people, and CSV.
 
-use std::fmt::Write as _;
-
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table as Grid, presets};
 use serde_json::Value;
 
-use super::format::{count, duration_ns, percent, rate};
+use super::{
+    format::{count, duration_ns, percent, rate},
+    notes::notes,
+};
 use crate::{
     query::{FunctionRow, Overview, Table},
     store::{cost_name, exit_name},
 };
+
+/// A column that would only take space when it says nothing.
+#[derive(Clone, Copy)]
+struct Optional {
+    name: &'static str,
+    after_total: bool,
+    shown: fn(&FunctionRow) -> bool,
+    cell: fn(&FunctionRow) -> String,
+}
+
+const OPTIONAL: [Optional; 4] = [
+    Optional {
+        name: "self",
+        after_total: true,
+        shown: FunctionRow::calls_traced_functions,
+        cell: FunctionRow::shown_self,
+    },
+    Optional {
+        name: "unwound",
+        after_total: false,
+        shown: |row| row.unwound > 0,
+        cell: |row| count(row.unwound),
+    },
+    Optional {
+        name: "in flight",
+        after_total: false,
+        shown: |row| row.in_flight > 0,
+        cell: |row| count(row.in_flight),
+    },
+    Optional {
+        name: "unmatched",
+        after_total: false,
+        shown: |row| row.unmatched > 0,
+        cell: |row| count(row.unmatched),
+    },
+];
 
 /// The summary for people: functions by total time, then everything that qualifies the figures.
 ///
 /// `width` is the terminal's, in columns; `None` for a pipe, where lines may be any length.
 pub fn summary_table(overview: &Overview, functions: &[FunctionRow], width: Option<u16>) -> String {
     let mut text = heading(overview);
-    let some = |value: fn(&FunctionRow) -> u64| functions.iter().any(|row| value(row) > 0);
-    // Columns that are zero everywhere only take space.
-    let (unwound, in_flight, unmatched) = (
-        some(|row| row.unwound),
-        some(|row| row.in_flight),
-        some(|row| row.unmatched),
-    );
+    let optional = OPTIONAL.map(|column| (column, functions.iter().any(column.shown)));
+    let optional = optional.iter().filter(|(_, shown)| *shown);
+    let after = |total: bool| {
+        let side = move |(column, _): &&(Optional, bool)| column.after_total == total;
+        optional.clone().filter(side).map(|(column, _)| column)
+    };
     let mut header = vec![
-        "function", "calls", "rate", "p50", "p90", "p99", "max", "total", "share",
+        "function", "calls", "rate", "p50", "p90", "p99", "max", "total",
     ];
-    for (shown, name) in [
-        (unwound, "unwound"),
-        (in_flight, "in flight"),
-        (unmatched, "unmatched"),
-    ] {
-        if shown {
-            header.push(name);
-        }
-    }
+    header.extend(after(true).map(|column| column.name));
+    header.push("share");
+    header.extend(after(false).map(|column| column.name));
     let mut grid = grid(width);
     grid.set_header(
         header
@@ -44,33 +74,19 @@ pub fn summary_table(overview: &Overview, functions: &[FunctionRow], width: Opti
     );
     for row in functions {
         let latency = &row.latency_ns;
-        let time = |ns| {
-            if row.calls > 0 {
-                duration_ns(ns)
-            } else {
-                "-".to_owned()
-            }
-        };
         let mut cells = vec![
             row.name.clone(),
-            count(row.calls),
+            row.shown_calls(),
             rate(row.rate),
-            time(latency.p50),
-            time(latency.p90),
-            time(latency.p99),
-            time(latency.max),
-            time(latency.total),
-            percent(row.share),
+            row.shown_ns(latency.p50),
+            row.shown_ns(latency.p90),
+            row.shown_ns(latency.p99),
+            row.shown_ns(latency.max),
+            row.shown_total(),
         ];
-        for (shown, value) in [
-            (unwound, row.unwound),
-            (in_flight, row.in_flight),
-            (unmatched, row.unmatched),
-        ] {
-            if shown {
-                cells.push(count(value));
-            }
-        }
+        cells.extend(after(true).map(|column| (column.cell)(row)));
+        cells.push(percent(row.share));
+        cells.extend(after(false).map(|column| (column.cell)(row)));
         grid.add_row(
             cells
                 .iter()
@@ -100,37 +116,6 @@ fn heading(overview: &Overview) -> String {
         overview.target,
         duration_ns(overview.duration_ns())
     )
-}
-
-fn notes(overview: &Overview, functions: &[FunctionRow]) -> String {
-    let mut text = String::from("\n");
-    let calls: u64 = functions.iter().map(|row| row.calls).sum();
-    let sum = |value: fn(&FunctionRow) -> u64| functions.iter().map(value).sum::<u64>();
-    let _ = writeln!(
-        text,
-        "Counts, totals and max are exact, percentiles within 3%."
-    );
-    if calls > 0 {
-        let _ = writeln!(
-            text,
-            "Recorded in full, for stacks and slowest calls: {} of {} calls.",
-            count(overview.recorded),
-            count(calls)
-        );
-    }
-    if sum(|row| row.unwound) > 0 {
-        text.push_str("Unwound calls ended by a panic, an exception or longjmp; they are not in calls or latency.\n");
-    }
-    if sum(|row| row.in_flight) > 0 {
-        text.push_str("Calls in flight had not ended; they are not in calls or latency.\n");
-    }
-    if sum(|row| row.unmatched) > 0 {
-        text.push_str("Unmatched returns are of calls that began before monigo attached; they are not in calls or latency.\n");
-    }
-    for warning in &overview.warnings {
-        let _ = writeln!(text, "Warning: {warning}.");
-    }
-    text
 }
 
 /// A result of free SQL for people.
@@ -197,6 +182,11 @@ pub fn functions_csv(functions: &[FunctionRow]) -> String {
         "exit",
         "sites",
         "cost_class",
+        "self_ns",
+        "timed",
+        "calls_error",
+        "cost_ns",
+        "floor_ns",
     ];
     let row = |row: &FunctionRow| {
         let latency = &row.latency_ns;
@@ -224,6 +214,11 @@ pub fn functions_csv(functions: &[FunctionRow]) -> String {
             exit_name(row.probe.exit).to_owned(),
             row.probe.sites.to_string(),
             cost_name(row.probe.cost_class).to_owned(),
+            row.self_ns.map(|ns| ns.to_string()).unwrap_or_default(),
+            row.timed.to_string(),
+            row.calls_error.to_string(),
+            row.probe.cost_ns.to_string(),
+            row.probe.floor_ns.to_string(),
         ]
     };
     csv(&header.map(str::to_owned), functions.iter().map(row))

@@ -4,7 +4,7 @@ use super::{
     Summary, folded, functions_csv, sql_table, summary_table, write_output, write_output_of,
 };
 use crate::{
-    query::{DuckSource, Source as _, Weight, Window},
+    query::{DuckSource, Latency, Source as _, Weight, Window},
     store::{Database, fixture},
 };
 
@@ -28,6 +28,54 @@ fn the_table_for_people() {
     for line in table {
         assert!(line.chars().count() <= 80, "{line}");
     }
+}
+
+#[test]
+fn the_table_of_uncertain_figures() {
+    let (_database, source) = source();
+    let overview = source.overview().expect("overview");
+    let mut rows = source.functions(Window::default()).expect("functions");
+    // The first was estimated and calls the second, whose calls take next to nothing.
+    rows[0].calls_error = 40;
+    rows[0].self_ns = Some(500_000_000);
+    rows[1].latency_ns = Latency {
+        min: 0,
+        p99: 20,
+        max: 400,
+        total: 1234,
+        ..Latency::default()
+    };
+    rows[1].self_ns = Some(1234);
+    let mut third = rows[1].clone();
+    third.name = "main.cached".to_owned();
+    (third.calls, third.timed) = (50_000, 6_000);
+    third.probe.floor_ns = 1_200;
+    let mut fourth = third.clone();
+    fourth.name = "main.hash".to_owned();
+    fourth.timed = 0;
+    rows.extend([third, fourth]);
+    insta::assert_snapshot!(summary_table(&overview, &rows, None));
+    for row in &mut rows {
+        row.timed = row.calls / 8;
+        row.calls_error = 0;
+    }
+    let text = summary_table(&overview, &rows, None);
+    for sentence in [
+        "Counts are exact, percentiles within 3%.\n",
+        "Latency of 4 functions was measured in time windows: 10.0% to 12.5% of their calls.",
+    ] {
+        assert!(text.contains(sentence), "{text}");
+    }
+    for row in &mut rows {
+        row.timed = row.calls;
+        (row.probe.floor_ns, row.probe.cost_ns) = (0, 0);
+    }
+    let text = summary_table(&overview, &rows, None);
+    assert!(
+        text.contains("Counts, totals and max are exact, percentiles within 3%.\nRecorded"),
+        "{text}"
+    );
+    assert!(!text.contains("cost"), "nothing is known of it: {text}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{
     stacks::{Stacks, Weights},
     timeline,
     totals::{self, FunctionTotals, Span, Totals},
-    warnings,
+    warnings::{self, Notice, Notices},
 };
 use crate::store::Reader;
 
@@ -184,6 +184,10 @@ impl Source for DuckSource {
         let mut sentences = self
             .reader
             .with(|connection| session_warnings(connection, self.session))?;
+        let notices = self
+            .reader
+            .with(|connection| read_notices(connection, self.session))?;
+        sentences.extend(warnings::notices(&notices, overview.started_ns));
         sentences.extend(overview.losses.iter().map(warnings::loss));
         if overview.ended_ns.is_none() && !self.reader.recording() {
             sentences.push(warnings::KILLED.to_owned());
@@ -199,7 +203,7 @@ impl Source for DuckSource {
     fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError> {
         let sums = self.window_totals(window)?;
         let seconds = Self::seconds(&self.session_row()?, window);
-        let all: u64 = sums.iter().map(|(totals, _, _)| totals.total_ns).sum();
+        let all: u64 = sums.iter().map(|(_, latency, _)| latency.total).sum();
         let row = |(id, (meta, (totals, latency_ns, in_flight)))| {
             let (meta, totals): (&Meta, FunctionTotals) = (meta, totals);
             FunctionRow {
@@ -209,12 +213,15 @@ impl Source for DuckSource {
                 file: meta.file.clone(),
                 line: meta.line,
                 calls: totals.calls,
+                calls_error: totals.calls_error(),
+                timed: totals.timed,
                 unwound: totals.unwound,
                 in_flight,
                 unmatched: totals.unmatched,
                 rate: ratio(totals.calls as f64, seconds),
-                share: ratio(totals.total_ns as f64, all as f64),
+                share: ratio(totals.total_ns() as f64, all as f64),
                 latency_ns,
+                self_ns: totals.self_ns(),
                 probe: meta.probe.clone(),
             }
         };
@@ -334,9 +341,32 @@ fn session_warnings(connection: &Connection, session: i64) -> Result<Vec<String>
     Ok(sentences.collect::<Result<_, _>>()?)
 }
 
+/// Distinct notices, in the order in which each was last given; no more than can be shown.
+fn read_notices(connection: &Connection, session: i64) -> Result<Notices, QueryError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT sentence, count(*)::BIGINT, min(at_ns), max(at_ns), count(*) OVER ()::BIGINT
+         FROM notices WHERE session_id = ?
+         GROUP BY sentence ORDER BY max(at_ns) DESC, min(at_ns) DESC, sentence LIMIT ?",
+    )?;
+    let mut rows = statement.query(params![session, warnings::MOST_NOTICES])?;
+    let mut notices = Notices::default();
+    while let Some(row) = rows.next()? {
+        notices.newest.push(Notice {
+            sentence: row.get(0)?,
+            times: row.get(1)?,
+            first_ns: row.get(2)?,
+            last_ns: row.get(3)?,
+        });
+        notices.distinct = row.get(4)?;
+    }
+    notices.newest.reverse();
+    Ok(notices)
+}
+
 fn read_functions(connection: &Connection, session: i64) -> Result<Vec<Meta>, QueryError> {
     let mut statement = connection.prepare(
-        "SELECT name, image, file, line, entry_address, exit_probe, sites, cost_class
+        "SELECT name, image, file, line, entry_address, exit_probe, sites, cost_class,
+                coalesce(cost_ns, 0), coalesce(floor_ns, 0)
          FROM functions WHERE session_id = ? ORDER BY function_id",
     )?;
     let mut rows = statement.query([session])?;
@@ -352,6 +382,8 @@ fn read_functions(connection: &Connection, session: i64) -> Result<Vec<Meta>, Qu
                 exit: parse(row.get(5)?)?,
                 sites: row.get(6)?,
                 cost_class: parse(row.get(7)?)?,
+                cost_ns: row.get(8)?,
+                floor_ns: row.get(9)?,
             },
         });
     }

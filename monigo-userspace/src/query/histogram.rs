@@ -51,10 +51,20 @@ impl Histogram {
             .map_or(0, |(&bucket, _)| representative(usize::from(bucket)))
     }
 
-    /// Latency figures of calls whose extremes and sum are known exactly.
+    /// Latency figures of calls whose extremes and sum are known exactly. Percentiles are zero
+    /// where there was no room for a histogram.
     pub fn latency(&self, calls: u64, total_ns: u64, min_ns: u64, max_ns: u64) -> Latency {
-        if calls == 0 || self.total == 0 {
+        if calls == 0 {
             return Latency::default();
+        }
+        if self.total == 0 {
+            return Latency {
+                min: min_ns,
+                mean: total_ns / calls,
+                max: max_ns,
+                total: total_ns,
+                ..Latency::default()
+            };
         }
         // A bucket's middle can lie outside what was really seen in it.
         let percentile = |share| self.percentile(share).min(max_ns).max(min_ns);

@@ -111,6 +111,14 @@ pub struct FunctionRow {
     pub line: Option<u32>,
     /// Completed calls.
     pub calls: u64,
+    /// 0 when `calls` was counted; else it is an estimate, and this is half the width of its 95 %
+    /// interval.
+    #[serde(default)]
+    pub calls_error: u64,
+    /// Completed calls whose duration was measured. When fewer than `calls`, the latency is
+    /// theirs, and sums are scaled up; when 0, no latency is known.
+    #[serde(default)]
+    pub timed: u64,
     /// Calls ended by a panic, an exception or `longjmp`.
     pub unwound: u64,
     /// Calls open at the end of the window.
@@ -123,12 +131,47 @@ pub struct FunctionRow {
     pub share: f64,
     /// Latency of the completed calls.
     pub latency_ns: Latency,
+    /// Summed duration of the completed calls without time in traced callees, ns; `None` in
+    /// recordings of a monigo that did not measure it.
+    #[serde(default)]
+    pub self_ns: Option<u64>,
     /// How it is probed.
     pub probe: ProbeRow,
 }
 
-/// Latency figures in ns. All zero when no call completed. Percentiles are within 3 % of the
-/// true value; the others are exact.
+impl FunctionRow {
+    /// Time that the probes took from the target, ns; 0 when their cost was not measured.
+    pub fn cost_ns(&self) -> u64 {
+        let ended = self.calls.saturating_add(self.unwound);
+        ended.saturating_mul(self.probe.cost_ns.into())
+    }
+
+    /// Share of the completed calls whose duration was measured; `None` when all were.
+    pub fn timed_share(&self) -> Option<f64> {
+        (self.timed < self.calls).then(|| self.timed as f64 / self.calls as f64)
+    }
+
+    /// Whether self time is known and is not simply the total.
+    pub fn calls_traced_functions(&self) -> bool {
+        self.self_ns.is_some_and(|ns| ns != self.latency_ns.total)
+    }
+}
+
+/// Time that the probes of `functions` took from the target within `duration_ns`, as a share of
+/// the time of one CPU.
+pub fn share_of_cpu(functions: &[FunctionRow], duration_ns: u64) -> f64 {
+    let cost: f64 = functions.iter().map(|row| row.cost_ns() as f64).sum();
+    if duration_ns > 0 {
+        cost / duration_ns as f64
+    } else {
+        0.0
+    }
+}
+
+/// Latency figures in ns. All zero when no call was timed. Percentiles are within 3 % of the
+/// true value; the others are exact when all calls were timed. Percentiles, and in a window the
+/// longest, are zero where the kernel side had no room for a histogram. Figures of single calls are
+/// no better than the floor of the probe, see [`ProbeRow::floor_ns`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Latency {
     /// Shortest (since the session's start, whatever the window).
@@ -160,6 +203,12 @@ pub struct ProbeRow {
     pub sites: u32,
     /// Dearest site's class.
     pub cost_class: CostClass,
+    /// Time that the probes of one call take from the target, ns; 0 when not measured.
+    #[serde(default)]
+    pub cost_ns: u32,
+    /// Durations below this cannot be told from none, ns; 0 when not measured.
+    #[serde(default)]
+    pub floor_ns: u32,
 }
 
 /// One non-empty histogram bucket.

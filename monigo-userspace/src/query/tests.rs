@@ -1,5 +1,7 @@
 //! Questions over the fixture, asked directly and through the socket.
 
+mod estimates;
+
 use std::{path::Path, sync::Arc};
 
 use super::{

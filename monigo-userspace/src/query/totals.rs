@@ -15,7 +15,17 @@ pub(super) struct FunctionTotals {
     pub calls: u64,
     pub unwound: u64,
     pub unmatched: u64,
-    pub total_ns: u64,
+    /// Completed calls whose duration was measured.
+    pub timed: u64,
+    /// Completed calls in flush intervals in which at least one was timed: those that the sums of
+    /// durations are of.
+    covered: u64,
+    /// Of the estimate of `calls`; 0 when counted.
+    variance: f64,
+    covered_ns: u64,
+    covered_self_ns: u64,
+    /// Recorded by a monigo that did not measure self time.
+    self_unknown: bool,
     /// Extremes of the session so far; `None` before the first completed call.
     pub min_ns: Option<u64>,
     pub max_ns: Option<u64>,
@@ -30,21 +40,51 @@ impl FunctionTotals {
             .saturating_sub(self.unwound)
     }
 
+    /// Summed duration of the completed calls, ns.
+    pub fn total_ns(&self) -> u64 {
+        self.extended(self.covered_ns)
+    }
+
+    /// The same without time in traced callees; `None` when not measured.
+    pub fn self_ns(&self) -> Option<u64> {
+        (!self.self_unknown).then(|| self.extended(self.covered_self_ns))
+    }
+
+    /// Half the width of the 95 % interval of `calls`; 0 when they were counted.
+    pub fn calls_error(&self) -> u64 {
+        (1.96 * self.variance.sqrt()).ceil() as u64
+    }
+
+    /// A sum over the covered calls, as if they were all.
+    fn extended(&self, sum_ns: u64) -> u64 {
+        if self.covered == self.calls || self.covered == 0 {
+            return sum_ns;
+        }
+        (sum_ns as f64 * self.calls as f64 / self.covered as f64).round() as u64
+    }
+
     /// Latency over the session.
     pub fn latency(&self) -> Latency {
         let (min, max) = (self.min_ns.unwrap_or(0), self.max_ns.unwrap_or(0));
-        self.histogram.latency(self.calls, self.total_ns, min, max)
+        self.latency_between(min, max)
+    }
+
+    fn latency_between(&self, min_ns: u64, max_ns: u64) -> Latency {
+        // Without a timed call nothing is known.
+        let calls = if self.covered > 0 { self.calls } else { 0 };
+        self.histogram
+            .latency(calls, self.total_ns(), min_ns, max_ns)
     }
 
     /// Latency of these totals when they are of a part of the session that `session` is the whole
     /// of: the shortest is the session's, the longest is known by bucket.
     pub fn latency_within(&self, session: &Self) -> Latency {
         let min = session.min_ns.unwrap_or(0);
-        let max = self
-            .histogram
-            .top()
-            .clamp(min, session.max_ns.unwrap_or(u64::MAX).max(min));
-        self.histogram.latency(self.calls, self.total_ns, min, max)
+        let max = match self.histogram.top() {
+            0 if self.histogram.total() == 0 => 0,
+            top => top.clamp(min, session.max_ns.unwrap_or(u64::MAX).max(min)),
+        };
+        self.latency_between(min, max)
     }
 }
 
@@ -128,7 +168,9 @@ pub(super) fn add_counters(
 ) -> Result<(), QueryError> {
     let mut statement = connection.prepare_cached(
         "SELECT function_id, sum(entered)::BIGINT, sum(calls)::BIGINT, sum(unwound)::BIGINT,
-                sum(unmatched)::BIGINT, sum(total_ns)::BIGINT, min(min_ns), max(max_ns)
+                sum(unmatched)::BIGINT, sum(total_ns)::BIGINT, min(min_ns), max(max_ns),
+                coalesce(sum(self_ns), 0)::BIGINT, count(*) > count(self_ns), sum(timed)::BIGINT,
+                coalesce(sum(calls) FILTER (timed > 0), 0)::BIGINT, sum(variance)::DOUBLE
          FROM function_deltas WHERE session_id = ? AND at_ns > ? AND at_ns <= ?
          GROUP BY function_id",
     )?;
@@ -141,10 +183,15 @@ pub(super) fn add_counters(
         sum.calls += row.get::<_, u64>(2)?;
         sum.unwound += row.get::<_, u64>(3)?;
         sum.unmatched += row.get::<_, u64>(4)?;
-        sum.total_ns += row.get::<_, u64>(5)?;
+        sum.covered_ns += row.get::<_, u64>(5)?;
         let (min, max): (Option<u64>, Option<u64>) = (row.get(6)?, row.get(7)?);
         sum.min_ns = [sum.min_ns, min].into_iter().flatten().min();
         sum.max_ns = sum.max_ns.max(max);
+        sum.covered_self_ns += row.get::<_, u64>(8)?;
+        sum.self_unknown |= row.get::<_, bool>(9)?;
+        sum.timed += row.get::<_, u64>(10)?;
+        sum.covered += row.get::<_, u64>(11)?;
+        sum.variance += row.get::<_, f64>(12)?;
     }
     Ok(())
 }

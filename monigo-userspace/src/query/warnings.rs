@@ -1,7 +1,61 @@
 //! What monigo could not see, as sentences for the user.
 
 use super::LossRow;
-use crate::export::format::count;
+use crate::export::format::{count, duration_ns};
+
+/// Most notices shown at a time.
+pub(super) const MOST_NOTICES: u32 = 20;
+
+/// One sentence that monigo said while recording, however often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Notice {
+    pub sentence: String,
+    pub times: u64,
+    /// Unix time in ns.
+    pub first_ns: i64,
+    pub last_ns: i64,
+}
+
+/// What monigo said while recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Notices {
+    /// At most [`MOST_NOTICES`], the newest last.
+    pub newest: Vec<Notice>,
+    /// Different sentences in all.
+    pub distinct: u64,
+}
+
+/// Notices with the time since the start, which needs no time zone.
+pub(super) fn notices(notices: &Notices, started_ns: i64) -> Vec<String> {
+    let after = |at_ns: i64| {
+        let passed = u64::try_from(at_ns.saturating_sub(started_ns)).unwrap_or(0);
+        duration_ns(passed)
+    };
+    let mut sentences = Vec::new();
+    let hidden = notices.distinct.saturating_sub(notices.newest.len() as u64);
+    if hidden > 0 {
+        sentences.push(format!(
+            "{} earlier notice{} in the table `notices` of the recording",
+            count(hidden),
+            if hidden == 1 { " is" } else { "s are" }
+        ));
+    }
+    sentences.extend(notices.newest.iter().map(|notice| {
+        let again = match notice.times {
+            0 | 1 => String::new(),
+            2 => format!(" and again after {}", after(notice.last_ns)),
+            times => format!(
+                " and {} more times until {}",
+                count(times - 1),
+                after(notice.last_ns)
+            ),
+        };
+        // The view ends the sentence.
+        let sentence = notice.sentence.trim_end_matches('.');
+        format!("after {}{again}: {sentence}", after(notice.first_ns))
+    }));
+    sentences
+}
 
 /// Whether calls lost to this cause were meant to be recorded in full, and are not.
 pub(crate) fn is_dropped_event(cause: &str) -> bool {
@@ -78,5 +132,34 @@ mod tests {
         }
         assert!(is_dropped_event(Loss::RingFull.name()));
         assert!(!is_dropped_event(Loss::StackFailed.name()));
+    }
+
+    #[test]
+    fn notices_say_when_and_how_often() {
+        let notice = |sentence: &str, times, first_ns, last_ns| Notice {
+            sentence: sentence.to_owned(),
+            times,
+            first_ns,
+            last_ns,
+        };
+        const SECOND: i64 = 1_000_000_000;
+        let said = Notices {
+            newest: vec![
+                notice("a", 1, 3 * SECOND, 3 * SECOND),
+                notice("b.", 2, 2 * SECOND, 5 * SECOND),
+                notice("c", 1500, SECOND, 185 * SECOND),
+            ],
+            distinct: 4,
+        };
+        let sentences = notices(&said, 0);
+        assert_eq!(
+            sentences,
+            [
+                "1 earlier notice is in the table `notices` of the recording",
+                "after 3.00 s: a",
+                "after 2.00 s and again after 5.00 s: b",
+                "after 1.00 s and 1,499 more times until 3m 05s: c",
+            ]
+        );
     }
 }

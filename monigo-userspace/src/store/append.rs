@@ -158,6 +158,8 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
             exit_name(function.exit),
             signed32(function.sites),
             cost_name(function.cost_class),
+            measured(function.cost_ns),
+            measured(function.floor_ns),
         ])?;
     }
     appender.flush()?;
@@ -175,8 +177,8 @@ fn append_counters(
     }
     let mut deltas = connection.appender("function_deltas")?;
     for delta in &batch.functions {
-        // Without a completed call the extremes mean nothing.
-        let extreme = |ns| (delta.calls > 0).then(|| signed(ns));
+        // Without a timed call the extremes mean nothing.
+        let extreme = |ns| (delta.timed > 0).then(|| signed(ns));
         deltas.append_row(params![
             session,
             delta.function as i32,
@@ -189,6 +191,9 @@ fn append_counters(
             signed(delta.total_ns),
             extreme(delta.min_ns),
             extreme(delta.max_ns),
+            signed(delta.self_ns),
+            signed(delta.timed),
+            signed(delta.variance),
         ])?;
     }
     deltas.flush()?;
@@ -307,7 +312,12 @@ fn append_rest(
     for loss in &batch.losses {
         losses.append(params![session, at_ns, loss.cause, signed(loss.count)])?;
     }
-    losses.flush()
+    losses.flush()?;
+    let mut notices = Rows::new(connection, "notices", batch.notices.is_empty())?;
+    for sentence in &batch.notices {
+        notices.append(params![session, at_ns, sentence])?;
+    }
+    notices.flush()
 }
 
 /// An appender that is only made when there are rows.
@@ -337,6 +347,11 @@ fn signed(value: u64) -> i64 {
 
 fn signed32(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+/// What was not measured is NULL.
+fn measured(ns: u32) -> Option<i64> {
+    (ns > 0).then_some(ns.into())
 }
 
 /// As in the `sessions` table.

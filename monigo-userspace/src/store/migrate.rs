@@ -1,7 +1,7 @@
 //! Versions of the schema, and how a file gets from one to the next.
 //!
 //! # Schema
-//! `migrations/0001_initial.sql` is the schema, and comments on its tables and columns; they are
+//! `migrations/` has the schema as it came about, with comments on tables and columns; they are
 //! in every file too (`SELECT table_name, comment FROM duckdb_tables()`).
 //!
 //! | table | one row per |
@@ -15,11 +15,14 @@
 //! | `samples` | look at what ran or waited inside a traced function |
 //! | `stacks`, `stack_frames`, `frames` | distinct stack, its frames, distinct frame of a session |
 //! | `processes` | process seen |
+//! | `session_warnings` | thing that monigo said it could not see when the session began |
+//! | `notices` | change in how functions are watched, as a sentence |
 //! | `losses` | flush interval and cause of something not recorded |
 //! | `schema_version` | migration applied |
 //!
 //! Times are `BIGINT` Unix time in ns: exact, and cheap to compare and subtract. The views
-//! `v_sessions`, `v_functions`, `v_latency`, `v_rates`, `v_calls`, `v_samples` and `v_stacks` show names and
+//! `v_sessions`, `v_functions`, `v_latency`, `v_rates`, `v_calls`, `v_samples`,
+//! `v_stacks` and `v_notices` show names and
 //! `TIMESTAMP_NS` in UTC, and `latency_percentile(99.5)` is a table of any percentile.
 
 use duckdb::Connection;
@@ -36,10 +39,16 @@ pub struct Migration {
 }
 
 /// Every migration, in order.
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    sql: include_str!("migrations/0001_initial.sql"),
-}];
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        sql: include_str!("migrations/0001_initial.sql"),
+    },
+    Migration {
+        version: 2,
+        sql: include_str!("migrations/0002_prices_and_estimates.sql"),
+    },
+];
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

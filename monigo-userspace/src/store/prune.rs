@@ -16,12 +16,13 @@ pub struct Pruned {
 }
 
 /// Tables whose rows carry the flush that wrote them.
-const TIMED: [&str; 6] = [
+const TIMED: [&str; 7] = [
     "function_deltas",
     "histogram_deltas",
     "calls",
     "samples",
     "losses",
+    "notices",
     "flushes",
 ];
 /// Tables whose rows live as long as their session.
@@ -122,7 +123,7 @@ fn trim_sessions(connection: &Connection, cutoff_ns: i64) -> Result<usize, duckd
     connection.execute(
         "INSERT INTO carried
          SELECT session_id, function_id, 0, ?, greatest(sum(entered) - sum(calls) - sum(unwound), 0),
-                0, 0, 0, 0, NULL, NULL
+                0, 0, 0, 0, NULL, NULL, 0, 0, 0
          FROM function_deltas WHERE at_ns < ? GROUP BY session_id, function_id",
         params![cutoff_ns, cutoff_ns],
     )?;

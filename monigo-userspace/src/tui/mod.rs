@@ -70,7 +70,7 @@ pub struct Status {
     /// One call in this many is recorded in full; 0 records none, `None` when not known (a
     /// finished session).
     pub sample_every: Option<u32>,
-    /// What the probes cost, as a short phrase ("probes 1.3 µs a call, 0.8 % of a CPU").
+    /// What the probes cost, as a short phrase ("probes cost about 1.3% of one CPU").
     pub cost: Option<String>,
 }
 

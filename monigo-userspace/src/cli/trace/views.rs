@@ -70,6 +70,7 @@ impl Views {
                 let text = status_text(&now, &waiting);
                 let _ = tell.send(LiveStatus {
                     text,
+                    cost: cost_text(&now),
                     ended: now.ended.is_some(),
                 });
                 flush.send_if_modified(|last| {
@@ -122,7 +123,7 @@ impl Views {
                     .clone()
                     .or_else(|| now.pids.is_empty().then(|| waiting.clone())),
                 sample_every: Some(now.sample_every),
-                cost: None,
+                cost: Some(cost_text(&now)).filter(|text| !text.is_empty()),
             }
         };
         let context = TuiContext {
@@ -176,6 +177,14 @@ fn phase_after(end: End) -> Phase {
     match end {
         End::TargetExited => Phase::Ended("the traced process ended".to_owned()),
         End::Requested | End::Duration | End::Calls => Phase::Close,
+    }
+}
+
+/// What the probes cost now; empty when that is not known, or over.
+fn cost_text(progress: &Progress) -> String {
+    match (progress.cost, progress.ended) {
+        (Some(cost), None) => cost.to_string(),
+        _ => String::new(),
     }
 }
 

@@ -107,7 +107,14 @@ impl Source for RemoteSource {
     }
 
     fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError> {
-        ask!(self, Question::Functions { window }, Functions)
+        let mut rows: Vec<FunctionRow> = ask!(self, Question::Functions { window }, Functions)?;
+        for row in &mut rows {
+            // An older monigo, which timed every call.
+            if row.self_ns.is_none() && row.timed == 0 {
+                row.timed = row.calls;
+            }
+        }
+        Ok(rows)
     }
 
     fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError> {

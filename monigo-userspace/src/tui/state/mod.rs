@@ -224,6 +224,12 @@ impl App {
         self.functions.iter().find(|row| row.id == id)
     }
 
+    /// Below this a duration of `function` cannot be told from none, ns.
+    pub fn floor_ns(&self, function: u32) -> u32 {
+        let row = self.functions.iter().find(|row| row.id == function);
+        row.map_or(0, |row| row.probe.floor_ns)
+    }
+
     /// Whether no call has ended or begun yet in the window.
     pub fn is_silent(&self) -> bool {
         self.functions

@@ -23,13 +23,15 @@ pub enum Column {
     Max,
     /// Summed duration.
     Total,
+    /// The same without time in other traced functions.
+    SelfTime,
     /// Share in the summed duration of all functions.
     Share,
 }
 
 impl Column {
     /// Every column, from the left.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Name,
         Self::Calls,
         Self::Rate,
@@ -38,6 +40,7 @@ impl Column {
         Self::P99,
         Self::Max,
         Self::Total,
+        Self::SelfTime,
         Self::Share,
     ];
 
@@ -52,6 +55,7 @@ impl Column {
             Self::P99 => "p99",
             Self::Max => "max",
             Self::Total => "total",
+            Self::SelfTime => "self",
             Self::Share => "share",
         }
     }
@@ -73,6 +77,7 @@ impl Column {
             Self::P99 => a.latency_ns.p99.cmp(&b.latency_ns.p99),
             Self::Max => a.latency_ns.max.cmp(&b.latency_ns.max),
             Self::Total => a.latency_ns.total.cmp(&b.latency_ns.total),
+            Self::SelfTime => a.self_ns.cmp(&b.self_ns),
             Self::Share => a.share.total_cmp(&b.share),
         }
     }

@@ -33,7 +33,7 @@ pub fn starting() -> App {
     let status = Status {
         waiting: None,
         sample_every: Some(16),
-        cost: Some("probes 1.3 µs a call".to_owned()),
+        cost: Some("probes cost about 1.3% of one CPU, limit 5.0%".to_owned()),
     };
     let mut app = App::new(status, Phase::Recording, TimeZone::UTC);
     app.now = Now {
@@ -131,6 +131,8 @@ pub fn function(id: u32, name: &str, calls: u64, typical_ns: u64) -> FunctionRow
         file: Some("/src/shop/order.go".to_owned()),
         line: Some(42 + id),
         calls,
+        calls_error: 0,
+        timed: calls,
         unwound: if calls > 100_000 { 3 } else { 0 },
         in_flight: u64::from(calls > 1000) * 2,
         unmatched: u64::from(calls > 100_000),
@@ -146,13 +148,34 @@ pub fn function(id: u32, name: &str, calls: u64, typical_ns: u64) -> FunctionRow
             max: typical_ns * 58,
             total,
         },
+        self_ns: Some(total),
         probe: ProbeRow {
             entry: "0x481000".to_owned(),
             exit: ExitProbe::Ret,
             sites: 3,
             cost_class: CostClass::SingleStep,
+            cost_ns: 16_300,
+            floor_ns: 160,
         },
     }
+}
+
+/// Functions whose figures are not certain: one below the floor, one estimated, one timed in part,
+/// one only counted. The first calls the second.
+pub fn uncertain() -> App {
+    let mut functions = vec![
+        function(0, "orders::Service::process", 1_200_000, 2_000),
+        function(1, "orders::Price::add", 9_876_543, 0),
+        function(2, "std::vector<orders::Line>::push_back", 2_345_678, 400),
+        function(3, "orders::Cache::get", 800_000, 90_000),
+        function(4, "orders::hash", 123_456, 0),
+    ];
+    functions[0].self_ns = Some(functions[0].latency_ns.total / 3);
+    functions[1].calls_error = 23_456;
+    functions[2].probe.floor_ns = 1_200;
+    functions[3].timed = 96_000;
+    functions[4].timed = 0;
+    loaded(functions)
 }
 
 /// 400 functions with the names that real programs have.

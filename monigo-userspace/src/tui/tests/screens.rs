@@ -4,7 +4,7 @@ use ratatui::crossterm::event::KeyCode;
 
 use super::fixture::{
     answer_detail, few, function, loaded, many, press, screen, screen_with, server_frames,
-    starting, type_in,
+    starting, type_in, uncertain,
 };
 use crate::tui::{
     Phase,
@@ -13,8 +13,12 @@ use crate::tui::{
 };
 
 /// Compares a screen at 80×24 and at 140×40.
-fn compare(name: &str, mut make: impl FnMut() -> App) {
-    for (columns, rows) in [(80, 24), (140, 40)] {
+fn compare(name: &str, make: impl FnMut() -> App) {
+    compare_at(&[(80, 24), (140, 40)], name, make);
+}
+
+fn compare_at(sizes: &[(u16, u16)], name: &str, mut make: impl FnMut() -> App) {
+    for &(columns, rows) in sizes {
         let text = screen(&mut make(), columns, rows);
         for line in text.lines() {
             let width = unicode_width::UnicodeWidthStr::width(line);
@@ -70,6 +74,34 @@ fn stack_of_a_call() {
 #[test]
 fn many_functions_and_long_names() {
     compare("many", many);
+}
+
+#[test]
+fn uncertain_figures() {
+    compare_at(&[(80, 24), (100, 24), (120, 36)], "uncertain", uncertain);
+    for (down, name) in [(1, "partly_timed"), (2, "below_floor"), (4, "counted_only")] {
+        let mut app = uncertain();
+        app.table.sort_by(crate::tui::state::Column::Calls);
+        press(&mut app, &vec![KeyCode::Up; 9]);
+        press(&mut app, &vec![KeyCode::Down; down]);
+        answer_detail(&mut app);
+        insta::assert_snapshot!(name, screen(&mut app, 120, 24));
+    }
+}
+
+#[test]
+fn the_column_of_self_time_can_be_sorted_by() {
+    let mut app = uncertain();
+    assert!(!screen(&mut app, 80, 24).contains("self"));
+    // It is to the right of the total.
+    press(&mut app, &[KeyCode::Char('>')]);
+    let text = screen(&mut app, 80, 24);
+    assert!(text.contains("self▼"), "{text}");
+    let mut app = few();
+    assert!(
+        !screen(&mut app, 200, 24).contains("self"),
+        "self is the total"
+    );
 }
 
 #[test]

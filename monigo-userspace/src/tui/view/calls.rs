@@ -40,6 +40,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, key: DetailKey, th
         .clamp((cursor + 1).saturating_sub(rows), cursor)
         .min(calls.len().saturating_sub(rows));
 
+    let floor_ns = app.floor_ns(key.function);
     let goroutines = calls.iter().any(|call| call.goid.is_some());
     let longest = calls.iter().map(|call| call.duration_ns).max().unwrap_or(1);
     let fixed = 15 + 11 + 10 + 10 + if goroutines { 13 } else { 0 } + 6;
@@ -90,7 +91,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, key: DetailKey, th
                     if selected.is_some() { "▸" } else { " " },
                     time::of_day_ms(call.start_ns, &app.zone)
                 )),
-                Span::raw(text::right(&format::duration_ns(call.duration_ns), 11)),
+                Span::raw(text::right(
+                    &format::measured_ns(call.duration_ns, floor_ns),
+                    11,
+                )),
                 Span::styled(
                     format!(" {}", text::left(&text::bar(share, bar), bar)),
                     bar_style,

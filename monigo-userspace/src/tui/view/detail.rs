@@ -135,9 +135,14 @@ fn title(
 fn counts(row: &FunctionRow, columns: u16, theme: Theme) -> Line<'static> {
     let mut spans = vec![
         Span::raw(" "),
-        Span::styled(format::count(row.calls), theme.strong()),
+        Span::styled(row.shown_calls(), theme.strong()),
         Span::styled(" calls", theme.dim()),
     ];
+    if let Some(share) = row.timed_share() {
+        spans.push(Span::raw("  "));
+        spans.push(Span::styled(format::percent(share), theme.strong()));
+        spans.push(Span::styled(" timed", theme.dim()));
+    }
     let mut add = |count: u64, what: &'static str, style| {
         if count > 0 {
             spans.push(Span::raw("  "));
@@ -159,18 +164,33 @@ fn counts(row: &FunctionRow, columns: u16, theme: Theme) -> Line<'static> {
     };
     let sites = row.probe.sites;
     let plural = if sites == 1 { "" } else { "s" };
-    let mut right = format!("{exit}, {sites} site{plural}, {cost} ");
+    let how = format!("{exit}, {sites} site{plural}, {cost}");
+    let price = price(row);
+    let source = row.file.as_ref().map(|file| text::source(file, row.line));
+    // As much as fits.
+    let parts = [source.as_deref(), Some(&how), price.as_deref()];
     let room = usize::from(columns).saturating_sub(text::spans_width(&spans) + 2);
-    if let Some(file) = &row.file {
-        let source = text::source(file, row.line);
-        if text::width(&source) + 3 + text::width(&right) <= room {
-            right = format!("{source} · {right}");
-        }
-    }
-    if text::width(&right) > room {
-        right.clear();
-    }
+    let right = [&parts[..], &parts[1..], &parts[1..2], &parts[2..]]
+        .into_iter()
+        .map(|parts| {
+            let known: Vec<&str> = parts.iter().copied().flatten().collect();
+            format!("{} ", known.join(" · "))
+        })
+        .find(|text| text::width(text) <= room)
+        .unwrap_or_default();
     ends(spans, vec![Span::styled(right, theme.dim())], columns)
+}
+
+/// What the probes of a call cost, and from which duration on it can be told from none.
+fn price(row: &FunctionRow) -> Option<String> {
+    let probe = &row.probe;
+    (probe.cost_ns > 0).then(|| {
+        format!(
+            "{} a call, floor {}",
+            format::duration_ns(probe.cost_ns.into()),
+            format::duration_ns(probe.floor_ns.into())
+        )
+    })
 }
 
 /// Latency figures: as many as fit. p99, which the table always shows, is left out first.
@@ -178,29 +198,38 @@ fn latencies(row: &FunctionRow, columns: u16, theme: Theme) -> Line<'static> {
     if row.calls == 0 {
         return Line::default();
     }
+    if row.timed == 0 {
+        return Line::styled(
+            " counted only: no call was timed in this window",
+            theme.dim(),
+        );
+    }
     let it = &row.latency_ns;
     // In order on screen, with the rank at which each gives way.
     let mut figures = vec![
-        ("min", it.min, 3),
-        ("mean", it.mean, 2),
-        ("p50", it.p50, 5),
-        ("p90", it.p90, 6),
-        ("p99", it.p99, 1),
-        ("p99.9", it.p999, 4),
-        ("max", it.max, 7),
+        ("min", row.shown_ns(it.min), 3),
+        ("mean", row.shown_ns(it.mean), 2),
+        ("p50", row.shown_ns(it.p50), 5),
+        ("p90", row.shown_ns(it.p90), 6),
+        ("p99", row.shown_ns(it.p99), 1),
+        ("p99.9", row.shown_ns(it.p999), 4),
+        ("max", row.shown_ns(it.max), 7),
     ];
+    if row.calls_traced_functions() {
+        figures.push(("self", row.shown_self(), 0));
+    }
     let figure_width =
-        |&(label, ns, _): &(&str, u64, u8)| 3 + label.len() + text::width(&format::duration_ns(ns));
+        |(label, shown, _): &(&str, String, u8)| 3 + label.len() + text::width(shown);
     while figures.iter().map(figure_width).sum::<usize>() > usize::from(columns) {
-        let Some(first) = figures.iter().map(|&(_, _, rank)| rank).min() else {
+        let Some(first) = figures.iter().map(|(_, _, rank)| *rank).min() else {
             break;
         };
-        figures.retain(|&(_, _, rank)| rank != first);
+        figures.retain(|(_, _, rank)| *rank != first);
     }
     let mut spans = Vec::new();
-    for (label, ns, _) in figures {
+    for (label, shown, _) in figures {
         spans.push(Span::styled(format!(" {label} "), theme.dim()));
-        spans.push(Span::raw(format!("{} ", format::duration_ns(ns))));
+        spans.push(Span::raw(format!("{shown} ")));
     }
     Line::from(spans)
 }

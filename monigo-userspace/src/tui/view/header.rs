@@ -115,7 +115,7 @@ fn mode(app: &App, theme: Theme) -> Vec<Span<'static>> {
     spans
 }
 
-/// How much is recorded and at what price: whole phrases, as many as fit beside the trouble.
+/// At what price how much is recorded: whole phrases, as many as fit beside the trouble.
 fn recording(app: &App, columns: u16, theme: Theme) -> Line<'static> {
     let mut parts = Vec::new();
     if let Phase::Ended(reason) = &app.phase {
@@ -123,6 +123,7 @@ fn recording(app: &App, columns: u16, theme: Theme) -> Line<'static> {
     } else if let Some(waiting) = &app.status.waiting {
         parts.push(waiting.clone());
     }
+    parts.extend(app.status.cost.clone());
     match app.status.sample_every {
         Some(0) => parts.push("records no single call".to_owned()),
         Some(1) => parts.push("records every call".to_owned()),
@@ -132,7 +133,6 @@ fn recording(app: &App, columns: u16, theme: Theme) -> Line<'static> {
         }
         None => {}
     }
-    parts.extend(app.status.cost.clone());
     let right = trouble(app, theme);
     let room = usize::from(columns).saturating_sub(text::spans_width(&right) + 3);
     let mut left = parts.join(" · ");

@@ -84,7 +84,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
 }
 
 fn help(theme: Theme) -> Vec<Line<'static>> {
-    const KEYS: [(&str, &str); 19] = [
+    const KEYS: [(&str, &str); 21] = [
         ("↑ ↓  j k", "move; PgUp PgDn, Home End go further"),
         (
             "Enter",
@@ -110,6 +110,8 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         ("q  Ctrl-C", "quit"),
         ("", ""),
         ("calls", "completed calls, exact; percentiles are within 3%"),
+        ("≈  <", "estimated; below what can be told from none"),
+        ("self", "total without time in other traced functions"),
         ("in flight", "begun, not yet ended"),
         ("unwound", "ended by a panic, an exception or longjmp"),
         ("begun earlier", "ended now, begun before monigo attached"),
@@ -197,7 +199,10 @@ fn explain(loss: &LossRow) -> &'static str {
 
 fn call_facts(call: &Call, app: &App, theme: Theme) -> Line<'static> {
     let mut facts = vec![
-        ("took", format::duration_ns(call.duration_ns)),
+        (
+            "took",
+            format::measured_ns(call.duration_ns, app.floor_ns(call.function)),
+        ),
         ("at", time::of_day_ms(call.start_ns, &app.zone)),
         ("pid", call.pid.to_string()),
         ("tid", call.tid.to_string()),

@@ -54,7 +54,7 @@ pub fn draw(
     let total: u64 = stacks.iter().map(|stack| stack.weight).sum();
     for (index, stack) in stacks.iter().enumerate().skip(app.detail.offset).take(rows) {
         let selected = (index == cursor).then_some(app.focus);
-        lines.push(line(stack, total, &row.name, selected, list.width, theme));
+        lines.push(line(stack, total, row, selected, list.width, theme));
     }
     frame.render_widget(Paragraph::new(lines), list);
 
@@ -104,7 +104,7 @@ fn heading(unit: Unit, theme: Theme) -> Line<'static> {
 fn line(
     stack: &StackRow,
     total: u64,
-    function: &str,
+    row: &FunctionRow,
     selected: Option<Focus>,
     columns: u16,
     theme: Theme,
@@ -121,16 +121,25 @@ fn line(
     } else {
         theme.bar()
     };
+    let floor_ns = row.probe.floor_ns;
     // Both are estimates from the sample; the mean ties them together.
     let (time, calls, mean) = if stack.calls > 0 {
         (
-            stack.mean_ns.saturating_mul(stack.calls),
+            format::summed_ns(
+                stack.mean_ns.saturating_mul(stack.calls),
+                stack.calls,
+                floor_ns,
+            ),
             format::count(stack.calls),
-            format::duration_ns(stack.mean_ns),
+            format::measured_ns(stack.mean_ns, floor_ns),
         )
     } else {
         // Samples: time is their weight, and they are not calls.
-        (stack.weight, String::new(), String::new())
+        (
+            format::duration_ns(stack.weight),
+            String::new(),
+            String::new(),
+        )
     };
     let head = format!(
         "{}{}",
@@ -139,13 +148,13 @@ fn line(
     );
     let figures = format!(
         "{}{}{}",
-        text::right(&format::duration_ns(time), 9),
+        text::right(&time, 9),
         text::right(&calls, 11),
         text::right(&mean, 10),
     );
     let used = text::width(&head) + 1 + BAR + text::width(&figures);
     let room = usize::from(columns).saturating_sub(used + 2);
-    let callers = callers(&stack.frames, function);
+    let callers = callers(&stack.frames, &row.name);
     Line::from(vec![
         Span::raw(head),
         Span::styled(format!(" {bar}"), bar_style),

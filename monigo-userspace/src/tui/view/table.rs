@@ -16,8 +16,9 @@ use crate::{
 };
 
 /// Columns that give way on narrow screens, first to go first. The sorted one stays.
-const DROPPED: [Column; 5] = [
+const DROPPED: [Column; 6] = [
     Column::P90,
+    Column::SelfTime,
     Column::Max,
     Column::P50,
     Column::Rate,
@@ -29,6 +30,8 @@ const NAME: usize = 26;
 const BAR: usize = 8;
 /// Least width of a column of figures: that of most durations.
 const FIGURE: usize = 7;
+/// Rows with uncertain figures whose cells are measured.
+const MEASURED: usize = 100;
 /// Between columns.
 const GAP: usize = 2;
 
@@ -78,39 +81,57 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
 
 fn cell(row: &FunctionRow, column: Column) -> String {
     let latency = &row.latency_ns;
-    let duration = |ns| {
-        if row.calls == 0 {
-            "-".to_owned()
-        } else {
-            format::duration_ns(ns)
-        }
-    };
     match column {
         Column::Name => row.name.clone(),
-        Column::Calls => format::count(row.calls),
+        Column::Calls => row.shown_calls_short(),
         Column::Rate => format::rate(row.rate),
-        Column::P50 => duration(latency.p50),
-        Column::P90 => duration(latency.p90),
-        Column::P99 => duration(latency.p99),
-        Column::Max => duration(latency.max),
-        Column::Total => duration(latency.total),
+        Column::P50 => row.shown_ns(latency.p50),
+        Column::P90 => row.shown_ns(latency.p90),
+        Column::P99 => row.shown_ns(latency.p99),
+        Column::Max => row.shown_ns(latency.max),
+        Column::Total => row.shown_total(),
+        Column::SelfTime => row.shown_self(),
         Column::Share => format::percent(row.share),
     }
 }
 
 /// Columns are as wide as their largest cell needs, over all rows so that scrolling moves nothing.
 fn plan(app: &App, width: usize) -> Plan {
+    // Uncertain figures are longer than their size tells.
+    let uncertain = |row: &&FunctionRow| row.calls_error > 0 || row.timed_share().is_some();
+    let uncertain: Vec<&FunctionRow> = app
+        .functions
+        .iter()
+        .filter(uncertain)
+        .take(MEASURED)
+        .collect();
+    let floor = app.functions.iter().max_by_key(|row| row.probe.floor_ns);
     let widest = |column: Column| {
-        app.functions
-            .iter()
-            .max_by(|a, b| column.compare(a, b))
-            .map_or(0, |row| text::width(&cell(row, column)))
+        let ordered = |a: &&FunctionRow, b: &&FunctionRow| column.compare(a, b);
+        let largest = app.functions.iter().max_by(ordered);
+        let called = app.functions.iter().filter(|row| row.timed > 0);
+        let smallest = called.min_by(ordered);
+        [largest, smallest, floor]
+            .into_iter()
+            .flatten()
+            .chain(uncertain.iter().copied())
+            .map(|row| text::width(&cell(row, column)))
+            .max()
+            .unwrap_or(0)
             // The heading and its arrow, and any duration.
             .max(column.label().len() + 1)
             .max(FIGURE)
     };
     let mut columns: Vec<(Column, usize)> = Column::ALL[1..]
         .iter()
+        .filter(|&&column| {
+            let same = || {
+                !app.functions
+                    .iter()
+                    .any(FunctionRow::calls_traced_functions)
+            };
+            !(column == Column::SelfTime && column != app.table.sort && same())
+        })
         .map(|&column| (column, widest(column)))
         .collect();
     let longest = app
