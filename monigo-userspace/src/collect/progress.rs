@@ -65,20 +65,6 @@ pub struct Progress {
     pub cost: Option<Cost>,
     /// The last store failure, while it lasts.
     pub store_error: Option<String>,
-    /// What the probes cost the target now; `None` while it is not known.
-    pub cost: Option<Cost>,
-}
-
-/// What the probes cost the target, and what is done to keep it low.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost {
-    /// Time that the probes take, as a share of the time of one CPU.
-    pub share_of_cpu: f64,
-    /// The share not to exceed; `None` without a limit.
-    pub budget: Option<f64>,
-    /// What was reduced to keep within the budget, as a short phrase ("half of the time");
-    /// empty when nothing was.
-    pub step: &'static str,
 }
 
 impl fmt::Display for Cost {
