@@ -60,13 +60,8 @@ enum Task {
         #[arg(long, value_name = "TEXT", conflicts_with = "quick")]
         only: Option<String>,
     },
-<<<<<<< HEAD
-    /// Measure what a probed call costs, beside an empty probe and bpftrace
-    Bench {
-        /// Calls of the probed function in each measurement
-        #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1000..))]
-        calls: u64,
-    },
+    /// Measure what monigo costs and how fast it is, beside its peers
+    Bench(bench::Options),
     /// Feed damaged files, code and patterns to what reads them; needs cargo-fuzz
     Fuzz {
         /// How long to run each target
@@ -75,10 +70,6 @@ enum Task {
         /// Only this one
         target: Option<fuzz::Target>,
     },
-=======
-    /// Measure what monigo costs and how fast it is, beside its peers
-    Bench(bench::Options),
->>>>>>> h-c
     /// Make the tarball and the Debian package in dist/
     Dist {
         /// Cargo profile of the packaged binary
@@ -112,12 +103,8 @@ fn run(task: Task, manifest: &Path) -> Result<ExitCode> {
         }
         Task::Demo { seconds, out } => demo::run(&workspace, seconds, &out)?,
         Task::Test { quick, only } => return Ok(suite::run(&workspace, quick, only)),
-<<<<<<< HEAD
-        Task::Bench { calls } => bench::run(&workspace, calls)?,
-        Task::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, target)?,
-=======
         Task::Bench(options) => bench::run(&workspace, &options)?,
->>>>>>> h-c
+        Task::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, target)?,
         Task::Dist { profile } => dist::run(&workspace, &profile)?,
         Task::Pictures => pictures::run(&workspace)?,
     }
