@@ -214,6 +214,10 @@ impl Monigo {
         for function in functions {
             arguments.extend(["--fn", function]);
         }
+        if !more.contains(&"--max-overhead") {
+            // Truths are exact; the budget would make estimates of them.
+            arguments.extend(["--max-overhead", "off"]);
+        }
         arguments.extend(more);
         let mut monigo = Self::spawn(arguments)?;
         monigo.await_attached()?;

@@ -60,6 +60,8 @@ enum Task {
         #[arg(long, value_name = "TEXT", conflicts_with = "quick")]
         only: Option<String>,
     },
+    /// Measure what monigo costs and how fast it is, beside its peers
+    Bench(bench::Options),
     /// Feed damaged files, code and patterns to what reads them; needs cargo-fuzz
     Fuzz {
         /// How long to run each target
@@ -68,8 +70,6 @@ enum Task {
         /// Only this one
         target: Option<fuzz::Target>,
     },
-    /// Measure what monigo costs and how fast it is, beside its peers
-    Bench(bench::Options),
     /// Make the tarball and the Debian package in dist/
     Dist {
         /// Cargo profile of the packaged binary
@@ -103,8 +103,8 @@ fn run(task: Task, manifest: &Path) -> Result<ExitCode> {
         }
         Task::Demo { seconds, out } => demo::run(&workspace, seconds, &out)?,
         Task::Test { quick, only } => return Ok(suite::run(&workspace, quick, only)),
-        Task::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, target)?,
         Task::Bench(options) => bench::run(&workspace, &options)?,
+        Task::Fuzz { seconds, target } => fuzz::run(&workspace, seconds, target)?,
         Task::Dist { profile } => dist::run(&workspace, &profile)?,
         Task::Pictures => pictures::run(&workspace)?,
     }

@@ -20,12 +20,12 @@ const EDITION: &str = "1";
 /// Functions in a unit of a large C program; one unit is about 1.2 MB.
 const UNIT_FUNCTIONS: usize = 2500;
 /// What a unit's functions call, and what runs all the time.
-const BUSY: &str = r#"#include <stdint.h>
+const BUSY: &str = r"#include <stdint.h>
 #include <unistd.h>
 static volatile uint64_t sink;
 __attribute__((noinline)) uint64_t work(uint64_t value) { sink = value; return sink ^ value; }
 int main(void) { for (;;) { work(1); usleep(100); } }
-"#;
+";
 const GO_MAIN: &str = "
 func main() {
 	// A method that is looked up by name keeps all exported methods in the program.

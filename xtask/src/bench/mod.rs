@@ -123,16 +123,14 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
     let cases = choose(&options.only)?;
     let mut store_example = None;
-    let monigo = match &options.monigo {
-        Some(file) => file
-            .canonicalize()
-            .with_context(|| format!("cannot open {}", file.display()))?,
-        None => {
-            setup::run(workspace, Scope::Bench)?;
-            let profile = if options.dev { "dev" } else { "release" };
-            store_example = Some(build::example(workspace, profile, "store_rate")?);
-            build::profile(workspace, profile)?
-        }
+    let monigo = if let Some(file) = &options.monigo {
+        file.canonicalize()
+            .with_context(|| format!("cannot open {}", file.display()))?
+    } else {
+        setup::run(workspace, Scope::Bench)?;
+        let profile = if options.dev { "dev" } else { "release" };
+        store_example = Some(build::example(workspace, profile, "store_rate")?);
+        build::profile(workspace, profile)?
     };
     if !nix::unistd::geteuid().is_root() {
         bail!(

@@ -209,7 +209,7 @@ impl Watched {
         program: &Program,
         plan: &Plan,
         directory: &Path,
-        plain: impl Fn(&mut Running) -> Result<f64>,
+        time_alone: impl Fn(&mut Running) -> Result<f64>,
     ) -> Result<(Self, f64)> {
         let stem = program.binary.file_name().context("a file name")?;
         let file = directory.join(format!("{}.{}", stem.display(), peer.file()));
@@ -224,7 +224,7 @@ impl Watched {
             fs::copy(&program.binary, &file)?;
         }
         let mut target = Running::start(&mut Command::new(&file))?;
-        let plain_ns = plain(&mut target)?;
+        let plain_ns = time_alone(&mut target)?;
         let pid = target.pid();
         let offsets = |addresses: &[u64]| image::offsets(&program.binary, addresses);
         let watcher = match peer {

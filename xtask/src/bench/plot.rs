@@ -123,14 +123,7 @@ pub fn draw(figures: &[Figure], file: &Path) -> Result<()> {
     let root = SVGBackend::new(file, (WIDTH as u32, height as u32)).into_drawing_area();
     root.fill(&WHITE).map_err(drawn)?;
     if panels.is_empty() {
-        text(
-            &root,
-            "nothing was measured",
-            (20, 20),
-            14,
-            HPos::Left,
-            &BLACK,
-        )?;
+        text(&root, "nothing was measured", (20, 20), 14, HPos::Left)?;
     }
     let mut top = 0;
     for panel in &panels {
@@ -151,7 +144,7 @@ impl Panel<'_> {
         };
         let bottom = top + self.height() - FOOT;
         let title = format!("{}, {} (logarithmic)", self.title, self.unit);
-        text(root, &title, (16, top + 20), 17, HPos::Left, &BLACK)?;
+        text(root, &title, (16, top + 20), 17, HPos::Left)?;
         for decade in low..=high {
             let value = 10f64.powi(decade);
             let x = place(value);
@@ -165,25 +158,18 @@ impl Panel<'_> {
             } else {
                 number(value).replace(".00", "").replace(".0", "")
             };
-            text(root, &label, (x, bottom + 12), 12, HPos::Center, &BLACK)?;
+            text(root, &label, (x, bottom + 12), 12, HPos::Center)?;
         }
         let mut tools: Vec<&str> = Vec::new();
         let mut y = top + HEAD - 10;
         for (subject, bars) in &self.groups {
-            text(root, subject, (16, y + BAR / 2), 13, HPos::Left, &BLACK)?;
+            text(root, subject, (16, y + BAR / 2), 13, HPos::Left)?;
             y += BAR;
             for bar in bars {
                 let summary = &bar.summary;
                 let colour = COLOURS[colour_of(bar.tool, &mut tools) % COLOURS.len()];
                 let middle = y + BAR / 2;
-                text(
-                    root,
-                    &bar.label,
-                    (LEFT - 8, middle),
-                    12,
-                    HPos::Right,
-                    &BLACK,
-                )?;
+                text(root, &bar.label, (LEFT - 8, middle), 12, HPos::Right)?;
                 root.draw(&Rectangle::new(
                     [(LEFT, y + 1), (place(summary.median), y + BAR - 2)],
                     colour.filled(),
@@ -200,14 +186,7 @@ impl Panel<'_> {
                     .map_err(drawn)?;
                 }
                 let end = place(summary.median.max(summary.high)) + 6;
-                text(
-                    root,
-                    &number(summary.median),
-                    (end, middle),
-                    12,
-                    HPos::Left,
-                    &BLACK,
-                )?;
+                text(root, &number(summary.median), (end, middle), 12, HPos::Left)?;
                 y += BAR;
             }
             y += GAP;
@@ -227,18 +206,11 @@ fn colour_of<'a>(tool: &'a str, tools: &mut Vec<&'a str>) -> usize {
         })
 }
 
-fn text(
-    root: &Area<'_>,
-    words: &str,
-    at: (i32, i32),
-    size: i32,
-    side: HPos,
-    colour: &RGBColor,
-) -> Result<()> {
+fn text(root: &Area<'_>, words: &str, at: (i32, i32), size: i32, anchor: HPos) -> Result<()> {
     let style = (FONT, size)
         .into_text_style(root)
-        .color(colour)
-        .pos(Pos::new(side, VPos::Center));
+        .color(&BLACK)
+        .pos(Pos::new(anchor, VPos::Center));
     root.draw(&Text::new(words.to_owned(), at, style))
         .map_err(drawn)
 }

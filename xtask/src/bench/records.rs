@@ -41,7 +41,7 @@ pub const BEST: &str = "highest rate without loss";
 /// The subject of batches that are made in monigo.
 pub const STORE: &str = "batches straight into the store";
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Records calls of a target at growing rates, and fills a store directly.
 pub fn run(bench: &Bench) -> Result<Figures> {

@@ -27,10 +27,11 @@ pub const FIRST: Metric = Metric {
 /// How long calls are counted before that.
 pub const WINDOW: Duration = Duration::from_millis(100);
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// Measures with small and large binaries.
 pub fn run(bench: &Bench) -> Result<Figures> {
+    fs::create_dir_all(&bench.directory)?;
     let mut figures = Figures::new(NAME);
     let mut targets: Vec<(&str, Result<PathBuf>)> = vec![
         ("C, 2 MB", big::c(&bench.directory, 2)),
