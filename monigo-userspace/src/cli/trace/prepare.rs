@@ -17,9 +17,7 @@ use crate::{
         exit::Failure,
         select::{Selection, select},
     },
-    plan::{
-        CostClass, FunctionPlan, ImagePlanner, Site, SiteKind, Unplannable, may_recurse,
-    },
+    plan::{CostClass, FunctionPlan, ImagePlanner, Site, SiteKind, Unplannable, may_recurse},
     probe::{Calibration, PlannedFunction},
     store::{ExitProbe, NewFunction},
     symbols::{
@@ -71,7 +69,7 @@ impl<'i> Exits<'i> {
                 let kind = site.kind;
                 !matches!(kind, SiteKind::Return | SiteKind::Epilogue { .. })
             };
-            plan.exits.iter().any(jump)
+            plan.entry.kind != SiteKind::Entry || plan.exits.iter().any(jump)
         };
         match self.mode {
             ExitMode::Ret => return ExitProbe::Ret,
@@ -83,23 +81,7 @@ impl<'i> Exits<'i> {
             let mut exits = plan.exits.iter();
             exits.any(|site| site.cost == CostClass::SingleStep)
         };
-        // A return probe sees a tail call end only when what it jumped to has returned, at whose entry
-        // it would seem to be unwound.
-        let jumps = |plan: &FunctionPlan| {
-            let mut sites = std::iter::once(&plan.entry).chain(&plan.exits);
-            sites.any(|site| {
-                matches!(
-                    site.kind,
-                    SiteKind::TailJump
-                        | SiteKind::ConditionalTailJump { .. }
-                        | SiteKind::EntryAndExit { .. }
-                )
-            })
-        };
-        if self.image.language() != Language::C
-            || !plans.iter().any(dear)
-            || plans.iter().any(jumps)
-        {
+        if self.image.language() != Language::C || !plans.iter().any(dear) {
             return ExitProbe::Ret;
         }
         let obstacle = self.obstacle.get_or_init(|| {
@@ -279,10 +261,10 @@ impl Prepared {
             .iter()
             .flat_map(|group| group.functions.iter().copied())
             .collect();
-        let mut planned = planner.plan_all(&functions).into_iter();
+        let mut all_plans = planner.plan_all(&functions).into_iter();
         let mut remarks = Remarks::default();
         for group in &groups {
-            let Some(plans) = plans_of(group, &mut planned, &mut remarks) else {
+            let Some(plans) = plans_of(group, &mut all_plans, &mut remarks) else {
                 continue;
             };
             // Calls that no probe can see, because the compiler copied the function into its caller.

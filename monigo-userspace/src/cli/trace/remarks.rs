@@ -96,16 +96,18 @@ fn sum_of_refusals(refused: &[(String, Unplannable)], matched: usize, image: &st
     }
     let mut reasons: Vec<(String, usize)> = reasons.into_iter().collect();
     reasons.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    // One reason more takes no more room than a sum.
+    let listed = if reasons.len() == SPELLED_OUT + 1 {
+        reasons.len()
+    } else {
+        SPELLED_OUT
+    };
     let mut parts: Vec<String> = reasons
         .iter()
-        .take(SPELLED_OUT)
+        .take(listed)
         .map(|(reason, count)| format!("{count}: {reason}"))
         .collect();
-    let rest: usize = reasons
-        .iter()
-        .skip(SPELLED_OUT)
-        .map(|(_, count)| count)
-        .sum();
+    let rest: usize = reasons.iter().skip(listed).map(|(_, count)| count).sum();
     if rest > 0 {
         parts.push(format!("{rest}: other reasons"));
     }
