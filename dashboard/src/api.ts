@@ -2,6 +2,8 @@
 
 export interface LiveStatus {
   text: string;
+  /** What the probes cost the target now; empty when not known. */
+  cost: string;
   ended: boolean;
 }
 
@@ -42,13 +44,25 @@ export interface FunctionRow {
   file: string | null;
   line: number | null;
   calls: number;
+  /** 0 when calls were counted, else half the width of the 95 % interval. */
+  calls_error: number;
+  /** Calls whose duration was measured. */
+  timed: number;
   unwound: number;
   in_flight: number;
   unmatched: number;
   rate: number;
   share: number;
   latency_ns: Latency;
-  probe: { entry: string; exit: "ret" | "uretprobe"; sites: number; cost_class: string };
+  self_ns: number | null;
+  probe: {
+    entry: string;
+    exit: "ret" | "uretprobe";
+    sites: number;
+    cost_class: string;
+    cost_ns: number;
+    floor_ns: number;
+  };
 }
 
 export interface Bucket {

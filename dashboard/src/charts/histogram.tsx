@@ -3,6 +3,7 @@ import { useMemo, useRef, useState } from "preact/hooks";
 import { address, type Bucket, type FunctionRow } from "../api";
 import { useView } from "../context";
 import { useAnswer, useWidth } from "../hooks";
+import { shownNs } from "../logic/figures";
 import { count, duration, durationTick, percent } from "../logic/format";
 import { bars, density, type Bar } from "../logic/histogram";
 import { logTicks } from "../logic/ticks";
@@ -116,6 +117,6 @@ function describe(bar: Bar, list: readonly Bar[]): string {
 
 function label(list: readonly Bar[], row: FunctionRow | null): string {
   const [first, last] = [list[0], list[list.length - 1]];
-  const middle = row ? `, median ${duration(row.latency_ns.p50)}, 99th percentile ${duration(row.latency_ns.p99)}` : "";
+  const middle = row ? `, median ${shownNs(row, row.latency_ns.p50)}, 99th percentile ${shownNs(row, row.latency_ns.p99)}` : "";
   return `Latency distribution from ${duration(first?.low ?? 0)} to ${duration(last?.high ?? 0)}${middle}. Arrow keys read the bars.`;
 }

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { basename, clock, count, duration, durationTick, percent, rate, shortCount, weight } from "./format";
+import {
+  basename, clock, count, duration, durationTick, estimate, measured, percent, rate, shortCount, shortEstimate, summed, weight,
+} from "./format";
 
 // The same cases as monigo-userspace/src/export/format.rs: a figure looks the same everywhere.
 test.each([
@@ -9,6 +11,30 @@ test.each([
   [185_000_000_000, "3m 05s"], [7_640_000_000_000, "2h 07m"], [443_000_000_000_000, "5d 03h"],
 ])("duration of %d ns is %s", (ns, text) => {
   expect(duration(ns)).toBe(text);
+});
+
+test("durations below the floor are bounds", () => {
+  expect([[0, 160], [159, 160], [160, 160], [0, 0], [7, 1200]].map(([ns, floor]) => measured(ns ?? 0, floor ?? 0))).toEqual([
+    "< 160 ns", "< 160 ns", "160 ns", "0 ns", "< 1.20 µs",
+  ]);
+  expect(summed(0, 200_000, 160)).toBe("< 32.0 ms");
+  expect(summed(31_999_999, 200_000, 160)).toBe("< 32.0 ms");
+  expect(summed(32_000_000, 200_000, 160)).toBe("32.0 ms");
+  expect(summed(0, 0, 160)).toBe("0 ns");
+});
+
+test.each([
+  [12_345, 0, "12,345", "12,345"],
+  [12_345, 398, "≈ 12,300 ± 400", "≈12.3k"],
+  [12_345, 120, "≈ 12,350 ± 120", "≈12.3k"],
+  [12_345, 121, "≈ 12,350 ± 130", "≈12.3k"],
+  [12_345, 1, "≈ 12,345 ± 1", "≈12.3k"],
+  [12_345, 98, "≈ 12,350 ± 100", "≈12.3k"],
+  [950, 20, "≈ 950 ± 20", "≈950"],
+  [5_000_000, 9_500, "≈ 5,000,000 ± 10,000", "≈5M"],
+])("%d calls give or take %d are %s", (value, error, text, short) => {
+  expect(estimate(value, error)).toBe(text);
+  expect(shortEstimate(value, error)).toBe(short);
 });
 
 test("counts are grouped", () => {

@@ -25,6 +25,29 @@ export function duration(ns: number): string {
   return `${minutes}m ${pad(seconds % 60)}s`;
 }
 
+/** The duration of one call. Below the floor it cannot be told from none: `< 160 ns`. */
+export function measured(ns: number, floorNs: number): string {
+  return ns < floorNs ? `< ${duration(floorNs)}` : duration(ns);
+}
+
+/** The summed duration of calls: when their mean is below the floor, what the sum cannot exceed. */
+export function summed(ns: number, calls: number, floorNs: number): string {
+  return measured(ns, calls * floorNs);
+}
+
+/** `12,345` when counted, else `≈ 12,300 ± 400`: the error with one digit, or two that begin with 1. */
+export function estimate(value: number, error: number): string {
+  if (error <= 0) return count(value);
+  let unit = 10 ** Math.floor(Math.log10(error));
+  if (Math.floor(error / unit) === 1 && unit >= 10) unit /= 10;
+  return `≈ ${count(Math.round(value / unit) * unit)} ± ${count(Math.ceil(error / unit) * unit)}`;
+}
+
+/** The same for narrow places: `≈12.3k`. */
+export function shortEstimate(value: number, error: number): string {
+  return error <= 0 ? count(value) : `≈${shortCount(value)}`;
+}
+
 /** A tick of a duration axis, without needless digits: `10 µs`, `1.5 ms`. */
 export function durationTick(ns: number): string {
   if (ns >= 60e9) return duration(ns);

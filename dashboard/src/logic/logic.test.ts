@@ -8,10 +8,11 @@ import { logTicks, timeTicks } from "./ticks";
 import { windowParams } from "./window";
 
 const row = (id: number, name: string, calls: number, p99: number): FunctionRow => ({
-  id, name, image: "/bin/x", file: `src/${name}.rs`, line: id, calls, unwound: 0, in_flight: 0, unmatched: 0,
+  id, name, image: "/bin/x", file: `src/${name}.rs`, line: id, calls, calls_error: 0, timed: calls, unwound: 0, in_flight: 0, unmatched: 0,
   rate: calls, share: 0,
   latency_ns: { min: 1, mean: 1, p50: 1, p90: 1, p99, p999: 1, max: 1, total: calls * p99 },
-  probe: { entry: "0x1", exit: "ret", sites: 2, cost_class: "emulated" },
+  self_ns: id === 2 ? null : calls * p99 - 10 * id,
+  probe: { entry: "0x1", exit: "ret", sites: 2, cost_class: "emulated", cost_ns: 0, floor_ns: 0 },
 });
 const rows = [row(0, "beta::run", 5, 10), row(1, "Alpha::run", 5, 30), row(2, "gamma::stop", 1, 20)];
 const ids = (list: FunctionRow[]): number[] => list.map((each) => each.id);
@@ -22,6 +23,7 @@ describe("function table", () => {
     expect(ids(sorted(rows, { column: "p99", descending: true }))).toEqual([1, 2, 0]);
     expect(ids(sorted(rows, { column: "calls", descending: true }))).toEqual([0, 1, 2]);
     expect(ids(sorted(rows, { column: "calls", descending: false }))).toEqual([2, 0, 1]);
+    expect(ids(sorted(rows, { column: "self", descending: true }))).toEqual([1, 0, 2]);
     expect(ids(rows)).toEqual([0, 1, 2]);
   });
 

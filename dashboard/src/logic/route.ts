@@ -26,7 +26,7 @@ export const home: Route = {
 };
 
 const columns: readonly Column[] = [
-  "name", "calls", "rate", "p50", "p90", "p99", "max", "total", "share", "unwound", "in_flight",
+  "name", "calls", "rate", "p50", "p90", "p99", "max", "total", "self", "share", "unwound", "in_flight",
 ];
 
 /** Reads a hash; whatever it does not understand is as if absent. */

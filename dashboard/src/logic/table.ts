@@ -2,7 +2,7 @@
 import type { FunctionRow } from "../api";
 
 export type Column =
-  | "name" | "calls" | "rate" | "p50" | "p90" | "p99" | "max" | "total" | "share" | "unwound" | "in_flight";
+  | "name" | "calls" | "rate" | "p50" | "p90" | "p99" | "max" | "total" | "self" | "share" | "unwound" | "in_flight";
 
 export interface Sort {
   column: Column;
@@ -15,6 +15,7 @@ function key(row: FunctionRow, column: Column): number | string {
   switch (column) {
     case "name": return row.name.toLowerCase();
     case "p50": case "p90": case "p99": case "max": case "total": return row.latency_ns[column];
+    case "self": return row.self_ns ?? -1;
     default: return row[column];
   }
 }

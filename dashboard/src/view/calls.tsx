@@ -2,7 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { address, type Call, type Frame } from "../api";
 import { useView } from "../context";
 import { useAnswer } from "../hooks";
-import { clock, duration } from "../logic/format";
+import { clock, measured } from "../logic/format";
 import { Frames } from "./frames";
 import { Empty, Name, Panel } from "./panel";
 
@@ -21,6 +21,7 @@ export function SlowestCalls({ id }: { id: number | null }) {
   const calls = answer.data ?? [];
   // A selected call stays in sight after newer, slower ones pushed it off the list.
   const rows = chosen && !calls.some((call) => keyOf(call) === keyOf(chosen)) ? [...calls, chosen] : calls;
+  const floor = (id: number): number => functions?.find((row) => row.id === id)?.probe.floor_ns ?? 0;
   const goroutines = rows.some((call) => call.goid !== null);
   const width = 4 + (goroutines ? 1 : 0) + (id === null ? 1 : 0);
 
@@ -58,7 +59,7 @@ export function SlowestCalls({ id }: { id: number | null }) {
                   <tr key={key} class={open ? "open" : undefined} onClick={toggle}>
                     <td class="first">
                       <button type="button" aria-expanded={open} onClick={(event) => { event.stopPropagation(); toggle(); }}>
-                        {duration(call.duration_ns)}
+                        {measured(call.duration_ns, floor(call.function))}
                       </button>
                     </td>
                     {id === null && (

@@ -5,6 +5,7 @@ import { Flamegraph } from "../charts/flamegraph";
 import { HeatmapPanel } from "../charts/heatmap";
 import { HistogramPanel } from "../charts/histogram";
 import { Rhythm } from "../charts/rhythm";
+import { callsTracedFunctions, shownCalls, shownNs, shownSelf, shownTotal } from "../logic/figures";
 import { count, duration, percent, rate } from "../logic/format";
 import { format } from "../logic/route";
 import { SlowestCalls } from "./calls";
@@ -54,9 +55,9 @@ export function FunctionPage({ id }: { id: number }) {
 
 function Facts({ row }: { row: FunctionRow }) {
   const { latency_ns: latency, probe } = row;
-  const time = (ns: number): string => (row.calls === 0 ? "–" : duration(ns));
+  const time = (ns: number): string => shownNs(row, ns);
   const facts: readonly (readonly [string, string, (string | undefined)?])[] = [
-    ["Calls", count(row.calls)],
+    ["Calls", shownCalls(row)],
     ["Rate", rate(row.rate)],
     ["p50", time(latency.p50)],
     ["p90", time(latency.p90)],
@@ -65,7 +66,8 @@ function Facts({ row }: { row: FunctionRow }) {
     ["Max", time(latency.max)],
     ["Min", time(latency.min)],
     ["Mean", time(latency.mean)],
-    ["Total", time(latency.total)],
+    ["Total", shownTotal(row)],
+    ...(callsTracedFunctions(row) ? [["Self", shownSelf(row)] as const] : []),
     ["Share", percent(row.share)],
     ["Unwound", count(row.unwound), row.unwound > 0 ? "flagged" : undefined],
     ["In flight", count(row.in_flight)],
@@ -79,6 +81,14 @@ function Facts({ row }: { row: FunctionRow }) {
           probed at {probe.entry}, {count(probe.sites)} sites ({probe.cost_class}), ends seen at{" "}
           {probe.exit === "ret" ? "returns" : "a return probe"}
         </span>
+        {probe.cost_ns > 0 && (
+          <span>
+            probes take about {duration(probe.cost_ns)} a call, taken off its duration; below {duration(probe.floor_ns)} it cannot be
+            told from none
+          </span>
+        )}
+        {row.calls_error > 0 && <span>calls estimated from a part of the time; the interval is 95%</span>}
+        {row.timed < row.calls && <span>latency measured in time windows: {percent(row.timed / row.calls)} of the calls</span>}
         {row.unmatched > 0 && (
           <span>{count(row.unmatched)} {row.unmatched === 1 ? "call" : "calls"} begun before attaching, not counted</span>
         )}

@@ -1,7 +1,8 @@
 import { useMemo, useRef } from "preact/hooks";
 import type { FunctionRow, Overview } from "../api";
 import { useView } from "../context";
-import { count, duration, percent, rate } from "../logic/format";
+import { callsTracedFunctions, shownCalls, shownCallsShort, shownNs, shownSelf, shownTotal } from "../logic/figures";
+import { count, percent, rate } from "../logic/format";
 import { format, type Span } from "../logic/route";
 import { filtered, sorted, toggled, type Column } from "../logic/table";
 import { Empty, Name, Panel } from "./panel";
@@ -13,18 +14,17 @@ interface ColumnInfo {
   text(row: FunctionRow): string;
 }
 
-/** A dash where no call completed: zero would be a figure. */
-const latency = (pick: (row: FunctionRow) => number) => (row: FunctionRow): string =>
-  row.calls === 0 ? "–" : duration(pick(row));
+const latency = (pick: (row: FunctionRow) => number) => (row: FunctionRow): string => shownNs(row, pick(row));
 
 const columns: readonly ColumnInfo[] = [
-  { column: "calls", title: "Calls", hint: "Completed calls, exact", text: (row) => count(row.calls) },
+  { column: "calls", title: "Calls", hint: "Completed calls, exact unless marked ≈", text: shownCallsShort },
   { column: "rate", title: "Rate", hint: "Completed calls per second", text: (row) => rate(row.rate) },
   { column: "p50", title: "p50", hint: "Median", text: latency((row) => row.latency_ns.p50) },
   { column: "p90", title: "p90", hint: "90th percentile", text: latency((row) => row.latency_ns.p90) },
   { column: "p99", title: "p99", hint: "99th percentile", text: latency((row) => row.latency_ns.p99) },
   { column: "max", title: "Max", hint: "Longest call", text: latency((row) => row.latency_ns.max) },
-  { column: "total", title: "Total", hint: "Summed duration", text: latency((row) => row.latency_ns.total) },
+  { column: "total", title: "Total", hint: "Summed duration", text: shownTotal },
+  { column: "self", title: "Self", hint: "Summed duration without time in other traced functions", text: shownSelf },
   { column: "share", title: "Share", hint: "Part of the summed duration of all functions", text: (row) => percent(row.share) },
   { column: "unwound", title: "Unwound", hint: "Ended by a panic, an exception or longjmp", text: (row) => count(row.unwound) },
   { column: "in_flight", title: "In flight", hint: "Begun and not yet ended", text: (row) => count(row.in_flight) },
@@ -37,6 +37,9 @@ export function FunctionTable() {
     () => sorted(filtered(functions ?? [], route.filter), route.sort),
     [functions, route.filter, route.sort],
   );
+  // Self time that is the total everywhere only takes space.
+  const self = route.sort.column === "self" || (functions?.some(callsTracedFunctions) ?? false);
+  const shown = useMemo(() => columns.filter(({ column }) => column !== "self" || self), [self]);
   const calls = functions?.reduce((sum, row) => sum + row.calls, 0) ?? 0;
 
   const move = (event: KeyboardEvent): void => {
@@ -75,13 +78,13 @@ export function FunctionTable() {
           <thead>
             <tr>
               <Heading column="name" title="Function" hint="Demangled name" />
-              {columns.map(({ column, title, hint }) => (
+              {shown.map(({ column, title, hint }) => (
                 <Heading key={column} column={column} title={title} hint={hint} />
               ))}
             </tr>
           </thead>
           <tbody ref={body} onKeyDown={move}>
-            {rows.map((row) => <Row key={row.id} row={row} />)}
+            {rows.map((row) => <Row key={row.id} row={row} columns={shown} />)}
           </tbody>
         </table>
       </div>
@@ -121,7 +124,7 @@ function Heading({ column, title, hint }: { column: Column; title: string; hint:
   );
 }
 
-function Row({ row }: { row: FunctionRow }) {
+function Row({ row, columns }: { row: FunctionRow; columns: readonly ColumnInfo[] }) {
   const { route, navigate } = useView();
   const href = format({ ...route, fn: row.id, search: "" });
   const open = (event: MouseEvent): void => {
@@ -133,7 +136,7 @@ function Row({ row }: { row: FunctionRow }) {
     <tr class={row.calls === 0 ? "quiet" : undefined} onClick={open} data-function={row.id}>
       <th scope="row" class="first"><a href={href} id={`function-${row.id}`}><Name>{row.name}</Name></a></th>
       {columns.map(({ column, text }) => (
-        <td key={column} class={classes(row, column)}>
+        <td key={column} class={classes(row, column)} title={column === "calls" && row.calls_error > 0 ? shownCalls(row) : undefined}>
           {column === "share" && (
             <span class="bar" aria-hidden="true"><span style={{ width: `${row.share * 100}%` }} /></span>
           )}

@@ -1,5 +1,6 @@
 import { useView } from "../context";
 import type { Connection } from "../live";
+import { cost } from "../logic/figures";
 import { basename, count } from "../logic/format";
 import { spans, type Span } from "../logic/route";
 
@@ -16,7 +17,9 @@ const labels: Record<string, string> = { 10: "10 s", 60: "1 min", 300: "5 min", 
 const languages: Record<string, string> = { go: "Go", rust: "Rust", c: "C", "c++": "C++" };
 
 export function Header({ paused, ended, connection, togglePause, toggleTheme, openHelp }: Props) {
-  const { overview, theme } = useView();
+  const { overview, functions, theme } = useView();
+  // What monigo says of now; else what the figures on the page say.
+  const price = overview.status.cost || cost(functions ?? []);
   const pids = overview.pids;
   const shown = pids.slice(0, 3).join(", ") + (pids.length > 3 ? ` and ${count(pids.length - 3)} more` : "");
   return (
@@ -29,6 +32,7 @@ export function Header({ paused, ended, connection, togglePause, toggleTheme, op
           {pids.length === 0 ? "no process yet" : `pid ${shown}`}
         </span>
         <span class="muted host">on {overview.host}</span>
+        {price && <span class="muted cost" title={price}>{price}</span>}
       </div>
       <div class="controls">
         <Spans />

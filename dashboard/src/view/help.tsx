@@ -21,9 +21,11 @@ export function Help({ open, close }: { open: boolean; close(): void }) {
         </dl>
         <h2>Terms</h2>
         <dl class="terms">
-          <dt>Calls</dt><dd>completed calls: every one is counted, in the kernel.</dd>
+          <dt>Calls</dt><dd>completed calls: every one is counted, in the kernel. Where ≈ stands before a figure, it is estimated from a part of the time; ± gives the 95% interval.</dd>
           <dt>p50, p90, p99</dt><dd>that share of the calls was at most this long; within 3 % of the true value.</dd>
           <dt>Total, share</dt><dd>summed duration, and its part of the sum over all traced functions. A call's time contains what it calls, so nested functions count twice.</dd>
+          <dt>Self</dt><dd>the total without time in other traced functions.</dd>
+          <dt>&lt; 160 ns</dt><dd>what the probes take is taken off durations; what is left below the uncertainty of that cannot be told from none.</dd>
           <dt>Unwound</dt><dd>calls ended by a panic, an exception or longjmp; they are in no latency figure.</dd>
           <dt>In flight</dt><dd>calls begun and not yet ended.</dd>
           <dt>Stacks, slowest calls</dt><dd>come from calls recorded in full, a sample; weights are scaled up.</dd>

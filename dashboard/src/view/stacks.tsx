@@ -1,7 +1,7 @@
 import { address, type StackRow } from "../api";
 import { useView } from "../context";
 import { useAnswer } from "../hooks";
-import { count, duration, percent, weight as weigh } from "../logic/format";
+import { count, measured, percent, weight as weigh } from "../logic/format";
 import type { Weight } from "../logic/route";
 import { Frames } from "./frames";
 import { Empty, Name, Panel } from "./panel";
@@ -15,11 +15,13 @@ const notes: Record<Weight, string> = {
 
 /** The heaviest distinct stacks. */
 export function Stacks({ id }: { id: number | null }) {
-  const { route, window: params, version } = useView();
+  const { route, window: params, version, functions } = useView();
   const answer = useAnswer<StackRow[]>(
     address("stacks", { function: id, weight: route.weight, limit: 15, ...params }),
     `${id} ${route.weight}`, version, 2000,
   );
+  // Of several functions together no floor is the right one.
+  const floor = functions?.find((row) => row.id === id)?.probe.floor_ns ?? 0;
   const stacks = answer.data ?? [];
   const total = stacks.reduce((sum, stack) => sum + stack.weight, 0);
   return (
@@ -43,7 +45,7 @@ export function Stacks({ id }: { id: number | null }) {
                 <span class="muted">
                   {weigh(stack.weight, route.weight)}
                   {route.weight === "wall" && `, ${count(stack.calls)} calls`}
-                  {stack.calls > 0 && `, mean ${duration(stack.mean_ns)}`}
+                  {stack.calls > 0 && `, mean ${measured(stack.mean_ns, floor)}`}
                 </span>
               </span>
             </summary>

@@ -51,8 +51,10 @@ async fn main() -> anyhow::Result<()> {
         text: if arguments.empty {
             "waiting for a process to start".to_owned()
         } else {
-            "recording 1 call in 64; probes cost about 1.1 µs a call".to_owned()
+            "recording 1 call in 64".to_owned()
         },
+        cost: "probes cost about 1.3% of one CPU, some counts are estimated (limit 5.0%)"
+            .to_owned(),
         ended: arguments.ended,
     });
     if arguments.ended {

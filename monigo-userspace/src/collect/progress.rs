@@ -71,11 +71,11 @@ impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = percent(self.share_of_cpu);
         write!(f, "probes cost about {share} of one CPU")?;
-        if let Some(budget) = self.budget {
-            write!(f, ", limit {}", percent(budget))?;
-        }
         if !self.step.is_empty() {
-            write!(f, "; {}", self.step)?;
+            write!(f, ", {}", self.step)?;
+        }
+        if let Some(budget) = self.budget {
+            write!(f, " (limit {})", percent(budget))?;
         }
         Ok(())
     }
@@ -94,10 +94,10 @@ mod tests {
         };
         assert_eq!(cost.to_string(), "probes cost about 1.3% of one CPU");
         cost.budget = Some(0.05);
-        cost.step = "half of the time";
+        cost.step = "latency in windows";
         assert_eq!(
             cost.to_string(),
-            "probes cost about 1.3% of one CPU, limit 5.0%; half of the time"
+            "probes cost about 1.3% of one CPU, latency in windows (limit 5.0%)"
         );
     }
 }

@@ -71,7 +71,7 @@ fn exactness(functions: &[FunctionRow]) -> String {
         let _ = write!(
             text,
             "\nDurations have the cost of monigo's probes taken off; what is below {} cannot be told from none and is marked <.",
-            between(duration_ns(least), duration_ns(most))
+            between(&duration_ns(least), &duration_ns(most))
         );
     }
     text
@@ -106,13 +106,13 @@ fn timed_in_part(text: &mut String, functions: &[FunctionRow]) {
         text,
         "Latency of {} functions was measured in time windows: {} of their calls.",
         count(part.len() as u64),
-        between(percent(least), percent(most))
+        between(&percent(least), &percent(most))
     );
 }
 
-fn between(least: String, most: String) -> String {
+fn between(least: &str, most: &str) -> String {
     if least == most {
-        most
+        most.to_owned()
     } else {
         format!("{least} to {most}")
     }

@@ -33,7 +33,7 @@ pub fn starting() -> App {
     let status = Status {
         waiting: None,
         sample_every: Some(16),
-        cost: Some("probes cost about 1.3% of one CPU, limit 5.0%".to_owned()),
+        cost: Some("probes cost about 1.3% of one CPU (limit 5.0%)".to_owned()),
     };
     let mut app = App::new(status, Phase::Recording, TimeZone::UTC);
     app.now = Now {
