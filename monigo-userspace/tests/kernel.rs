@@ -122,7 +122,7 @@ fn many_functions_at_once() {
     kernel.enroll(functions, Some(child.id())).unwrap();
     for watch in [Watch::Counted, Watch::Timed] {
         let started = Instant::now();
-        kernel.open_window(&ids, watch).unwrap();
+        kernel.open_window(&[&ids], watch).unwrap();
         let attached = started.elapsed();
         let started = Instant::now();
         let all = kernel.all_counters().unwrap();
@@ -134,7 +134,7 @@ fn many_functions_at_once() {
             "{watch:?}: {sites} sites attached in {attached:?}, counters read in {read:?}, detached in {:?}",
             started.elapsed()
         );
-        assert!(opened.counted > Duration::ZERO && opened.probed > opened.counted);
+        assert!(opened.counted > Duration::ZERO && opened.ended_ns > 0);
     }
     for id in [0, 1, 1023, 1024, count - 1] {
         let one = kernel.counters(id).unwrap();

@@ -243,6 +243,19 @@ impl Kernel {
         self.programs.attach(&mut self.ebpf, role, selection)
     }
 
+    /// Stops counting and removes every probe, with no order among them.
+    pub(super) fn detach_at_once(&mut self) -> Result<(), ProbeError> {
+        let disarmed = self.arm(false);
+        let groups = std::mem::take(&mut self.groups);
+        // Those that were attached last are called most.
+        let links = groups.into_iter().rev().flat_map(|group| {
+            let ends = group.ends.into_iter().flatten();
+            group.entries.into_iter().chain(ends)
+        });
+        Links::detach_all(links.collect(), &mut self.ebpf);
+        disarmed
+    }
+
     /// Removes probes, entries first.
     fn unlink(&mut self, group: Group) {
         let ends = group.ends.into_iter().flatten();
