@@ -171,6 +171,9 @@ pub struct DiscoverArgs {
     /// How long to watch; longer finds rarer calls
     #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = parse_seconds)]
     pub seconds: f64,
+    /// What the functions are ranked by
+    #[arg(long, value_enum, default_value_t = RankBy::Time)]
+    pub by: RankBy,
     /// How many functions to show
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub top: u32,
@@ -306,6 +309,15 @@ pub enum Format {
     Json,
     /// Comma-separated with a header
     Csv,
+}
+
+/// `--by`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RankBy {
+    /// Time in their calls
+    Time,
+    /// Number of calls
+    Calls,
 }
 
 /// `--stacks`.

@@ -11,12 +11,12 @@ use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction
 use serde::Serialize;
 
 use super::{
-    args::{DiscoverArgs, Format},
+    args::{DiscoverArgs, Format, RankBy},
     exit::Failure,
     list::{open, target_failure},
 };
 use crate::{
-    discover::{self, Catalogue, DiscoverError, Options, Ranking, Stage},
+    discover::{self, Catalogue, DiscoverError, Found, Options, Ranking, Stage},
     export::{discovery_csv, discovery_table, format::count},
     probe::LinkKind,
     symbols::{Image, ImageError, Language},
@@ -67,7 +67,7 @@ pub fn run(args: &DiscoverArgs) -> Result<()> {
         },
     };
     let mut progress = Progress::default();
-    let ranking = discover::discover(&target, catalogue, options, &STOP, &mut |ranking| {
+    let mut ranking = discover::discover(&target, catalogue, options, &STOP, &mut |ranking| {
         progress.show(ranking);
     })
     .map_err(|error| match error {
@@ -75,6 +75,12 @@ pub fn run(args: &DiscoverArgs) -> Result<()> {
         other => Failure::usage(other),
     })?;
     progress.clear();
+    if args.by == RankBy::Calls {
+        let calls = |found: &Found| found.figures.calls_per_second;
+        ranking
+            .functions
+            .sort_by(|a, b| calls(b).total_cmp(&calls(a)));
+    }
     print(args, &target, &image, &ranking)?;
     Ok(())
 }

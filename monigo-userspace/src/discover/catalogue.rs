@@ -111,22 +111,16 @@ fn reason_class(reason: &str) -> String {
     let reason = reason.split(" (").next().unwrap_or(reason);
     let mut words = Vec::new();
     for word in reason.split_whitespace() {
-        let place = word.trim_start_matches('(').starts_with("0x");
-        if place {
-            // "at 0x1234" goes altogether, "to 0x1234" needs something in its place.
-            if words.last() == Some(&"at") {
-                words.pop();
-            } else {
-                words.push("elsewhere");
-            }
-            if word.ends_with(',')
-                && let Some(last) = words.last_mut()
-            {
-                // Keeps the sentence's punctuation out of the way.
-                *last = last.trim_end_matches(',');
+        // "at 0x1234" goes altogether, "to 0x1234" needs something in its place.
+        if !word.starts_with("0x") {
+            words.push(word);
+        } else if words.last() == Some(&"at") {
+            words.pop();
+            if word.ends_with(':') {
+                words.push("-");
             }
         } else {
-            words.push(word);
+            words.push("elsewhere");
         }
     }
     words.join(" ")

@@ -1,7 +1,7 @@
 //! The windows, one after the other.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashSet, VecDeque},
     sync::atomic::AtomicBool,
     thread,
     time::{Duration, Instant},
@@ -187,16 +187,7 @@ impl Explorer<'_> {
         self.ranking.stage = Stage::Watching;
         let mut set = self.by_cost();
         loop {
-            let mut share: f64 = set.iter().map(|(_, share)| share).sum();
-            let from = set.iter().position(|(_, own)| {
-                let fits = share <= pace::LONG_SHARE;
-                share -= own;
-                fits
-            });
-            let ids: Vec<u32> = set[from.unwrap_or(set.len())..]
-                .iter()
-                .map(|(id, _)| *id)
-                .collect();
+            let ids = self.affordable(&set);
             self.rest(pace::SHARE, self.length - SHORTEST_LONG.min(self.length));
             let left = self.length.saturating_sub(self.started.elapsed());
             if ids.is_empty() || left < SHORTEST_LONG && self.started.elapsed() > SHORTEST_LONG * 2
@@ -226,6 +217,38 @@ impl Explorer<'_> {
             // Some are called more often than they were before.
             set = self.by_cost();
         }
+    }
+
+    /// Functions whose timing together costs no more than a long window may: for half of that those
+    /// which seem to take most time, for the rest those that cost least.
+    fn affordable(&self, by_cost: &[(u32, f64)]) -> Vec<u32> {
+        let time = |id: u32| {
+            let figures = self.tallies[id as usize].figures();
+            figures
+                .and_then(|figures| figures.time_share)
+                .unwrap_or(0.0)
+        };
+        let mut by_time: Vec<(u32, f64)> = by_cost
+            .iter()
+            .copied()
+            .filter(|(_, cost)| *cost > 0.0)
+            .collect();
+        by_time.sort_by(|a, b| time(b.0).total_cmp(&time(a.0)));
+        let mut taken = HashSet::new();
+        let mut left = pace::LONG_SHARE / 2.0;
+        for &(id, cost) in &by_time {
+            if cost <= left / 2.0 {
+                left -= cost;
+                taken.insert(id);
+            }
+        }
+        left += pace::LONG_SHARE / 2.0;
+        for &(id, cost) in by_cost.iter().rev() {
+            if cost <= left && taken.insert(id) {
+                left -= cost;
+            }
+        }
+        taken.into_iter().collect()
     }
 
     /// Opens a window, at most `longest`, and looks at it every `look`.

@@ -57,6 +57,13 @@ pub fn is_runtime(name: &str, language: Language) -> bool {
     if name.starts_with("__") || START_UP.contains(&name) {
         return true;
     }
+    match language {
+        // Hand-written assembly has no package.
+        Language::Go if !name.contains('.') || name.starts_with("_.") => return true,
+        // `<u64 as core::fmt::Display>::fmt`: nobody's type, and a trait of the library.
+        Language::Rust if name.starts_with('<') && of_primitive(name) => return true,
+        _ => {}
+    }
     let prefixes: &[&str] = match language {
         Language::Go => &GO,
         Language::Rust => &RUST,
@@ -73,6 +80,14 @@ pub fn is_runtime(name: &str, language: Language) -> bool {
             .trim_start_matches("dyn ")
     };
     prefixes.iter().any(|prefix| owner.starts_with(prefix))
+}
+
+fn of_primitive(name: &str) -> bool {
+    let inside = name.trim_start_matches('<');
+    let Some((owner, rest)) = inside.split_once(" as ") else {
+        return false;
+    };
+    !owner.contains("::") && RUST.iter().any(|prefix| rest.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -101,6 +116,8 @@ mod tests {
             ("runtime.mallocgc", Language::Go),
             ("internal/poll.(*FD).Read", Language::Go),
             ("type:.eq.main.T", Language::Go),
+            ("indexbytebody", Language::Go),
+            ("<u64 as core::fmt::Display>::fmt", Language::Rust),
             ("core::fmt::write", Language::Rust),
             (
                 "<alloc::vec::Vec<T> as core::clone::Clone>::clone",

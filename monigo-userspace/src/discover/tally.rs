@@ -23,6 +23,11 @@ pub struct Seen {
     pub open_ns: u64,
 }
 
+/// Calls of a window from which on its mean says something by itself.
+const MANY: u64 = 8;
+/// Windows from which on the median of their means is used.
+const WINDOWS: usize = 3;
+
 impl Seen {
     fn add(&mut self, other: Self) {
         self.watched += other.watched;
@@ -45,7 +50,7 @@ impl Seen {
 }
 
 /// All that was seen of one function.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// In short windows that only count.
     counted: Seen,
@@ -53,6 +58,8 @@ pub struct Tally {
     burst: Seen,
     /// Those of the scale that is going on.
     scale: Seen,
+    /// Means of the windows of that scale with [`MANY`] calls, ns.
+    means: Vec<f64>,
     /// In long windows.
     long: Seen,
     /// Probes slowed the function down while its calls were counted.
@@ -104,8 +111,13 @@ impl Tally {
     pub fn burst(&mut self, seen: Seen, first_of_scale: bool) {
         if first_of_scale {
             self.scale = Seen::default();
+            self.means.clear();
         }
         self.scale.add(seen);
+        if seen.completed >= MANY {
+            self.means
+                .push(seen.total_ns as f64 / seen.completed as f64);
+        }
         if self.scale.completed > 0 {
             self.burst = self.scale;
         }
@@ -128,6 +140,17 @@ impl Tally {
     /// Whether any call was seen.
     pub fn was_called(&self) -> bool {
         self.counted.entered + self.burst.entered + self.long.entered > 0
+    }
+
+    /// Mean duration in short windows. Where each has many calls, the median of their means: one
+    /// call during which the thread lost its CPU outweighs hundreds of short ones.
+    fn burst_mean_ns(&self) -> f64 {
+        let mut means = self.means.clone();
+        if means.len() >= WINDOWS {
+            means.sort_by(f64::total_cmp);
+            return means[means.len() / 2];
+        }
+        self.burst.total_ns as f64 / self.burst.completed.max(1) as f64
     }
 
     /// What follows; `None` without any call.
@@ -154,12 +177,13 @@ impl Tally {
         }
         let rate = self.rate();
         let timed = self.burst.completed > 0;
-        let mean = |sum: u64| sum as f64 / self.burst.completed.max(1) as f64;
+        let mean_ns = self.burst_mean_ns();
+        let own_part = self.burst.self_ns as f64 / self.burst.total_ns.max(1) as f64;
         Some(Figures {
             calls_per_second: rate,
-            time_share: timed.then(|| rate * mean(self.burst.total_ns) / 1e9),
-            self_share: timed.then(|| rate * mean(self.burst.self_ns) / 1e9),
-            mean_ns: timed.then(|| mean(self.burst.total_ns)),
+            time_share: timed.then_some(rate * mean_ns / 1e9),
+            self_share: timed.then_some(rate * mean_ns / 1e9 * own_part),
+            mean_ns: timed.then_some(mean_ns),
             calls,
             basis: match (timed, self.slowed) {
                 (_, true) => Basis::AtLeast,
@@ -206,6 +230,16 @@ mod tests {
         assert!((figures.self_share.unwrap() - 0.1).abs() < 1e-9);
         tally.counted(seen(10, 1000, 0, 0), true);
         assert_eq!(tally.figures().unwrap().basis, Basis::AtLeast);
+    }
+
+    #[test]
+    fn one_interrupted_call_does_not_make_a_hot_function_slow() {
+        let mut tally = Tally::default();
+        tally.counted(seen(10, 1000, 0, 0), false);
+        for (index, total_ns) in [10_000, 4_000_000, 10_000].into_iter().enumerate() {
+            tally.burst(seen(1, 100, 100, total_ns), index == 0);
+        }
+        assert!((tally.figures().unwrap().mean_ns.unwrap() - 100.0).abs() < 1e-6);
     }
 
     #[test]
