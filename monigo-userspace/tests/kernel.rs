@@ -81,7 +81,7 @@ fn own_functions(limit: usize) -> Vec<PlannedFunction> {
     let path = std::env::current_exe().unwrap();
     let image = Image::open(&path).unwrap();
     let planner = ImagePlanner::new(&image);
-    let planned = image.functions().iter().filter_map(|function| {
+    let functions = image.functions().iter().filter_map(|function| {
         Some(PlannedFunction {
             name: function.name().to_owned(),
             image: Arc::from(&*path),
@@ -90,7 +90,7 @@ fn own_functions(limit: usize) -> Vec<PlannedFunction> {
             exit: ExitProbe::Ret,
         })
     });
-    planned.take(limit).collect()
+    functions.take(limit).collect()
 }
 
 #[test]

@@ -188,7 +188,7 @@ impl Explorer<'_> {
         let mut set = self.by_cost();
         loop {
             let ids = self.affordable(&set);
-            self.rest(pace::SHARE, self.length - SHORTEST_LONG.min(self.length));
+            self.rest(pace::SHARE, self.length.saturating_sub(SHORTEST_LONG));
             let left = self.length.saturating_sub(self.started.elapsed());
             if ids.is_empty() || left < SHORTEST_LONG && self.started.elapsed() > SHORTEST_LONG * 2
             {
@@ -272,7 +272,7 @@ impl Explorer<'_> {
             if age >= longest || stopped(self.stop) || self.target_ended() {
                 break;
             }
-            thread::sleep(look.min(longest - age));
+            thread::sleep(look.min(longest.saturating_sub(age)));
             // In a long window it is the rate that counts, not the sum.
             let allowed = pace::BURST.max(self.kernel.window_age().mul_f64(pace::LONG_SHARE * 2.0));
             let cost_ns: f64 = self

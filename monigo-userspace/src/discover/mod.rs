@@ -225,7 +225,7 @@ fn by_frequency(catalogue: &Catalogue) -> Vec<Refused> {
             functions,
         })
         .collect();
-    refused.sort_by(|a, b| b.functions.cmp(&a.functions));
+    refused.sort_by_key(|refused| std::cmp::Reverse(refused.functions));
     refused
 }
 

@@ -61,12 +61,7 @@ pub fn counters(map: &MapData, first: u32, end: u32) -> io::Result<Vec<Counters>
                 "the kernel read other elements than asked",
             ));
         }
-        sums.extend(
-            values
-                .chunks_exact(cpus)
-                .take(got as usize)
-                .map(|per_cpu| sum(per_cpu)),
-        );
+        sums.extend(values.chunks_exact(cpus).take(got as usize).map(sum));
         next += got;
     }
     Ok(sums)
