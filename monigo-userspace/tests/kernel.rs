@@ -1,10 +1,22 @@
 //! The kernel accepts monigo's programs. Needs root.
 
-use monigo::probe::{Kernel, LinkKind, Sizes};
+use std::{
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use monigo::{
+    plan::ImagePlanner,
+    probe::{Kernel, LinkKind, PlannedFunction, Sizes, Watch},
+    store::ExitProbe,
+    symbols::Image,
+};
 
 fn load(links: LinkKind) -> Kernel {
     let sizes = Sizes {
         functions: 2,
+        histograms: 2,
         owners: 1024,
         off_cpu: 64,
         ring_bytes: 1 << 20,
@@ -55,4 +67,81 @@ fn probes_are_priced_on_this_host() {
         assert_eq!(kernel.counters(0).unwrap().entered, 0);
         assert!(kernel.owners(8).is_empty(), "monigo itself is not traced");
     }
+}
+
+/// Sleeps until its standard input ends; `many_functions_at_once` starts it in a process of its own.
+#[test]
+#[ignore = "a target for another test"]
+fn sleeper() {
+    std::io::copy(&mut std::io::stdin(), &mut std::io::sink()).unwrap();
+}
+
+/// Every function of this very binary that can be planned, at most `limit`.
+fn own_functions(limit: usize) -> Vec<PlannedFunction> {
+    let path = std::env::current_exe().unwrap();
+    let image = Image::open(&path).unwrap();
+    let planner = ImagePlanner::new(&image);
+    let functions = image.functions().iter().filter_map(|function| {
+        Some(PlannedFunction {
+            name: function.name().to_owned(),
+            image: Arc::from(&*path),
+            plans: vec![planner.plan(function).ok()?],
+            go: false,
+            exit: ExitProbe::Ret,
+        })
+    });
+    functions.take(limit).collect()
+}
+
+#[test]
+fn many_functions_at_once() {
+    let functions = own_functions(15_000);
+    let count = functions.len() as u32;
+    assert!(count > 5000, "{count}");
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "sleeper"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    let mut kernel = Kernel::load(
+        Sizes {
+            functions: count,
+            histograms: 0,
+            owners: 1024,
+            off_cpu: 0,
+            ring_bytes: 1 << 20,
+        },
+        LinkKind::Best,
+    )
+    .unwrap();
+    eprintln!("loaded for {count} functions in {:?}", started.elapsed());
+    let sites: usize = functions.iter().map(PlannedFunction::sites).sum();
+    let ids: Vec<u32> = (0..count).collect();
+    kernel.enroll(functions, Some(child.id())).unwrap();
+    for watch in [Watch::Counted, Watch::Timed] {
+        let started = Instant::now();
+        kernel.open_window(&[&ids], watch).unwrap();
+        let attached = started.elapsed();
+        let started = Instant::now();
+        let all = kernel.all_counters().unwrap();
+        let read = started.elapsed();
+        assert_eq!(all.len(), ids.len());
+        let started = Instant::now();
+        let opened = kernel.close_window().unwrap();
+        eprintln!(
+            "{watch:?}: {sites} sites attached in {attached:?}, counters read in {read:?}, detached in {:?}",
+            started.elapsed()
+        );
+        assert!(opened.counted > Duration::ZERO && opened.ended_ns > 0);
+    }
+    for id in [0, 1, 1023, 1024, count - 1] {
+        let one = kernel.counters(id).unwrap();
+        assert_eq!(kernel.counters_of(id..id + 1).unwrap(), [one], "{id}");
+    }
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
+    let all = kernel.all_counters().unwrap();
+    assert!(all.iter().all(|counters| counters.entered < 100));
 }

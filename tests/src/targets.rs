@@ -234,11 +234,16 @@ pub fn library_and_user(how: Native) -> Result<(PathBuf, PathBuf)> {
 
 /// The Rust target.
 pub fn rust_panics(flags: &[&str]) -> Result<PathBuf> {
-    let source = sources().join("rust/panics.rs");
-    cached("panics", &[&source], &("rustc", flags), |output| {
+    rust_program("panics", flags)
+}
+
+/// A Rust target of one file.
+pub fn rust_program(name: &str, flags: &[&str]) -> Result<PathBuf> {
+    let source = sources().join(format!("rust/{name}.rs"));
+    cached(name, &[&source], &("rustc", flags), |output| {
         let mut command = Command::new("rustc");
         command
-            .args(["--edition", "2024", "--crate-name", "panics"])
+            .args(["--edition", "2024", "--crate-name", name])
             .args(flags)
             .arg("-o")
             .arg(output)
@@ -249,11 +254,21 @@ pub fn rust_panics(flags: &[&str]) -> Result<PathBuf> {
 
 /// The Go target.
 pub fn go_scenarios(how: Go) -> Result<PathBuf> {
-    let directory = sources().join("go");
+    go_program("go", &["go.mod", "main.go", "scenarios.go"], how)
+}
+
+/// The Go target that serves HTTP to itself.
+pub fn go_http(how: Go) -> Result<PathBuf> {
+    go_program("gohttp", &["go.mod", "main.go"], how)
+}
+
+fn go_program(name: &str, files: &[&str], how: Go) -> Result<PathBuf> {
+    let directory = sources().join(name);
     let compiler = how.version.compiler()?;
-    let files = ["go.mod", "main.go", "scenarios.go"].map(|file| directory.join(file));
+    let files: Vec<PathBuf> = files.iter().map(|file| directory.join(file)).collect();
     let inputs: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
-    cached("go-scenarios", &inputs, &(&compiler, how), |output| {
+    let name = format!("{name}-scenarios");
+    cached(&name, &inputs, &(&compiler, how), |output| {
         let mut command = Command::new(&compiler);
         command
             .arg("build")

@@ -30,6 +30,8 @@ pub enum Command {
     Attach(AttachArgs),
     /// Start a command and trace it from its first instruction
     Run(RunArgs),
+    /// Find the functions of a running program that are called most or take most time
+    Discover(DiscoverArgs),
     /// List the functions of a program, and why one cannot be probed
     List(ListArgs),
     /// Print the summary of a recorded session
@@ -158,6 +160,37 @@ pub struct ListenArgs {
     pub port: u16,
 }
 
+/// `monigo discover`.
+#[derive(Debug, Args)]
+pub struct DiscoverArgs {
+    /// Path of an executable or library, a PID, or a process name
+    pub target: String,
+    /// Look at this process only
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Option<u32>,
+    /// How long to watch; longer finds rarer calls
+    #[arg(long, value_name = "N", default_value_t = 5.0, value_parser = parse_seconds)]
+    pub seconds: f64,
+    /// What the functions are ranked by
+    #[arg(long, value_enum, default_value_t = RankBy::Time)]
+    pub by: RankBy,
+    /// How many functions to show
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: u32,
+    /// Also the functions of this library of the target, for example libssl; repeatable
+    #[arg(long = "lib", value_name = "NAME")]
+    pub libraries: Vec<String>,
+    /// Also functions of the language's runtime and standard library
+    #[arg(long)]
+    pub runtime: bool,
+    /// Attach by perf events, as on kernels without `uprobe_multi`
+    #[arg(long, hide = true)]
+    pub perf_links: bool,
+    /// Format on stdout
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
 /// `monigo list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
@@ -276,6 +309,15 @@ pub enum Format {
     Json,
     /// Comma-separated with a header
     Csv,
+}
+
+/// `--by`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RankBy {
+    /// Time in their calls
+    Time,
+    /// Number of calls
+    Calls,
 }
 
 /// `--stacks`.
@@ -403,6 +445,13 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err("it must be longer than zero".to_owned());
     }
     Ok(total)
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if (0.5..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("it must be a number of seconds between 0.5 and 3600".to_owned()),
+    }
 }
 
 fn parse_flush(text: &str) -> Result<Duration, String> {

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod attach;
+mod discover;
 mod doctor;
 pub mod exit;
 mod flamegraph;
@@ -37,6 +38,7 @@ pub fn main() -> ExitCode {
     let result = match cli.command {
         Command::Attach(args) => attach::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Discover(args) => discover::run(&args),
         Command::List(args) => list::run(&args, cli.verbose > 0),
         Command::Report(args) => report::run(&args),
         Command::Flamegraph(args) => flamegraph::run(&args),

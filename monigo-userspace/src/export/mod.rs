@@ -1,5 +1,6 @@
 //! What leaves monigo as text or files: tables, JSON, CSV, folded stacks and flame graphs.
 
+mod discovery;
 mod figures;
 mod folded;
 pub mod format;
@@ -10,6 +11,7 @@ mod svg;
 mod table;
 
 pub use self::{
+    discovery::{basis, discovery_csv, discovery_table},
     folded::folded,
     output::{OutputError, write_output, write_output_of},
     summary::{Events, FunctionSummary, Overhead, Summary, TargetSummary},

@@ -235,7 +235,7 @@ fn csv(header: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn grid(width: Option<u16>) -> Grid {
+pub(super) fn grid(width: Option<u16>) -> Grid {
     let mut grid = Grid::new();
     grid.load_style(presets::UTF8_HORIZONTAL_ONLY.row_separator(comfy_table::LineStyle::none()));
     match width {
@@ -250,7 +250,7 @@ fn grid(width: Option<u16>) -> Grid {
     grid
 }
 
-fn aligned(text: &str, right: bool) -> Cell {
+pub(super) fn aligned(text: &str, right: bool) -> Cell {
     let alignment = if right {
         CellAlignment::Right
     } else {

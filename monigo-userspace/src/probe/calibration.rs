@@ -228,6 +228,7 @@ impl Calibration {
                     vec![usize::from(monigo_common::cookie::CLASS_RETURN_PROBE)]
                 }
             };
+            let count_ns = dearest.count_ns.max(self.prices[from][0].count_ns);
             if ends.is_empty() && plan.has_end() {
                 // Prices are those of two probes.
                 let cost_ns = self.prices[from][from].cost_ns / 2;
@@ -239,6 +240,9 @@ impl Calibration {
                     dearest = price;
                 }
             }
+            // A function that never returns has its entry probe alone.
+            dearest.count_ns = count_ns;
+            dearest.cost_ns = dearest.cost_ns.max(count_ns);
         }
         dearest
     }

@@ -1,10 +1,10 @@
 //! The loaded programs and their maps.
 
-use std::{fs, path::PathBuf};
+use std::{fs, ops::Range, path::PathBuf};
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, IterableMap as _, MapData, PerCpuArray, RingBuf},
     programs::{
         PerfEvent, RawTracePoint, TracePoint,
         perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
@@ -19,17 +19,15 @@ use monigo_common::{
 };
 
 use super::{
-    PlannedFunction, ProbeError, Record, RecordError,
+    PlannedFunction, ProbeError, Record, RecordError, batch,
     calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
     decode,
     layout::ThreadLayout,
     links::{LinkKind, Programs},
     programs::{program, refused},
     watching::Group,
+    windows::Open,
 };
-
-/// Most functions with a latency histogram; each takes 4.9 kB per CPU.
-const MOST_HISTOGRAMS: u32 = 1024;
 
 /// The object that the build script compiles.
 static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo"));
@@ -39,12 +37,19 @@ static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/
 pub struct Sizes {
     /// Traced functions, those to be added later included.
     pub functions: u32,
+    /// Functions with a latency histogram; each takes 4.9 kB per CPU. Those called first get one.
+    pub histograms: u32,
     /// Threads or goroutines with calls open, or that had one, at a time.
     pub owners: u32,
     /// Threads that are off CPU inside a traced function at a time; 0 when that is not sampled.
     pub off_cpu: u32,
     /// Ring buffer, bytes; a power of two and a multiple of the page size.
     pub ring_bytes: u32,
+}
+
+impl Sizes {
+    /// Enough histograms for most sessions.
+    pub const HISTOGRAMS: u32 = 1024;
 }
 
 /// monigo's programs in the kernel.
@@ -65,16 +70,18 @@ pub struct Kernel {
     pub(super) generation: u32,
     /// Only this process is probed.
     pub(super) pid: Option<u32>,
+    /// Set while a window is open.
+    pub(super) window: Option<Open>,
     calibration: Calibration,
     control: Array<MapData, Control>,
     function_controls: Array<MapData, FunctionControl>,
     costs: Array<MapData, Costs>,
     slots: Array<MapData, u64>,
-    foreign: HashMap<MapData, ForeignKey, OpenCall>,
+    pub(super) foreign: HashMap<MapData, ForeignKey, OpenCall>,
     counters: PerCpuArray<MapData, Counters>,
     histograms: PerCpuArray<MapData, Buckets>,
-    open: HashMap<MapData, OwnerKey, OpenCalls>,
-    deep: HashMap<MapData, DeepKey, OpenCall>,
+    pub(super) open: HashMap<MapData, OwnerKey, OpenCalls>,
+    pub(super) deep: HashMap<MapData, DeepKey, OpenCall>,
     losses: PerCpuArray<MapData, u64>,
     processes: HashMap<MapData, u32, u8>,
     ring: RingBuf<MapData>,
@@ -91,7 +98,7 @@ impl Kernel {
             .map_max_entries("SLOTS", functions)
             .map_max_entries(
                 "HISTOGRAMS",
-                sizes.functions.min(MOST_HISTOGRAMS) + CALIBRATION_FUNCTIONS,
+                sizes.functions.min(sizes.histograms) + CALIBRATION_FUNCTIONS,
             )
             .map_max_entries("OPEN", sizes.owners)
             .map_max_entries("OFF_CPU", sizes.off_cpu.max(1))
@@ -127,6 +134,7 @@ impl Kernel {
             groups: Vec::new(),
             generation: 0,
             pid: None,
+            window: None,
             calibration: Calibration::default(),
             ebpf,
         })
@@ -274,18 +282,25 @@ impl Kernel {
             .counters
             .get(&function, 0)
             .map_err(in_map("COUNTERS"))?;
-        let mut sum = Counters::default();
-        for cpu in per_cpu.iter() {
-            sum.entered += cpu.entered;
-            sum.completed += cpu.completed;
-            sum.unwound += cpu.unwound;
-            sum.unmatched += cpu.unmatched;
-            sum.total_ns = sum.total_ns.wrapping_add(cpu.total_ns);
-            sum.self_ns = sum.self_ns.wrapping_add(cpu.self_ns);
-            sum.max_ns = sum.max_ns.max(cpu.max_ns);
-            sum.inverted_min_ns = sum.inverted_min_ns.max(cpu.inverted_min_ns);
+        Ok(batch::sum(per_cpu.iter()))
+    }
+
+    /// Counters of all functions by id, each summed over CPUs.
+    pub fn all_counters(&self) -> Result<Vec<Counters>, ProbeError> {
+        self.counters_of(0..self.functions.len() as u32)
+    }
+
+    /// Counters of some functions, each summed over CPUs.
+    ///
+    /// # Errors
+    /// A map cannot be read, or has no such functions.
+    pub fn counters_of(&self, functions: Range<u32>) -> Result<Vec<Counters>, ProbeError> {
+        if functions.end <= self.room
+            && let Ok(all) = batch::counters(self.counters.map(), functions.start, functions.end)
+        {
+            return Ok(all);
         }
-        Ok(sum)
+        functions.map(|function| self.counters(function)).collect()
     }
 
     /// Calls `visit` with each CPU's histogram of one function.

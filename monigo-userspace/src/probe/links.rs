@@ -1,6 +1,6 @@
 //! Attaching the programs to the sites of functions.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::Path, sync::Arc};
+use std::{collections::BTreeMap, num::NonZeroU32, path::Path, sync::Arc, thread};
 
 use aya::{
     Ebpf,
@@ -254,6 +254,23 @@ impl Programs {
 }
 
 impl Links {
+    /// Removes the probes of many links without waiting for it: closing a link removes its probes
+    /// at once, but then waits some 50 ms until nobody can run its program any more.
+    pub fn detach_all(all: Vec<Self>, ebpf: &mut Ebpf) {
+        let mut perf = Vec::new();
+        for links in all {
+            perf.extend(links.perf);
+            for link in links.multi {
+                thread::spawn(move || drop(link));
+            }
+        }
+        let rest = Self {
+            multi: Vec::new(),
+            perf,
+        };
+        rest.detach(ebpf);
+    }
+
     /// Removes the probes.
     pub fn detach(self, ebpf: &mut Ebpf) {
         drop(self.multi);

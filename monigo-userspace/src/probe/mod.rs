@@ -4,6 +4,7 @@
 //! Everything the kernel holds for monigo hangs on file descriptors of this process, so it is
 //! gone when the process is, however that ends.
 
+mod batch;
 mod calibration;
 mod decode;
 mod error;
@@ -13,6 +14,7 @@ mod links;
 mod multi;
 mod programs;
 mod watching;
+mod windows;
 
 pub use self::{
     calibration::{Calibration, Price},
@@ -21,4 +23,5 @@ pub use self::{
     kernel::{Kernel, Sizes},
     links::{LinkKind, PlannedFunction},
     watching::Watch,
+    windows::Opened,
 };

@@ -174,19 +174,29 @@ impl MultiProgram {
 
 /// A `bpf()` call that makes a descriptor.
 fn bpf(command: bpf_cmd, attr: &bpf_attr) -> Result<OwnedFd, io::Error> {
+    let mut attr = *attr;
+    // SAFETY: what `attr` points to outlives the call, and these commands only read it.
+    let fd = unsafe { call(command, &mut attr) }?;
+    // SAFETY: the kernel just made it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The system call `bpf()`; returns what it returned.
+///
+/// # Safety
+/// What `attr` points to must be as the command demands.
+pub(super) unsafe fn call(command: bpf_cmd, attr: &mut bpf_attr) -> Result<i32, io::Error> {
     // SAFETY: `attr` lives through the call, and so does what it points to.
-    let fd = unsafe {
+    let answer = unsafe {
         libc::syscall(
             libc::SYS_bpf,
             command as libc::c_long,
-            std::ptr::from_ref(attr),
+            std::ptr::from_mut(attr),
             size_of::<bpf_attr>(),
         )
     };
-    let fd = i32::try_from(fd).unwrap_or(-1);
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
+    match i32::try_from(answer) {
+        Ok(answer) if answer >= 0 => Ok(answer),
+        _ => Err(io::Error::last_os_error()),
     }
-    // SAFETY: the kernel just made it for us.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

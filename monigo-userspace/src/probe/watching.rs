@@ -156,6 +156,19 @@ impl Kernel {
         Ok(())
     }
 
+    /// Sets how functions are watched in a new time window: calls that began before it are not
+    /// timed in it.
+    pub(super) fn set_window(&mut self, ids: &[u32], watch: Watch) -> Result<(), ProbeError> {
+        for &id in ids {
+            let control = &mut self.controls[id as usize];
+            control.watch = word(watch);
+            control.window += 1;
+            control.generation = self.generation;
+            self.write_control(id)?;
+        }
+        Ok(())
+    }
+
     fn set_watch(&mut self, ids: &[u32], watch: Watch) -> Result<(), ProbeError> {
         for &id in ids {
             let control = &mut self.controls[id as usize];
@@ -198,7 +211,12 @@ impl Kernel {
         }
     }
 
-    fn link(&mut self, ids: Vec<u32>, watch: Watch, generation: u32) -> Result<Group, ProbeError> {
+    pub(super) fn link(
+        &mut self,
+        ids: Vec<u32>,
+        watch: Watch,
+        generation: u32,
+    ) -> Result<Group, ProbeError> {
         let ends = (watch == Watch::Timed)
             .then(|| self.link_ends(&ids, generation))
             .transpose()?;
@@ -223,6 +241,19 @@ impl Kernel {
             pid: self.pid,
         };
         self.programs.attach(&mut self.ebpf, role, selection)
+    }
+
+    /// Stops counting and removes every probe, with no order among them.
+    pub(super) fn detach_at_once(&mut self) -> Result<(), ProbeError> {
+        let disarmed = self.arm(false);
+        let groups = std::mem::take(&mut self.groups);
+        // Those that were attached last are called most.
+        let links = groups.into_iter().rev().flat_map(|group| {
+            let ends = group.ends.into_iter().flatten();
+            group.entries.into_iter().chain(ends)
+        });
+        Links::detach_all(links.collect(), &mut self.ebpf);
+        disarmed
     }
 
     /// Removes probes, entries first.

@@ -186,6 +186,7 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
         .find_map(|image| image.go()?.goid_offset);
     let sizes = Sizes {
         functions: prepared.functions.len() as u32,
+        histograms: Sizes::HISTOGRAMS,
         owners: if go { GOROUTINE_OWNERS } else { THREAD_OWNERS },
         off_cpu: samples::off_cpu_threads(args, go),
         ring_bytes: ring_bytes(),

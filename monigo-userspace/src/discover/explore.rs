@@ -1,0 +1,474 @@
+//! The windows, one after the other.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::atomic::AtomicBool,
+    thread,
+    time::{Duration, Instant},
+};
+
+use monigo_common::counters::Counters;
+
+use super::{
+    Found, Ranking, Stage,
+    pace::{self, Pace},
+    stopped,
+    tally::{Seen, Tally},
+};
+use crate::{
+    probe::{Kernel, Price, ProbeError, Watch},
+    target::process,
+};
+
+/// Functions counted together in a scan; more where there are very many.
+const BATCH: usize = 256;
+/// Most batches.
+const BATCHES: usize = 64;
+/// Longest and shortest window of a scan.
+const SCAN_WINDOW: (Duration, Duration) = (Duration::from_millis(60), Duration::from_millis(5));
+/// Share of the time for the scan, and for scan and bursts.
+const SCAN_TIME: f64 = 0.4;
+const BURSTS_TIME: f64 = 0.6;
+/// A function with more than this share of a window's cost is why it was cut short.
+const CULPRIT: f64 = 0.2;
+/// Longest window of a burst.
+const BURST_WINDOW: Duration = Duration::from_millis(50);
+/// Time between looks at the counters of a few functions, and of many.
+const LOOKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+/// Time between looks while nothing is probed.
+const NAP: Duration = Duration::from_millis(20);
+/// Time between reports.
+const REPORT: Duration = Duration::from_millis(250);
+/// A long window shorter than this tells nothing new.
+const SHORTEST_LONG: Duration = Duration::from_millis(200);
+
+/// How a window went.
+struct Outcome {
+    counted: Duration,
+    ended_ns: u64,
+    /// What each function did in it.
+    deltas: Vec<(u32, Counters)>,
+    /// Its probes took so much that it ended early.
+    cut: bool,
+    /// What they took, ns.
+    cost_ns: f64,
+}
+
+struct Explorer<'e> {
+    kernel: Kernel,
+    pids: &'e [u32],
+    stop: &'e AtomicBool,
+    prices: Vec<Price>,
+    /// Counters up to the last window.
+    last: Vec<Counters>,
+    tallies: Vec<Tally>,
+    pace: Pace,
+    started: Instant,
+    length: Duration,
+    ranking: Ranking,
+    reported: Instant,
+    observe: &'e mut dyn FnMut(&Ranking),
+}
+
+/// Explores the functions that `kernel` has enrolled for `length`; `ranking` is the answer as far
+/// as it is known before.
+pub fn explore(
+    kernel: Kernel,
+    pids: &[u32],
+    length: Duration,
+    ranking: Ranking,
+    stop: &AtomicBool,
+    observe: &mut dyn FnMut(&Ranking),
+) -> Result<Ranking, ProbeError> {
+    let prices = kernel.prices();
+    let mut explorer = Explorer {
+        last: vec![Counters::default(); prices.len()],
+        tallies: vec![Tally::default(); prices.len()],
+        kernel,
+        pids,
+        stop,
+        prices,
+        pace: Pace::default(),
+        started: Instant::now(),
+        length,
+        ranking,
+        reported: Instant::now(),
+        observe,
+    };
+    explorer.report();
+    explorer.scan()?;
+    explorer.bursts()?;
+    explorer.long()?;
+    explorer.ranking.stage = Stage::Done;
+    if explorer.target_ended() {
+        explorer
+            .ranking
+            .notes
+            .push("the target ended meanwhile; the figures are of the time before".to_owned());
+    }
+    explorer.report();
+    Ok(explorer.ranking)
+}
+
+impl Explorer<'_> {
+    /// Counts everything in turns.
+    fn scan(&mut self) -> Result<(), ProbeError> {
+        self.ranking.stage = Stage::Scan;
+        let deadline = self.length.mul_f64(SCAN_TIME);
+        let all: Vec<u32> = (0..self.prices.len() as u32).collect();
+        let size = BATCH.max(all.len().div_ceil(BATCHES));
+        let mut queue: VecDeque<Vec<u32>> = all.chunks(size).map(<[u32]>::to_vec).collect();
+        let (longest, shortest) = SCAN_WINDOW;
+        while let Some(batch) = queue.pop_front() {
+            let left = deadline.saturating_sub(self.started.elapsed());
+            // Half of it goes into attaching.
+            let turn = left / (2 * (queue.len() as u32 + 1));
+            let length = turn.clamp(shortest, longest);
+            let outcome = self.window(&[&batch], Watch::Counted, length, LOOKS.0)?;
+            let mut rest = Vec::new();
+            for &(id, delta) in &outcome.deltas {
+                let cost_ns = delta.entered as f64 * f64::from(self.price(id).count_ns);
+                let culprit = outcome.cut && cost_ns > outcome.cost_ns * CULPRIT;
+                let seen = seen(outcome.counted, &delta);
+                self.tallies[id as usize].counted(seen, culprit);
+                if outcome.cut && !culprit {
+                    rest.push(id);
+                }
+            }
+            if !rest.is_empty() && rest.len() < batch.len() && outcome.counted < length / 2 {
+                queue.push_back(rest);
+            }
+            if self.over(self.length) {
+                break;
+            }
+            self.rest(pace::SCAN_SHARE, self.length);
+        }
+        Ok(())
+    }
+
+    /// Times what is called, in windows that fit how often.
+    fn bursts(&mut self) -> Result<(), ProbeError> {
+        self.ranking.stage = Stage::Timing;
+        let mut set: Vec<(u32, f64)> = self.by_cost();
+        set.retain(|(_, share)| *share > 0.0);
+        let scales = scales(&set);
+        for (index, from) in scales.iter().copied().enumerate() {
+            let part = &set[from..];
+            let share: f64 = part.iter().map(|(_, share)| share).sum();
+            let length = pace::window_length(share, BURST_WINDOW);
+            // Those called most are attached last.
+            let hot = part.partition_point(|(_, own)| *own > share * CULPRIT);
+            let ids = |part: &[(u32, f64)]| part.iter().map(|(id, _)| *id).collect::<Vec<u32>>();
+            let (hot, rest) = (ids(&part[..hot]), ids(&part[hot..]));
+            let left = self
+                .length
+                .mul_f64(BURSTS_TIME)
+                .saturating_sub(self.started.elapsed());
+            let until = self.started.elapsed() + left / (scales.len() - index) as u32;
+            let mut first = true;
+            while first || self.started.elapsed() < until {
+                self.rest(pace::SHARE, until);
+                if self.over(self.length) {
+                    return Ok(());
+                }
+                let outcome = self.window(&[&rest, &hot], Watch::Timed, length, LOOKS.0)?;
+                for &(id, delta) in &outcome.deltas {
+                    let seen = seen(outcome.counted, &delta);
+                    self.tallies[id as usize].burst(seen, first);
+                }
+                first = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// Times everything that can be afforded, until the end.
+    fn long(&mut self) -> Result<(), ProbeError> {
+        self.ranking.stage = Stage::Watching;
+        let mut set = self.by_cost();
+        loop {
+            let ids = self.affordable(&set);
+            self.rest(pace::SHARE, self.length.saturating_sub(SHORTEST_LONG));
+            let left = self.length.saturating_sub(self.started.elapsed());
+            if ids.is_empty() || left < SHORTEST_LONG && self.started.elapsed() > SHORTEST_LONG * 2
+            {
+                return Ok(());
+            }
+            let look = if ids.len() > BATCH {
+                LOOKS.1
+            } else {
+                LOOKS.0 * 5
+            };
+            let outcome = self.window(&[&ids], Watch::Timed, left, look)?;
+            for &(id, delta) in &outcome.deltas {
+                self.tallies[id as usize].long(seen(outcome.counted, &delta));
+            }
+            let over = !outcome.cut || self.over(self.length);
+            for (id, began_ns) in self.kernel.open_in_window() {
+                self.tallies[id as usize].long(Seen {
+                    open: 1,
+                    open_ns: outcome.ended_ns.saturating_sub(began_ns),
+                    ..Seen::default()
+                });
+            }
+            if over {
+                return Ok(());
+            }
+            // Some are called more often than they were before.
+            set = self.by_cost();
+        }
+    }
+
+    /// Functions whose timing together costs no more than a long window may: for half of that those
+    /// which seem to take most time, for the rest those that cost least.
+    fn affordable(&self, by_cost: &[(u32, f64)]) -> Vec<u32> {
+        let time = |id: u32| {
+            let figures = self.tallies[id as usize].figures();
+            figures
+                .and_then(|figures| figures.time_share)
+                .unwrap_or(0.0)
+        };
+        let mut by_time: Vec<(u32, f64)> = by_cost
+            .iter()
+            .copied()
+            .filter(|(_, cost)| *cost > 0.0)
+            .collect();
+        by_time.sort_by(|a, b| time(b.0).total_cmp(&time(a.0)));
+        let mut taken = HashSet::new();
+        let mut left = pace::LONG_SHARE / 2.0;
+        for &(id, cost) in &by_time {
+            if cost <= left / 2.0 {
+                left -= cost;
+                taken.insert(id);
+            }
+        }
+        left += pace::LONG_SHARE / 2.0;
+        for &(id, cost) in by_cost.iter().rev() {
+            if cost <= left && taken.insert(id) {
+                left -= cost;
+            }
+        }
+        taken.into_iter().collect()
+    }
+
+    /// Opens a window, at most `longest`, and looks at it every `look`.
+    fn window(
+        &mut self,
+        parts: &[&[u32]],
+        watch: Watch,
+        longest: Duration,
+        look: Duration,
+    ) -> Result<Outcome, ProbeError> {
+        let ids: Vec<u32> = parts.iter().flat_map(|ids| ids.iter().copied()).collect();
+        let price = |price: Price| match watch {
+            Watch::Timed => f64::from(price.cost_ns),
+            Watch::Counted => f64::from(price.count_ns),
+            Watch::Off => 0.0,
+        };
+        self.kernel.open_window(parts, watch)?;
+        let mut cut = false;
+        loop {
+            let age = self.kernel.window_age();
+            if age >= longest || stopped(self.stop) || self.target_ended() {
+                break;
+            }
+            thread::sleep(look.min(longest.saturating_sub(age)));
+            // In a long window it is the rate that counts, not the sum.
+            let allowed = pace::BURST.max(self.kernel.window_age().mul_f64(pace::LONG_SHARE * 2.0));
+            let cost_ns: f64 = self
+                .deltas(&ids)?
+                .iter()
+                .map(|(id, delta)| delta.entered as f64 * price(self.price(*id)))
+                .sum();
+            cut = cost_ns >= allowed.as_nanos() as f64;
+            if cut {
+                break;
+            }
+            self.report_if_due();
+        }
+        let opened = self.kernel.close_window()?;
+        let deltas = self.deltas(&ids)?;
+        let mut cost_ns = 0.0;
+        for (id, delta) in &deltas {
+            cost_ns += delta.entered as f64 * price(self.price(*id));
+            self.last[*id as usize] = add(self.last[*id as usize], delta);
+        }
+        // Probes fire while they are attached and removed, too, on average half of them.
+        let counted = opened.counted.max(Duration::from_micros(1));
+        let whole = cost_ns * (1.0 + opened.attaching.div_duration_f64(counted));
+        // No more than all CPUs all the time.
+        let cpus = thread::available_parallelism().map_or(1, usize::from) as u32;
+        let most = ((opened.attaching + counted) * cpus).as_nanos() as f64;
+        self.pace
+            .spend(Duration::from_nanos(whole.min(most) as u64));
+        tracing::debug!(
+            "{watch:?} window over {} functions: {opened:?}, cost {:.1} ms, cut {cut}",
+            ids.len(),
+            cost_ns / 1e6
+        );
+        Ok(Outcome {
+            counted: opened.counted,
+            ended_ns: opened.ended_ns,
+            deltas,
+            cut,
+            cost_ns,
+        })
+    }
+
+    /// What each function did since the last window.
+    fn deltas(&self, ids: &[u32]) -> Result<Vec<(u32, Counters)>, ProbeError> {
+        let Some((&low, &high)) = ids.iter().min().zip(ids.iter().max()) else {
+            return Ok(Vec::new());
+        };
+        let all = self.kernel.counters_of(low..high + 1)?;
+        Ok(ids
+            .iter()
+            .map(|&id| {
+                (
+                    id,
+                    since(&self.last[id as usize], &all[(id - low) as usize]),
+                )
+            })
+            .collect())
+    }
+
+    fn price(&self, id: u32) -> Price {
+        self.prices[id as usize]
+    }
+
+    /// Functions with the share of one CPU's time that timing them costs, dearest first.
+    fn by_cost(&self) -> Vec<(u32, f64)> {
+        let mut set: Vec<(u32, f64)> = (0..)
+            .zip(&self.tallies)
+            .map(|(id, tally)| {
+                let share = tally.rate() * f64::from(self.price(id).cost_ns) / 1e9;
+                (id, share)
+            })
+            .collect();
+        set.sort_by(|a, b| b.1.total_cmp(&a.1));
+        set
+    }
+
+    /// Leaves the target alone until the probes have taken no more than `share` of the time, at
+    /// most until `until` of the whole run.
+    fn rest(&mut self, share: f64, until: Duration) {
+        loop {
+            let elapsed = self.started.elapsed();
+            let rest = self
+                .pace
+                .rest(elapsed, share)
+                .min(until.saturating_sub(elapsed));
+            if rest.is_zero() || stopped(self.stop) || self.target_ended() {
+                return;
+            }
+            thread::sleep(rest.min(NAP));
+            self.report_if_due();
+        }
+    }
+
+    fn over(&self, length: Duration) -> bool {
+        self.started.elapsed() >= length || stopped(self.stop) || self.target_ended()
+    }
+
+    fn target_ended(&self) -> bool {
+        !self.pids.iter().any(|&pid| process::is_alive(pid))
+    }
+
+    fn report_if_due(&mut self) {
+        if self.reported.elapsed() >= REPORT {
+            self.report();
+        }
+    }
+
+    fn report(&mut self) {
+        self.reported = Instant::now();
+        self.ranking.elapsed_ns = self.started.elapsed().as_nanos() as u64;
+        self.ranking.cost_ns = self.pace.spent().as_nanos() as u64;
+        let found = self.tallies.iter().enumerate().filter_map(|(id, tally)| {
+            let figures = tally.figures()?;
+            Some(Found {
+                name: self.kernel.function_name(id as u32)?.to_owned(),
+                figures,
+                cost_share: figures.calls_per_second * f64::from(self.prices[id].cost_ns) / 1e9,
+            })
+        });
+        self.ranking.functions = found.collect();
+        self.ranking.functions.sort_by(|a, b| {
+            let key = |found: &Found| {
+                (
+                    found.figures.time_share.unwrap_or(-1.0),
+                    found.figures.calls_per_second,
+                )
+            };
+            let (a, b) = (key(a), key(b));
+            b.0.total_cmp(&a.0).then(b.1.total_cmp(&a.1))
+        });
+        (self.observe)(&self.ranking);
+    }
+}
+
+/// Where the sets of functions begin that are timed together, in a list that has the dearest
+/// first: all, then without the dearest, and so on, each a fraction as dear as the one before.
+fn scales(set: &[(u32, f64)]) -> Vec<usize> {
+    /// How much less each costs.
+    const STEP: f64 = 8.0;
+    let mut scales = Vec::new();
+    let mut share: f64 = set.iter().map(|(_, share)| share).sum();
+    let mut limit = f64::INFINITY;
+    for (index, (_, own)) in set.iter().enumerate() {
+        if share <= limit {
+            scales.push(index);
+            limit = share / STEP;
+        }
+        if share <= pace::LONG_SHARE {
+            break;
+        }
+        share -= own;
+    }
+    scales
+}
+
+fn seen(watched: Duration, delta: &Counters) -> Seen {
+    Seen {
+        watched,
+        entered: delta.entered,
+        completed: delta.completed,
+        total_ns: delta.total_ns,
+        self_ns: delta.self_ns,
+        ..Seen::default()
+    }
+}
+
+fn since(before: &Counters, now: &Counters) -> Counters {
+    Counters {
+        entered: now.entered.saturating_sub(before.entered),
+        completed: now.completed.saturating_sub(before.completed),
+        total_ns: now.total_ns.saturating_sub(before.total_ns),
+        self_ns: now.self_ns.saturating_sub(before.self_ns),
+        ..Counters::default()
+    }
+}
+
+fn add(before: Counters, delta: &Counters) -> Counters {
+    Counters {
+        entered: before.entered + delta.entered,
+        completed: before.completed + delta.completed,
+        total_ns: before.total_ns + delta.total_ns,
+        self_ns: before.self_ns + delta.self_ns,
+        ..Counters::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::scales;
+
+    #[test]
+    fn scales_leave_out_the_dearest_step_by_step() {
+        assert_eq!(scales(&[]), Vec::<usize>::new());
+        // Cheap enough for the long window at once.
+        assert_eq!(scales(&[(0, 0.01), (1, 0.01)]), [0]);
+        let set = [(0, 8.0), (1, 0.5), (2, 0.4), (3, 0.05), (4, 0.01)];
+        assert_eq!(scales(&set), [0, 1, 3]);
+    }
+}
