@@ -194,6 +194,8 @@ fn command_is_run_and_traced() -> Result<()> {
             "--headless",
             "--format",
             "json",
+            "--max-overhead",
+            "off",
             "--",
         ])
         .arg(copy.path())
