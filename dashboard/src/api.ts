@@ -55,6 +55,8 @@ export interface FunctionRow {
   share: number;
   latency_ns: Latency;
   self_ns: number | null;
+  /** Time that the probes took from the target. */
+  probes_ns: number;
   probe: {
     entry: string;
     exit: "ret" | "uretprobe";

@@ -84,6 +84,7 @@ fn session() -> NewSession {
             cost_class: CostClass::Nop5,
             cost_ns: 0,
             floor_ns: 0,
+            count_ns: 0,
         }],
         warnings: Vec::new(),
     }

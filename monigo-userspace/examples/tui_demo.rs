@@ -389,6 +389,7 @@ impl Source for Shop {
                     rate: calls as f64 / seconds,
                     share: 0.0,
                     self_ns: Some(latency(&buckets).total),
+                    probes_ns: calls * 16_300,
                     latency_ns: latency(&buckets),
                     probe: ProbeRow {
                         entry: "0x481000".to_owned(),

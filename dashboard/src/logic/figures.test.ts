@@ -1,12 +1,12 @@
 import { expect, test } from "vitest";
 import type { FunctionRow } from "../api";
-import { callsTracedFunctions, cost, shownCalls, shownCallsShort, shownNs, shownSelf, shownTotal } from "./figures";
+import { callsTracedFunctions, cost, shownCalls, shownCallsShort, shownNs, shownRate, shownSelf, shownTotal } from "./figures";
 
 const row: FunctionRow = {
   id: 0, name: "main.process_order", image: "/srv/orders", file: null, line: null,
   calls: 1001, calls_error: 0, timed: 1001, unwound: 0, in_flight: 0, unmatched: 0, rate: 334, share: 1,
   latency_ns: { min: 1000, mean: 549_950, p50: 503_808, p90: 1, p99: 1, p999: 1, max: 1, total: 550_400_000 },
-  self_ns: 550_400_000,
+  self_ns: 550_400_000, probes_ns: 1001 * 16_000,
   probe: { entry: "0x1", exit: "ret", sites: 3, cost_class: "single-step", cost_ns: 16_000, floor_ns: 150 },
 };
 const figures = (changes: Partial<FunctionRow>): string[] => {
@@ -27,6 +27,11 @@ test("what is uncertain is marked", () => {
   expect(shownNs({ ...row, latency_ns }, 9)).toBe("< 150 ns");
 });
 
+test("estimated rates are short", () => {
+  expect(shownRate({ ...row, rate: 34_209 })).toBe("34,209/s");
+  expect(shownRate({ ...row, rate: 34_209, calls_error: 9 })).toBe("≈34.2k/s");
+});
+
 test("self time is of interest where it differs", () => {
   expect(callsTracedFunctions(row)).toBe(false);
   expect(callsTracedFunctions({ ...row, self_ns: 1 })).toBe(true);
@@ -35,5 +40,6 @@ test("self time is of interest where it differs", () => {
 
 test("what probes cost", () => {
   expect(cost([row, { ...row, rate: 666 }])).toBe("probes cost about 1.6% of one CPU");
-  expect(cost([{ ...row, probe: { ...row.probe, cost_ns: 0 } }])).toBe("");
+  expect(cost([{ ...row, probes_ns: 0 }])).toBe("");
+  expect(cost([{ ...row, calls: 0, rate: 0 }])).toBe("");
 });

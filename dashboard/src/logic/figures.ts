@@ -1,7 +1,7 @@
 // The figures of a function as shown; the same rules as the command line (export/figures.rs): what is
 // not known is a dash, and what is uncertain is marked.
 import type { FunctionRow } from "../api";
-import { estimate, measured, percent, shortEstimate, summed } from "./format";
+import { estimate, measured, percent, rate, shortCount, shortEstimate, summed } from "./format";
 
 const UNKNOWN = "–";
 
@@ -29,6 +29,11 @@ export function shownCallsShort(row: FunctionRow): string {
   return shortEstimate(row.calls, row.calls_error);
 }
 
+/** Completed calls per second. */
+export function shownRate(row: FunctionRow): string {
+  return row.calls_error > 0 && row.rate >= 1000 ? `≈${shortCount(row.rate)}/s` : rate(row.rate);
+}
+
 function shownSum(row: FunctionRow, ns: number): string {
   if (row.timed === 0) return UNKNOWN;
   const text = summed(ns, row.calls, row.probe.floor_ns);
@@ -43,6 +48,6 @@ export function callsTracedFunctions(row: FunctionRow): boolean {
 
 /** What probes cost in the window shown; empty when that was not measured. */
 export function cost(functions: readonly FunctionRow[]): string {
-  const share = functions.reduce((sum, row) => sum + (row.rate * row.probe.cost_ns) / 1e9, 0);
+  const share = functions.reduce((sum, row) => sum + (row.calls > 0 ? (row.rate * row.probes_ns) / row.calls / 1e9 : 0), 0);
   return share > 0 ? `probes cost about ${percent(share)} of one CPU` : "";
 }

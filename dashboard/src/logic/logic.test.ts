@@ -11,6 +11,7 @@ const row = (id: number, name: string, calls: number, p99: number): FunctionRow 
   id, name, image: "/bin/x", file: `src/${name}.rs`, line: id, calls, calls_error: 0, timed: calls, unwound: 0, in_flight: 0, unmatched: 0,
   rate: calls, share: 0,
   latency_ns: { min: 1, mean: 1, p50: 1, p90: 1, p99, p999: 1, max: 1, total: calls * p99 },
+  probes_ns: 0,
   self_ns: id === 2 ? null : calls * p99 - 10 * id,
   probe: { entry: "0x1", exit: "ret", sites: 2, cost_class: "emulated", cost_ns: 0, floor_ns: 0 },
 });

@@ -5,8 +5,8 @@ import { Flamegraph } from "../charts/flamegraph";
 import { HeatmapPanel } from "../charts/heatmap";
 import { HistogramPanel } from "../charts/histogram";
 import { Rhythm } from "../charts/rhythm";
-import { callsTracedFunctions, shownCalls, shownNs, shownSelf, shownTotal } from "../logic/figures";
-import { count, duration, percent, rate } from "../logic/format";
+import { callsTracedFunctions, shownCalls, shownNs, shownRate, shownSelf, shownTotal } from "../logic/figures";
+import { count, duration, percent } from "../logic/format";
 import { format } from "../logic/route";
 import { SlowestCalls } from "./calls";
 import { remember } from "./overview-page";
@@ -58,7 +58,7 @@ function Facts({ row }: { row: FunctionRow }) {
   const time = (ns: number): string => shownNs(row, ns);
   const facts: readonly (readonly [string, string, (string | undefined)?])[] = [
     ["Calls", shownCalls(row)],
-    ["Rate", rate(row.rate)],
+    ["Rate", shownRate(row)],
     ["p50", time(latency.p50)],
     ["p90", time(latency.p90)],
     ["p99", time(latency.p99)],

@@ -1,8 +1,8 @@
 import { useMemo, useRef } from "preact/hooks";
 import type { FunctionRow, Overview } from "../api";
 import { useView } from "../context";
-import { callsTracedFunctions, shownCalls, shownCallsShort, shownNs, shownSelf, shownTotal } from "../logic/figures";
-import { count, percent, rate } from "../logic/format";
+import { callsTracedFunctions, shownCalls, shownCallsShort, shownNs, shownRate, shownSelf, shownTotal } from "../logic/figures";
+import { count, percent } from "../logic/format";
 import { format, type Span } from "../logic/route";
 import { filtered, sorted, toggled, type Column } from "../logic/table";
 import { Empty, Name, Panel } from "./panel";
@@ -18,7 +18,7 @@ const latency = (pick: (row: FunctionRow) => number) => (row: FunctionRow): stri
 
 const columns: readonly ColumnInfo[] = [
   { column: "calls", title: "Calls", hint: "Completed calls, exact unless marked ≈", text: shownCallsShort },
-  { column: "rate", title: "Rate", hint: "Completed calls per second", text: (row) => rate(row.rate) },
+  { column: "rate", title: "Rate", hint: "Completed calls per second", text: (row) => shownRate(row) },
   { column: "p50", title: "p50", hint: "Median", text: latency((row) => row.latency_ns.p50) },
   { column: "p90", title: "p90", hint: "90th percentile", text: latency((row) => row.latency_ns.p90) },
   { column: "p99", title: "p99", hint: "99th percentile", text: latency((row) => row.latency_ns.p99) },

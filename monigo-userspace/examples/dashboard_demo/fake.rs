@@ -253,6 +253,7 @@ impl Recording {
             unmatched: u64::from(index == 0 && calls > 0),
             rate: calls as f64 / seconds,
             share: 0.0,
+            probes_ns: calls * 1_900,
             self_ns: Some(latency(&counts).total / (1 + index as u64 % 3)),
             latency_ns: latency(&counts),
             probe: ProbeRow {

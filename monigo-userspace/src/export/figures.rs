@@ -38,6 +38,15 @@ impl FunctionRow {
         format::short_estimate(self.calls, self.calls_error)
     }
 
+    /// Completed calls per second.
+    pub fn shown_rate(&self) -> String {
+        if self.calls_error > 0 && self.rate >= 1000.0 {
+            format!("≈{}/s", format::short_count(self.rate as u64))
+        } else {
+            format::rate(self.rate)
+        }
+    }
+
     fn shown_sum(&self, sum_ns: u64) -> String {
         if self.timed == 0 {
             return UNKNOWN.to_owned();

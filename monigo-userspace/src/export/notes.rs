@@ -120,7 +120,7 @@ fn between(least: &str, most: &str) -> String {
 
 /// What the probes took from the target.
 fn cost(overview: &Overview, functions: &[FunctionRow]) -> Option<String> {
-    let called = functions.iter().filter(|row| row.cost_ns() > 0);
+    let called = functions.iter().filter(|row| row.probes_ns > 0);
     let dearest = called.map(|row| row.probe.cost_ns).max()?;
     Some(format!(
         "The probes cost the target about {} of one CPU ({} a call of the dearest).",

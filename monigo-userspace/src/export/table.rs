@@ -4,7 +4,7 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table as Grid, preset
 use serde_json::Value;
 
 use super::{
-    format::{count, duration_ns, percent, rate},
+    format::{count, duration_ns, percent},
     notes::notes,
 };
 use crate::{
@@ -77,7 +77,7 @@ pub fn summary_table(overview: &Overview, functions: &[FunctionRow], width: Opti
         let mut cells = vec![
             row.name.clone(),
             row.shown_calls(),
-            rate(row.rate),
+            row.shown_rate(),
             row.shown_ns(latency.p50),
             row.shown_ns(latency.p90),
             row.shown_ns(latency.p99),

@@ -35,6 +35,8 @@ struct Meta {
     file: Option<String>,
     line: Option<u32>,
     probe: ProbeRow,
+    /// Time that the probes of a call take which is only counted, ns.
+    count_ns: u32,
 }
 
 /// The session's row.
@@ -222,6 +224,7 @@ impl Source for DuckSource {
                 share: ratio(totals.total_ns() as f64, all as f64),
                 latency_ns,
                 self_ns: totals.self_ns(),
+                probes_ns: totals.probes_ns(meta.probe.cost_ns, meta.count_ns),
                 probe: meta.probe.clone(),
             }
         };
@@ -366,7 +369,7 @@ fn read_notices(connection: &Connection, session: i64) -> Result<Notices, QueryE
 fn read_functions(connection: &Connection, session: i64) -> Result<Vec<Meta>, QueryError> {
     let mut statement = connection.prepare(
         "SELECT name, image, file, line, entry_address, exit_probe, sites, cost_class,
-                coalesce(cost_ns, 0), coalesce(floor_ns, 0)
+                coalesce(cost_ns, 0), coalesce(floor_ns, 0), coalesce(count_ns, 0)
          FROM functions WHERE session_id = ? ORDER BY function_id",
     )?;
     let mut rows = statement.query([session])?;
@@ -385,6 +388,7 @@ fn read_functions(connection: &Connection, session: i64) -> Result<Vec<Meta>, Qu
                 cost_ns: row.get(8)?,
                 floor_ns: row.get(9)?,
             },
+            count_ns: row.get(10)?,
         });
     }
     Ok(functions)

@@ -135,17 +135,14 @@ pub struct FunctionRow {
     /// recordings of a monigo that did not measure it.
     #[serde(default)]
     pub self_ns: Option<u64>,
+    /// Time that the probes took from the target, ns; 0 when their cost was not measured.
+    #[serde(default)]
+    pub probes_ns: u64,
     /// How it is probed.
     pub probe: ProbeRow,
 }
 
 impl FunctionRow {
-    /// Time that the probes took from the target, ns; 0 when their cost was not measured.
-    pub fn cost_ns(&self) -> u64 {
-        let ended = self.calls.saturating_add(self.unwound);
-        ended.saturating_mul(self.probe.cost_ns.into())
-    }
-
     /// Share of the completed calls whose duration was measured; `None` when all were.
     pub fn timed_share(&self) -> Option<f64> {
         (self.timed < self.calls).then(|| self.timed as f64 / self.calls as f64)
@@ -160,7 +157,7 @@ impl FunctionRow {
 /// Time that the probes of `functions` took from the target within `duration_ns`, as a share of
 /// the time of one CPU.
 pub fn share_of_cpu(functions: &[FunctionRow], duration_ns: u64) -> f64 {
-    let cost: f64 = functions.iter().map(|row| row.cost_ns() as f64).sum();
+    let cost: f64 = functions.iter().map(|row| row.probes_ns as f64).sum();
     if duration_ns > 0 {
         cost / duration_ns as f64
     } else {

@@ -17,8 +17,10 @@ pub(super) struct FunctionTotals {
     pub unmatched: u64,
     /// Completed calls whose duration was measured.
     pub timed: u64,
-    /// Completed calls in flush intervals in which at least one was timed: those that the sums of
-    /// durations are of.
+    /// Completed calls that were counted, not estimated, and whose duration was not measured.
+    only_counted: u64,
+    /// Completed calls in flush intervals of which something is known about durations: those that
+    /// their sums are of.
     covered: u64,
     /// Of the estimate of `calls`; 0 when counted.
     variance: f64,
@@ -53,6 +55,13 @@ impl FunctionTotals {
     /// Half the width of the 95 % interval of `calls`; 0 when they were counted.
     pub fn calls_error(&self) -> u64 {
         (1.96 * self.variance.sqrt()).ceil() as u64
+    }
+
+    /// Time that the probes took from the target, ns. Calls that were estimated were not probed.
+    pub fn probes_ns(&self, timed_ns: u32, counted_ns: u32) -> u64 {
+        let timed = self.timed.saturating_add(self.unwound);
+        let timed = timed.saturating_mul(timed_ns.into());
+        timed.saturating_add(self.only_counted.saturating_mul(counted_ns.into()))
     }
 
     /// A sum over the covered calls, as if they were all.
@@ -170,7 +179,9 @@ pub(super) fn add_counters(
         "SELECT function_id, sum(entered)::BIGINT, sum(calls)::BIGINT, sum(unwound)::BIGINT,
                 sum(unmatched)::BIGINT, sum(total_ns)::BIGINT, min(min_ns), max(max_ns),
                 coalesce(sum(self_ns), 0)::BIGINT, count(*) > count(self_ns), sum(timed)::BIGINT,
-                coalesce(sum(calls) FILTER (timed > 0), 0)::BIGINT, sum(variance)::DOUBLE
+                coalesce(sum(calls) FILTER (timed > 0 OR total_ns > 0), 0)::BIGINT,
+                sum(variance)::DOUBLE,
+                coalesce(sum(greatest(calls - timed, 0)) FILTER (variance = 0), 0)::BIGINT
          FROM function_deltas WHERE session_id = ? AND at_ns > ? AND at_ns <= ?
          GROUP BY function_id",
     )?;
@@ -192,6 +203,7 @@ pub(super) fn add_counters(
         sum.timed += row.get::<_, u64>(10)?;
         sum.covered += row.get::<_, u64>(11)?;
         sum.variance += row.get::<_, f64>(12)?;
+        sum.only_counted += row.get::<_, u64>(13)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::LossRow;
 use crate::export::format::{count, duration_ns};
 
 /// Most notices shown at a time.
-pub(super) const MOST_NOTICES: u32 = 20;
+pub(super) const MOST_NOTICES: u32 = 10;
 
 /// One sentence that monigo said while recording, however often.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -160,6 +160,7 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
             cost_name(function.cost_class),
             measured(function.cost_ns),
             measured(function.floor_ns),
+            measured(function.count_ns),
         ])?;
     }
     appender.flush()?;

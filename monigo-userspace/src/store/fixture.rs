@@ -17,6 +17,7 @@ pub(crate) fn session() -> NewSession {
     let function = |name: &str, entry_address| NewFunction {
         cost_ns: 16_000,
         floor_ns: 150,
+        count_ns: 2_000,
         name: name.to_owned(),
         linkage_name: name.to_owned(),
         image: "/srv/orders".to_owned(),

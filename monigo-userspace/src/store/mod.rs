@@ -76,6 +76,8 @@ pub struct NewFunction {
     pub cost_ns: u32,
     /// Durations below this cannot be told from none, ns.
     pub floor_ns: u32,
+    /// As `cost_ns`, of a call that is counted and not timed.
+    pub count_ns: u32,
 }
 
 /// How the end of a call is seen.

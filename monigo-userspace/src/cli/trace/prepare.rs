@@ -371,6 +371,7 @@ impl Prepared {
             // Known once the programs are loaded.
             cost_ns: 0,
             floor_ns: 0,
+            count_ns: 0,
             sites: planned.sites() as u32,
             cost_class: planned.cost_class(),
         });
@@ -398,6 +399,7 @@ impl Prepared {
             let price = calibration.price(planned);
             described.cost_ns = price.cost_ns;
             described.floor_ns = price.floor_ns;
+            described.count_ns = price.count_ns;
         }
     }
 

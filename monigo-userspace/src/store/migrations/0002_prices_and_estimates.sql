@@ -3,8 +3,10 @@
 
 ALTER TABLE functions ADD COLUMN cost_ns BIGINT;
 ALTER TABLE functions ADD COLUMN floor_ns BIGINT;
+ALTER TABLE functions ADD COLUMN count_ns BIGINT;
 COMMENT ON COLUMN functions.cost_ns IS 'Time that the probes of one call take from the target; NULL when not measured';
 COMMENT ON COLUMN functions.floor_ns IS 'Durations below this cannot be told from none; NULL when not measured';
+COMMENT ON COLUMN functions.count_ns IS 'Time that the probes of a call take which is counted and not timed; NULL when not measured';
 
 ALTER TABLE function_deltas ADD COLUMN self_ns BIGINT;
 ALTER TABLE function_deltas ADD COLUMN timed BIGINT;
@@ -26,8 +28,7 @@ CREATE TABLE notices (
 COMMENT ON TABLE notices IS 'What monigo said while recording about changes in how it watches functions';
 COMMENT ON COLUMN notices.at_ns IS 'Flush that wrote the notice';
 
--- Intervals without a timed call tell nothing about durations, so that sums of those that do are
--- extended to all calls.
+-- Intervals that tell nothing about durations are given those of the others.
 CREATE OR REPLACE VIEW v_functions AS
     SELECT f.session_id, f.function_id, f.name,
            coalesce(d.calls, 0) AS calls, coalesce(d.unwound, 0) AS unwound,
@@ -55,7 +56,7 @@ CREATE OR REPLACE VIEW v_functions AS
                    greatest(sum(entered) - sum(calls) - sum(unwound), 0)::BIGINT AS in_flight,
                    sum(unmatched)::BIGINT AS unmatched, sum(total_ns)::BIGINT AS total_ns,
                    sum(self_ns)::BIGINT AS self_ns, sum(timed)::BIGINT AS timed,
-                   coalesce(sum(calls) FILTER (timed > 0), 0)::BIGINT AS covered,
+                   coalesce(sum(calls) FILTER (timed > 0 OR total_ns > 0), 0)::BIGINT AS covered,
                    ceil(1.96 * sqrt(sum(variance)))::BIGINT AS calls_error,
                    min(min_ns) AS min_ns, max(max_ns) AS max_ns
             FROM function_deltas GROUP BY ALL
@@ -67,8 +68,8 @@ COMMENT ON VIEW v_functions IS 'Totals and latency of each function over its ses
 CREATE OR REPLACE VIEW v_rates AS
     SELECT session_id, make_timestamp_ns(fl.at_ns) AS at, f.name, d.calls, d.unwound,
            d.calls / ((fl.at_ns - fl.from_ns) / 1e9) AS calls_per_s,
-           CASE WHEN d.timed > 0 THEN d.total_ns / d.calls / 1e6 END AS mean_ms,
-           CASE WHEN d.timed > 0 THEN d.self_ns / d.calls / 1e6 END AS mean_self_ms,
+           CASE WHEN d.timed > 0 OR d.total_ns > 0 THEN d.total_ns / d.calls / 1e6 END AS mean_ms,
+           CASE WHEN d.timed > 0 OR d.total_ns > 0 THEN d.self_ns / d.calls / 1e6 END AS mean_self_ms,
            d.timed, ceil(1.96 * sqrt(d.variance))::BIGINT AS calls_error
     FROM function_deltas d
     JOIN functions f USING (session_id, function_id)

@@ -149,6 +149,7 @@ pub fn function(id: u32, name: &str, calls: u64, typical_ns: u64) -> FunctionRow
             total,
         },
         self_ns: Some(total),
+        probes_ns: calls * 16_300,
         probe: ProbeRow {
             entry: "0x481000".to_owned(),
             exit: ExitProbe::Ret,

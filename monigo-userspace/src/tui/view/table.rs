@@ -84,7 +84,7 @@ fn cell(row: &FunctionRow, column: Column) -> String {
     match column {
         Column::Name => row.name.clone(),
         Column::Calls => row.shown_calls_short(),
-        Column::Rate => format::rate(row.rate),
+        Column::Rate => row.shown_rate(),
         Column::P50 => row.shown_ns(latency.p50),
         Column::P90 => row.shown_ns(latency.p90),
         Column::P99 => row.shown_ns(latency.p99),
