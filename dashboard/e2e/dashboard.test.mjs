@@ -46,6 +46,7 @@ test("the table shows functions, their figures and the target", async () => {
   assert.ok((await column("p99")).some((text) => /^\d.* (ns|µs|ms|s)$/.test(text)));
   assert.match(await page.locator("header.top").innerText(), /pid \d+/);
   assert.match(await page.title(), /monigo$/);
+  await page.locator("header.top .cost", { hasText: /^probes cost about .*% of one CPU/ }).waitFor();
 });
 
 test("each column sorts both ways", async () => {

@@ -16,7 +16,7 @@ export function HistogramPanel({ id, row }: { id: number; row: FunctionRow | nul
   const { route, window: params, version } = useView();
   const answer = useAnswer<Bucket[]>(address(`functions/${id}/histogram`, params), `${id} ${route.span}`, version);
   return (
-    <Panel title="Latency distribution" note="every call; a bar's area is its number of calls" error={answer.error}>
+    <Panel title="Latency distribution" note={`${row && row.timed < row.calls ? "calls timed in windows, scaled up" : "every call"}; a bar's area is its number of calls`} error={answer.error}>
       {answer.data && answer.data.length === 0
         ? <Empty>No call completed in this time window.</Empty>
         : <Histogram buckets={answer.data ?? []} row={row} />}

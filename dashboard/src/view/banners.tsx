@@ -2,6 +2,7 @@ import type { LiveStatus } from "../api";
 import { useView } from "../context";
 import type { Connection } from "../live";
 import { clock, count } from "../logic/format";
+import { usePrice } from "./header";
 
 interface Props {
   connection: Connection;
@@ -21,6 +22,7 @@ const causes: Record<string, string> = {
 /** Everything that qualifies the figures below: a lost connection, losses, warnings. */
 export function Banners({ connection, status, error }: Props) {
   const { overview } = useView();
+  const price = usePrice();
   const last = overview.last_flush_ns;
   const losses = overview.losses.filter((loss) => loss.count > 0);
   const lost = connection === "lost" && !status?.ended;
@@ -49,6 +51,7 @@ export function Banners({ connection, status, error }: Props) {
         </details>
       )}
       {status?.text && <p class="status" role="status">{status.text}</p>}
+      {price && <p class="status narrow">{price}</p>}
     </section>
   );
 }

@@ -55,7 +55,7 @@ export function FunctionTable() {
   return (
     <Panel
       title="Functions"
-      note={functions && `${functions.length} traced, ${count(calls)} calls`}
+      note={functions && `${functions.length} traced, ${functions.some((row) => row.calls_error > 0) ? "about " : ""}${count(calls)} calls`}
       tools={
         <input
           type="search" placeholder="Filter  /" aria-label="Filter functions" value={route.filter}

@@ -16,10 +16,15 @@ interface Props {
 const labels: Record<string, string> = { 10: "10 s", 60: "1 min", 300: "5 min", all: "All" };
 const languages: Record<string, string> = { go: "Go", rust: "Rust", c: "C", "c++": "C++" };
 
+/** What probes cost: as monigo says of now, else as the figures on the page say. */
+export function usePrice(): string {
+  const { overview, functions } = useView();
+  return overview.status.cost || cost(functions ?? []);
+}
+
 export function Header({ paused, ended, connection, togglePause, toggleTheme, openHelp }: Props) {
-  const { overview, functions, theme } = useView();
-  // What monigo says of now; else what the figures on the page say.
-  const price = overview.status.cost || cost(functions ?? []);
+  const { overview, theme } = useView();
+  const price = usePrice();
   const pids = overview.pids;
   const shown = pids.slice(0, 3).join(", ") + (pids.length > 3 ? ` and ${count(pids.length - 3)} more` : "");
   return (
