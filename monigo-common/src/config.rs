@@ -36,8 +36,8 @@ pub struct Control {
     pub mm_offset: u32,
     /// Offset of `start_stack` in `mm_struct`, bytes.
     pub start_stack_offset: u32,
-    /// Explicit padding.
-    pub pad_end: u32,
+    /// Only this process is traced; 0 for any. Cheaper than a list of one.
+    pub only_pid: u32,
 }
 
 const _: () = assert!(size_of::<Control>() == 64);

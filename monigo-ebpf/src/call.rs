@@ -50,7 +50,7 @@ fn function_of(cookie: Cookie) -> Option<&'static FunctionControl> {
 /// Counts and remembers the beginning of a call.
 #[inline(always)]
 pub fn entry<C: EbpfContext>(ctx: &C) {
-    let Some(control) = owner::settings_if_traced() else {
+    let Some((control, thread)) = owner::settings_if_traced() else {
         return;
     };
     let cookie = cookie_of(ctx);
@@ -68,7 +68,7 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
     let regs = registers(ctx);
     // SAFETY: `regs` is the program's context.
     let (sp, flags) = unsafe { ((*regs).rsp, (*regs).eflags) };
-    let Some(owner) = owner::identify(regs, sp, cookie, control) else {
+    let Some(owner) = owner::identify(regs, sp, cookie, control, thread) else {
         lose(Loss::GoroutineUnreadable);
         return;
     };
@@ -199,7 +199,7 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
     // First, so that the work below is not measured as part of the call.
     // SAFETY: takes no arguments.
     let end_ns = unsafe { bpf_ktime_get_ns() };
-    let Some(control) = owner::settings_if_traced() else {
+    let Some((control, thread)) = owner::settings_if_traced() else {
         return;
     };
     let cookie = cookie_of(ctx);
@@ -228,7 +228,7 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
     let Some(counters) = COUNTERS.get_ptr_mut(cookie.function) else {
         return;
     };
-    let Some(owner) = owner::identify(regs, sp, cookie, control) else {
+    let Some(owner) = owner::identify(regs, sp, cookie, control, thread) else {
         lose(Loss::GoroutineUnreadable);
         return;
     };

@@ -35,23 +35,40 @@ pub struct Owner {
 /// Whether calls of process `pid` are counted now.
 #[inline(always)]
 pub fn is_traced(control: &Control, pid: u32) -> bool {
-    control.armed != 0 && (control.only_listed == 0 || PROCESSES.get_ptr(pid).is_some())
+    control.armed != 0
+        && (control.only_pid == 0 || control.only_pid == pid)
+        && (control.only_listed == 0 || PROCESSES.get_ptr(pid).is_some())
 }
 
-/// The settings, if calls of the current process are counted now.
+/// Ids of a thread.
+#[derive(Clone, Copy)]
+pub struct Thread {
+    /// Thread-group id.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+}
+
+/// The settings and the current thread, if its calls are counted now.
 #[inline(always)]
-pub fn settings_if_traced() -> Option<&'static Control> {
+pub fn settings_if_traced() -> Option<(&'static Control, Thread)> {
     let control = CONTROL.get(0)?;
-    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    is_traced(control, pid).then_some(control)
+    let id = bpf_get_current_pid_tgid();
+    let (pid, tid) = ((id >> 32) as u32, id as u32);
+    is_traced(control, pid).then_some((control, Thread { pid, tid }))
 }
 
 /// Identifies the owner of the call at a probe whose stack pointer, corrected to what it was at
 /// function entry, is `sp`. `None` when goroutine state cannot be read.
 #[inline(always)]
-pub fn identify(regs: *const pt_regs, sp: u64, cookie: Cookie, control: &Control) -> Option<Owner> {
-    let id = bpf_get_current_pid_tgid();
-    let (pid, tid) = ((id >> 32) as u32, id as u32);
+pub fn identify(
+    regs: *const pt_regs,
+    sp: u64,
+    cookie: Cookie,
+    control: &Control,
+    thread: Thread,
+) -> Option<Owner> {
+    let Thread { pid, tid } = thread;
     if cookie.flags & FLAG_GO == 0 {
         return Some(Owner {
             key: OwnerKey {
@@ -193,6 +210,9 @@ fn own_stack(owner: &Owner, control: &Control) -> Option<Bounds> {
     }
     if initial {
         bounds.low = bounds.low.min(bounds.high.saturating_sub(MAIN_STACK_BYTES));
+    } else {
+        // The control block is at the top; what lies above in the same area is someone else's.
+        bounds.high = bounds.high.min(anchor);
     }
     Some(bounds)
 }

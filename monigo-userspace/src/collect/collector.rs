@@ -227,11 +227,11 @@ impl Collector {
             return Ok(Some(End::Duration));
         }
         if let Some(limit) = self.limits.max_calls {
-            let mut ended = 0;
-            for function in 0..self.baselines.len() {
-                let counters = self.kernel.counters(function as u32)?;
-                ended += counters.completed + counters.unwound;
-            }
+            let counters = self.kernel.all_counters()?;
+            let ended: u64 = counters
+                .iter()
+                .map(|counters| counters.completed + counters.unwound)
+                .sum();
             if ended >= limit {
                 return Ok(Some(End::Calls));
             }
@@ -457,10 +457,11 @@ impl Collector {
 
     fn read(&self) -> Result<Vec<Reading>, ProbeError> {
         let mut readings = Vec::with_capacity(self.baselines.len());
-        for (index, baseline) in self.baselines.iter().enumerate() {
+        let counters = self.kernel.all_counters()?;
+        for ((index, baseline), counters) in self.baselines.iter().enumerate().zip(counters) {
             let function = index as u32;
             let mut reading = Reading {
-                counters: self.kernel.counters(function)?,
+                counters,
                 swept: self.swept[index],
                 buckets: Vec::new(),
             };

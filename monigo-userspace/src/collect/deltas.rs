@@ -181,6 +181,9 @@ impl Baseline {
     }
 
     fn bucket_deltas(&self, reading: &Reading) -> Vec<(u16, u64)> {
+        if reading.buckets.is_empty() {
+            return Vec::new();
+        }
         let mut sums = vec![0_u64; BUCKETS];
         for (cpu, new) in reading.buckets.iter().enumerate() {
             let old = self.buckets.get(cpu).map_or(&[][..], Vec::as_slice);

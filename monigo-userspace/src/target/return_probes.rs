@@ -113,13 +113,23 @@ fn mapped_code(pid: u32) -> Result<BTreeSet<PathBuf>, String> {
                 let name = name.to_string_lossy();
                 if !TRUSTED.iter().any(|trusted| name.starts_with(trusted)) {
                     // By the mapping, which is right in other mount namespaces and after deletion.
-                    files.insert(PathBuf::from(format!("/proc/{pid}/map_files/{range}")));
+                    files.insert(map_file(pid, range));
                 }
             }
             _ => return Err(format!("process {pid} makes code as it runs")),
         }
     }
     Ok(files)
+}
+
+/// The link to what is mapped at `range`, as `/proc/PID/maps` writes it.
+fn map_file(pid: u32, range: &str) -> PathBuf {
+    // Unlike there, short addresses have no zeros in front here.
+    let short: Vec<&str> = range
+        .split('-')
+        .map(|address| address.trim_start_matches('0'))
+        .collect();
+    PathBuf::from(format!("/proc/{pid}/map_files/{}", short.join("-")))
 }
 
 /// What in a file speaks against return probes.
@@ -227,6 +237,14 @@ mod tests {
             code.push(0xc3);
             assert_eq!(stack_switch(&code, 0x10), Some(0x10), "{code:x?}");
         }
+    }
+
+    #[test]
+    fn mappings_at_low_addresses_have_files() {
+        assert_eq!(
+            map_file(7, "00401000-00402000"),
+            Path::new("/proc/7/map_files/401000-402000")
+        );
     }
 
     #[test]

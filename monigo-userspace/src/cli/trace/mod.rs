@@ -219,8 +219,7 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
         Scope::Everyone => None,
         Scope::Process(pid) => {
             // Multi links of kernels before 6.10 fire for other processes too.
-            control.only_listed = 1;
-            kernel.list(*pid)?;
+            control.only_pid = *pid;
             Some(*pid)
         }
         Scope::Tree(pids) => {

@@ -32,8 +32,9 @@ impl Collector {
         let seconds = now.duration_since(*since).as_secs_f64().max(0.001);
         let duty = open.duty.saturating_sub(open_before.duty).as_secs_f64();
         let mut entered = Vec::with_capacity(before.len());
-        for (index, last) in before.iter().enumerate() {
-            let count = self.kernel.counters(index as u32)?.entered;
+        let counters = self.kernel.all_counters()?;
+        for ((index, last), counters) in before.iter().enumerate().zip(counters) {
+            let count = counters.entered;
             let begun = (count - last) as f64;
             let mode = self.mode(index as u32);
             let load = &mut self.loads[index];
@@ -81,9 +82,8 @@ impl Collector {
         self.window_mark = (now, Duration::ZERO);
         self.weighed.1 = now;
         self.weighed.2 = self.pacer.open_time();
-        for (index, last) in self.weighed.0.iter_mut().enumerate() {
-            *last = self.kernel.counters(index as u32)?.entered;
-        }
+        let counters = self.kernel.all_counters()?;
+        self.weighed.0 = counters.iter().map(|counters| counters.entered).collect();
         let stacks = u32::from(self.wants_stacks && plan.records != Records::NoStacks);
         if self.control.stacks != stacks {
             self.control.stacks = stacks;
