@@ -30,7 +30,7 @@ use self::{
     view::Theme,
     worker::Worker,
 };
-use crate::query::Source;
+use crate::{discover::Discoverer, query::Source};
 
 /// How often the clock on screen moves without anything else happening.
 const TICK: Duration = Duration::from_millis(500);
@@ -47,6 +47,8 @@ pub struct TuiContext {
     pub phase: watch::Receiver<Phase>,
     /// What the recording side says of itself.
     pub status: StatusProvider,
+    /// Finds functions to trace; `None` for a finished session.
+    pub discoverer: Option<Arc<dyn Discoverer>>,
 }
 
 /// Whether the recording goes on.
