@@ -69,7 +69,7 @@ async fn start(
     State(app): Shared,
     body: Result<Json<Nothing>, JsonRejection>,
 ) -> Result<StatusCode, ApiError> {
-    body.map_err(|error| unreadable(&error))?;
+    let Json(Nothing {}) = body.map_err(|error| unreadable(&error))?;
     discoverer(&app)?.start()?;
     Ok(StatusCode::ACCEPTED)
 }
