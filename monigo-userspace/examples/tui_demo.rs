@@ -85,6 +85,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     thread::spawn(producer);
     let waiting = (scene == "silent").then(|| "waiting for a process to start".to_owned());
     let context = TuiContext {
+        discoverer: None,
         updates: receiver,
         phase,
         status: Arc::new(move || {

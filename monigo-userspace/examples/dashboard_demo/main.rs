@@ -73,7 +73,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let address = SocketAddr::new(arguments.listen, arguments.port);
     let live = LiveState { flushes, status };
-    let server = api::serve(api::bind(address)?, recording, live)?;
+    let server = api::serve(api::bind(address)?, recording, live, None)?;
     println!("{}", server.url());
     tokio::signal::ctrl_c().await?;
     server.shutdown().await;

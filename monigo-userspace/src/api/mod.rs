@@ -1,10 +1,11 @@
 //! Views: the dashboard server.
 //!
 //! [`serve`] answers REST questions under `/api/v1` from one [`Source`], announces each flush as a
-//! server-sent event, and hands out the embedded front end. It reads only: no request changes
-//! anything, and there is no SQL here.
+//! server-sent event, and hands out the embedded front end. Requests read, with two exceptions in `discovery`:
+//! looking for functions, and tracing one more. There is no SQL here.
 
 mod assets;
+mod discovery;
 mod downloads;
 mod error;
 mod events;
@@ -33,7 +34,10 @@ pub use self::{
     listen::{Holder, ServeError},
     live::{LiveState, LiveStatus},
 };
-use crate::query::{QueryError, Source};
+use crate::{
+    discover::Discoverer,
+    query::{QueryError, Source},
+};
 
 /// Questions answered at the same time; more wait their turn.
 const CONCURRENT_QUESTIONS: usize = 4;
@@ -47,6 +51,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 /// What the handlers share.
 struct App {
     source: Arc<dyn Source>,
+    discoverer: Option<Arc<dyn Discoverer>>,
     live: LiveState,
     access: Access,
     stopping: watch::Receiver<bool>,
@@ -137,8 +142,14 @@ pub fn bind(address: SocketAddr) -> Result<Bound, ServeError> {
 /// Serves the dashboard over `source` until told to stop.
 ///
 /// Addresses other than loopback are guarded by a random token, which is part of
-/// [`Server::url`]. To be called on a runtime.
-pub fn serve(bound: Bound, source: Arc<dyn Source>, live: LiveState) -> Result<Server, ServeError> {
+/// [`Server::url`]. To be called on a runtime. `discoverer` finds and traces further functions of a
+/// recording that this process makes.
+pub fn serve(
+    bound: Bound,
+    source: Arc<dyn Source>,
+    live: LiveState,
+    discoverer: Option<Arc<dyn Discoverer>>,
+) -> Result<Server, ServeError> {
     let Bound {
         listener,
         address: bound,
@@ -152,7 +163,7 @@ pub fn serve(bound: Bound, source: Arc<dyn Source>, live: LiveState) -> Result<S
     };
     let url = access.url();
     let (stop, stopping) = watch::channel(false);
-    let router = router(source, live, access, stopping.clone());
+    let router = router(source, discoverer, live, access, stopping.clone());
     let task = tokio::spawn(async move {
         let stopped = async move {
             let mut stopping = stopping;
@@ -176,12 +187,14 @@ pub fn serve(bound: Bound, source: Arc<dyn Source>, live: LiveState) -> Result<S
 /// Everything the server answers, guards included.
 fn router(
     source: Arc<dyn Source>,
+    discoverer: Option<Arc<dyn Discoverer>>,
     live: LiveState,
     access: Access,
     stopping: watch::Receiver<bool>,
 ) -> Router {
     let app = Arc::new(App {
         source,
+        discoverer,
         live,
         access,
         stopping,

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{App, downloads, error::ApiError, events, live::LiveStatus, params::Params};
+use super::{App, discovery, downloads, error::ApiError, events, live::LiveStatus, params::Params};
 use crate::query::{
     Bucket, Call, FlameNode, Frame, FunctionRow, Heatmap, Overview, SeriesPoint, StackRow,
 };
@@ -37,6 +37,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/flamegraph.svg", get(downloads::svg))
         .route("/flamegraph.folded", get(downloads::folded))
         .route("/functions.csv", get(downloads::csv))
+        .merge(discovery::router())
         .fallback(unknown)
 }
 

@@ -17,7 +17,7 @@ use axum::{
 use subtle::ConstantTimeEq as _;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
-use super::{App, error::ApiError};
+use super::{App, discovery, error::ApiError};
 
 const POLICY: &str = "default-src 'self'; img-src 'self' data:; object-src 'none'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -176,11 +176,15 @@ fn check(access: &Access, request: &Request<Body>) -> Result<Option<Response>, A
             access.bound.port()
         )));
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    let posted =
+        *request.method() == Method::POST && discovery::POSTED.contains(&request.uri().path());
+    if posted {
+        check_post(headers)?;
+    } else if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let error = ApiError::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            "monigo's API answers GET only",
+            "monigo's API answers GET only, except for /discover and /trace",
         );
         let allow = [(header::ALLOW, HeaderValue::from_static("GET, HEAD"))];
         return Ok(Some((allow, error).into_response()));
@@ -197,6 +201,33 @@ fn check(access: &Access, request: &Request<Body>) -> Result<Option<Response>, A
         check_origin(host, headers)?;
     }
     Ok(None)
+}
+
+/// Refuses what a page of another origin can send without asking first: forms have other content
+/// types, and the question (a preflight) is refused. `Origin` is checked as for all requests; browsers
+/// send it with each POST.
+fn check_post(headers: &HeaderMap) -> Result<(), ApiError> {
+    let json = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.split(';').next().unwrap_or("").trim() == "application/json");
+    if !json {
+        return Err(ApiError::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "not_json",
+            "the body must be JSON, with Content-Type: application/json",
+        ));
+    }
+    // Nothing that a user types into the address bar is a POST.
+    if headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site != "same-origin")
+    {
+        return Err(forbidden(
+            "only the dashboard's own pages may change anything",
+        ));
+    }
+    Ok(())
 }
 
 /// Refuses what a page of another origin asked for.

@@ -139,7 +139,7 @@ fn fixture(access: Access) -> Fixture {
     let asked: Arc<dyn Source> = Arc::clone(&source) as _;
     Fixture {
         source,
-        router: router(asked, live, access, stopping),
+        router: router(asked, None, live, access, stopping),
         flush,
         status,
         stop,
@@ -663,7 +663,7 @@ fn serve_at(
     source: Arc<dyn Source>,
     live: LiveState,
 ) -> Result<super::Server, ServeError> {
-    serve(super::bind(address)?, source, live)
+    serve(super::bind(address)?, source, live, None)
 }
 
 #[tokio::test]

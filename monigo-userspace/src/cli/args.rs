@@ -74,7 +74,7 @@ pub struct RunArgs {
 }
 
 /// Options shared by `attach` and `run`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "independent switches of the command line"
@@ -150,7 +150,7 @@ pub struct TraceArgs {
 }
 
 /// Where the dashboard listens.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ListenArgs {
     /// Address the dashboard listens on; others than loopback need the printed token
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]

@@ -40,7 +40,7 @@ async fn serve(args: &ServeArgs, source: Arc<dyn Source>) -> Result<()> {
     };
     let address = SocketAddr::new(args.listen.listen, args.listen.port);
     let server = api::bind(address)
-        .and_then(|bound| api::serve(bound, source, live))
+        .and_then(|bound| api::serve(bound, source, live, None))
         .map_err(failure_of)?;
     println!("{}", server.url());
     eprintln!(

@@ -1,5 +1,6 @@
 //! The loop between kernel and store, on a thread of its own.
 
+mod adding;
 mod weighing;
 
 use std::{
@@ -15,6 +16,7 @@ use monigo_common::{
 };
 use tokio::sync::watch;
 
+pub use self::adding::{AddError, Addition, Request};
 use self::weighing::factor;
 use super::{
     budget::{Budget, Load, Mode, Records},
@@ -194,6 +196,7 @@ impl Collector {
         let end = loop {
             match commands.recv_timeout(POLL) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
+                Ok(Command::Trace(request)) => self.add(*request)?,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             drawn += self.drain().drawn;

@@ -14,7 +14,7 @@ mod stacks;
 pub use self::{
     budget::{Budget, Mode},
     clock::unix_ns,
-    collector::{CollectError, Collector},
+    collector::{AddError, Addition, CollectError, Collector, Request},
     progress::{Command, Cost, End, Limits, Progress},
     sampling::Sampling,
     stacks::{Resolve, Site, StackTable, Traced},

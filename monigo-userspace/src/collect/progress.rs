@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
+use super::collector::Request;
 use crate::export::format::percent;
 
 /// What a collector is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Command {
     /// Flush and end.
     Stop,
+    /// Trace further functions.
+    Trace(Box<Request>),
 }
 
 /// Why collecting ended.

@@ -11,6 +11,7 @@
 
 mod catalogue;
 mod explore;
+mod live;
 pub mod pace;
 mod runtime;
 mod tally;
@@ -24,6 +25,7 @@ use serde::Serialize;
 
 pub use self::{
     catalogue::Catalogue,
+    live::{Discoverer, Discovery, RequestError, Tracing},
     tally::{Basis, Figures},
 };
 use crate::{

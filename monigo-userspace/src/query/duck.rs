@@ -1,6 +1,6 @@
 //! [`Source`] over an open database.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use duckdb::{Connection, params};
 
@@ -21,10 +21,24 @@ use crate::store::Reader;
 pub struct DuckSource {
     reader: Reader,
     session: i64,
-    functions: Vec<Meta>,
-    names: Vec<String>,
+    functions: Mutex<Arc<Functions>>,
     totals: Mutex<Totals>,
     stacks: Mutex<Stacks>,
+}
+
+/// The functions of a session, by id. More can come while it goes on.
+#[derive(Clone, Debug, Default)]
+struct Functions {
+    metas: Vec<Meta>,
+    names: Vec<String>,
+}
+
+impl Functions {
+    fn read(reader: &Reader, session: i64) -> Result<Self, QueryError> {
+        let metas = reader.with(|connection| read_functions(connection, session))?;
+        let names = metas.iter().map(|meta| meta.name.clone()).collect();
+        Ok(Self { metas, names })
+    }
 }
 
 /// What does not change about a function.
@@ -56,14 +70,12 @@ impl DuckSource {
             }
             _ => *available.last().ok_or(OpenError::NoSession)?,
         };
-        let functions = reader.with(|connection| read_functions(connection, id))?;
-        let names = functions.iter().map(|meta| meta.name.clone()).collect();
+        let functions = Functions::read(&reader, id)?;
         Ok(Self {
             reader,
             session: id,
-            totals: Mutex::new(Totals::new(functions.len())),
-            functions,
-            names,
+            totals: Mutex::new(Totals::new(functions.metas.len())),
+            functions: Mutex::new(Arc::new(functions)),
             stacks: Mutex::default(),
         })
     }
@@ -73,11 +85,31 @@ impl DuckSource {
         self.session
     }
 
-    fn check(&self, function: Option<u32>) -> Result<(), QueryError> {
-        match function {
-            Some(id) if id as usize >= self.functions.len() => Err(QueryError::UnknownFunction(id)),
-            _ => Ok(()),
+    /// The functions there are now.
+    fn table(&self) -> Result<Arc<Functions>, QueryError> {
+        let count: usize = self.reader.with(|connection| {
+            connection.query_row(
+                "SELECT count(*) FROM functions WHERE session_id = ?",
+                [self.session],
+                |row| row.get(0),
+            )
+        })?;
+        let mut functions = lock(&self.functions);
+        if functions.metas.len() != count {
+            *functions = Arc::new(Functions::read(&self.reader, self.session)?);
         }
+        Ok(Arc::clone(&functions))
+    }
+
+    fn check(&self, function: Option<u32>) -> Result<(), QueryError> {
+        let Some(id) = function else { return Ok(()) };
+        let known = |functions: &Functions| (id as usize) < functions.metas.len();
+        // Apart, or the lock would be held over both.
+        let seen = known(&lock(&self.functions));
+        if seen || known(&*self.table()?) {
+            return Ok(());
+        }
+        Err(QueryError::UnknownFunction(id))
     }
 
     /// The window in terms of flushes.
@@ -96,7 +128,9 @@ impl DuckSource {
 
     /// Sums of the whole session, brought up to date.
     fn with_totals<T>(&self, answer: impl FnOnce(&Totals) -> T) -> Result<T, QueryError> {
+        let count = self.table()?.metas.len();
         let mut totals = lock(&self.totals);
+        totals.grow(count);
         totals.refresh(&self.reader, self.session)?;
         Ok(answer(&totals))
     }
@@ -204,6 +238,7 @@ impl Source for DuckSource {
 
     fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError> {
         let sums = self.window_totals(window)?;
+        let functions = self.table()?;
         let seconds = Self::seconds(&self.session_row()?, window);
         let all: u64 = sums.iter().map(|(_, latency, _)| latency.total).sum();
         let row = |(id, (meta, (totals, latency_ns, in_flight)))| {
@@ -229,7 +264,7 @@ impl Source for DuckSource {
             }
         };
         let mut rows: Vec<_> = (0..)
-            .zip(self.functions.iter().zip(sums))
+            .zip(functions.metas.iter().zip(sums))
             .map(row)
             .collect();
         rows.sort_by(|a: &FunctionRow, b| {
@@ -247,7 +282,7 @@ impl Source for DuckSource {
             return self.with_totals(|totals| totals.functions[index].histogram.buckets());
         }
         let span = self.span(window);
-        let mut sums = vec![FunctionTotals::default(); self.functions.len()];
+        let mut sums = vec![FunctionTotals::default(); index + 1];
         self.reader
             .with(|connection| totals::add_buckets(connection, span, Some(function), &mut sums))?;
         Ok(Histogram::buckets(&sums[index].histogram))
@@ -310,8 +345,9 @@ impl Source for DuckSource {
         window: Window,
         weight: Weight,
     ) -> Result<FlameNode, QueryError> {
+        let functions = self.table()?;
         self.with_stacks(function, window, |stacks, weights| {
-            flame::merge(stacks, weights, &self.names, function, weight)
+            flame::merge(stacks, weights, &functions.names, function, weight)
         })
     }
 

@@ -125,6 +125,13 @@ impl Totals {
         }
     }
 
+    /// Makes room for functions that came later.
+    pub fn grow(&mut self, functions: usize) {
+        if self.functions.len() < functions {
+            self.functions.resize(functions, FunctionTotals::default());
+        }
+    }
+
     /// Adds what was flushed since the last time.
     pub fn refresh(&mut self, reader: &Reader, session: i64) -> Result<(), QueryError> {
         loop {

@@ -3,7 +3,8 @@
 use duckdb::{Appender, Connection, params};
 
 use super::{
-    Batch, Database, ExitProbe, NewSession, SampleKind, Store, StoreError, database::Progress,
+    Batch, Database, ExitProbe, NewFunction, NewSession, SampleKind, Store, StoreError,
+    database::Progress,
 };
 use crate::{plan::CostClass, symbols::Language};
 
@@ -41,6 +42,27 @@ impl Store for Database {
         })?;
         self.progress.insert(session, next);
         self.prune_if_due(next.at_ns);
+        Ok(())
+    }
+
+    fn add_functions(
+        &mut self,
+        session: i64,
+        first: u32,
+        functions: &[NewFunction],
+    ) -> Result<(), StoreError> {
+        self.transaction("adding functions", |connection| {
+            append_functions(connection, session, first, functions)
+        })
+    }
+
+    fn remove_functions(&mut self, session: i64, first: u32) -> Result<(), StoreError> {
+        self.transaction("removing functions", |connection| {
+            connection.execute(
+                "DELETE FROM functions WHERE session_id = ? AND function_id >= ?",
+                params![session, first],
+            )
+        })?;
         Ok(())
     }
 
@@ -144,11 +166,22 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
             params![id, sentence],
         )?;
     }
+    append_functions(connection, id, 0, &session.functions)?;
+    Ok(id)
+}
+
+/// Appends functions with ids from `first` on.
+fn append_functions(
+    connection: &Connection,
+    session: i64,
+    first: u32,
+    functions: &[NewFunction],
+) -> Result<(), duckdb::Error> {
     let mut appender = connection.appender("functions")?;
-    for (index, function) in session.functions.iter().enumerate() {
+    for (id, function) in (first..).zip(functions) {
         appender.append_row(params![
-            id,
-            index as i32,
+            session,
+            id as i32,
             function.name,
             function.linkage_name,
             function.image,
@@ -163,8 +196,7 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
             measured(function.count_ns),
         ])?;
     }
-    appender.flush()?;
-    Ok(id)
+    appender.flush()
 }
 
 fn append_counters(

@@ -263,6 +263,16 @@ pub trait Store: Send {
     fn begin_session(&mut self, session: &NewSession) -> Result<i64, StoreError>;
     /// Appends what was measured since the last call.
     fn append(&mut self, session: i64, batch: &Batch) -> Result<(), StoreError>;
+    /// Adds functions to a session that goes on; they get the ids from `first` on, which must follow
+    /// the last one.
+    fn add_functions(
+        &mut self,
+        session: i64,
+        first: u32,
+        functions: &[NewFunction],
+    ) -> Result<(), StoreError>;
+    /// Takes the functions from `first` on out again; nothing was measured of them.
+    fn remove_functions(&mut self, session: i64, first: u32) -> Result<(), StoreError>;
     /// Marks the session as ended in order.
     fn end_session(&mut self, session: i64, ended_ns: i64) -> Result<(), StoreError>;
 }

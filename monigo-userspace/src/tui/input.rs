@@ -17,6 +17,10 @@ pub enum Change {
     Everything,
     /// A stack is to be looked up.
     Stack,
+    /// Functions to trace are to be looked for.
+    Discover,
+    /// The selected function of the discovery is to be traced.
+    Trace,
     /// The user wants to leave.
     Quit,
 }
@@ -87,6 +91,15 @@ fn anywhere(app: &mut App, code: KeyCode) -> Option<Change> {
         KeyCode::Char('q') => Change::Quit,
         KeyCode::Char('?') | KeyCode::F(1) => open(app, Overlay::Help),
         KeyCode::Char('w') => open(app, Overlay::Warnings),
+        KeyCode::Char('d') => {
+            open(app, Overlay::Discovery);
+            let fresh = app.discovery.ranking().is_none() && !app.discovery.state.running;
+            if app.discovery.available && fresh {
+                Change::Discover
+            } else {
+                Change::Screen
+            }
+        }
         KeyCode::Char('p' | ' ') => {
             app.toggle_pause();
             Change::Screen
@@ -204,7 +217,30 @@ fn in_detail(app: &mut App, code: KeyCode) -> Option<Change> {
     Some(Change::Screen)
 }
 
+fn discovery(app: &mut App, code: KeyCode) -> Change {
+    app.discovery.refused = None;
+    if let Some(by) = movement(code, app.measured.overlay_rows) {
+        let length = app.discovery.functions().len();
+        app.discovery.selected = scroll(app.discovery.selected, by, length);
+        return Change::Screen;
+    }
+    match code {
+        KeyCode::Enter => Change::Trace,
+        KeyCode::Char('d') if app.discovery.available && !app.discovery.state.running => {
+            Change::Discover
+        }
+        KeyCode::Esc | KeyCode::Backspace | KeyCode::Char('q') => {
+            app.overlay = None;
+            Change::Screen
+        }
+        _ => Change::Nothing,
+    }
+}
+
 fn overlay(app: &mut App, code: KeyCode) -> Change {
+    if matches!(app.overlay, Some(Overlay::Discovery)) {
+        return discovery(app, code);
+    }
     if let Some(by) = movement(code, app.measured.overlay_rows) {
         let last = app
             .measured

@@ -30,7 +30,7 @@ use self::{
     view::Theme,
     worker::Worker,
 };
-use crate::query::Source;
+use crate::{discover::Discoverer, query::Source};
 
 /// How often the clock on screen moves without anything else happening.
 const TICK: Duration = Duration::from_millis(500);
@@ -47,6 +47,8 @@ pub struct TuiContext {
     pub phase: watch::Receiver<Phase>,
     /// What the recording side says of itself.
     pub status: StatusProvider,
+    /// Finds functions to trace; `None` for a finished session.
+    pub discoverer: Option<Arc<dyn Discoverer>>,
 }
 
 /// Whether the recording goes on.
@@ -144,6 +146,7 @@ async fn show(
 
     let phase = context.phase.borrow_and_update().clone();
     let mut app = App::new((context.status)(), phase, TimeZone::system());
+    app.discovery.available = context.discoverer.is_some();
     loop {
         if app.phase == Phase::Close {
             return Ok(Outcome::Closed);
@@ -151,6 +154,9 @@ async fn show(
         app.now = Now::read();
         app.status = (context.status)();
         app.panics = term::deferred_panics();
+        if let Some(discoverer) = &context.discoverer {
+            app.discovery.state = discoverer.state();
+        }
         screen
             .terminal
             .draw(|frame| view::draw(frame, &mut app, theme))
@@ -170,6 +176,8 @@ async fn show(
                         Change::Everything => app.want_all(),
                         Change::Detail => app.want_detail(),
                         Change::Stack => app.want_stack(),
+                        Change::Discover => discover(&mut app, context.discoverer.as_ref()),
+                        Change::Trace => trace(&app, context.discoverer.as_ref()),
                         Change::Screen | Change::Nothing => {}
                     }
                 }
@@ -193,4 +201,28 @@ async fn show(
             _ = interrupt.recv() => return Ok(Outcome::Signalled),
         }
     }
+}
+
+/// Starts to look for functions.
+fn discover(app: &mut App, discoverer: Option<&Arc<dyn Discoverer>>) {
+    app.discovery.selected = 0;
+    if let Some(Err(error)) = discoverer.map(|discoverer| discoverer.start()) {
+        app.discovery.refused = Some(error.to_string());
+    }
+}
+
+/// Traces the selected function. On a thread of its own: planning and attaching take their time.
+/// What becomes of it is in the state of the discovery.
+fn trace(app: &App, discoverer: Option<&Arc<dyn Discoverer>>) {
+    let (Some(found), Some(discoverer)) = (app.discovery.selected(), discoverer) else {
+        return;
+    };
+    if app.functions.iter().any(|row| row.name == found.name) {
+        return;
+    }
+    let (name, discoverer) = (found.name.clone(), Arc::clone(discoverer));
+    std::thread::spawn(move || {
+        // The state has the outcome.
+        let _ = discoverer.trace(&name);
+    });
 }

@@ -1,5 +1,6 @@
 //! What `attach` and `run` share: attach, record, show, summarize.
 
+mod discovering;
 mod prepare;
 mod remarks;
 mod resolver;
@@ -30,6 +31,7 @@ use super::{
 use crate::{
     api,
     collect::{Budget, Collector, End, Limits, Mode, Progress, Sampling, unix_ns},
+    discover::Discoverer,
     export,
     probe::{Kernel, LinkKind, PlannedFunction, Sizes},
     query::{DuckSource, Source},
@@ -39,6 +41,8 @@ use crate::{
     target::{Scope, Target},
 };
 
+/// Functions that can be added while a recording goes on.
+const SPARE_FUNCTIONS: u32 = 256;
 /// Threads with open calls at a time, for languages whose calls belong to threads.
 const THREAD_OWNERS: u32 = 16_384;
 /// Goroutines with open calls at a time.
@@ -132,8 +136,18 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         progress,
     );
     collector.know(&target.pids);
+    let discoverer: Arc<dyn Discoverer> = Arc::new(discovering::Live::new(
+        target.clone(),
+        image,
+        args.clone(),
+        commands.clone(),
+        prepared
+            .functions
+            .iter()
+            .map(|function| function.name.clone()),
+    ));
     if let Some(bound) = bound {
-        let url = views.serve(bound, Arc::clone(&source))?;
+        let url = views.serve(bound, Arc::clone(&source), Arc::clone(&discoverer))?;
         eprintln!("monigo: dashboard at {url}");
     }
     signals::stop_on_signal(views.runtime(), &commands);
@@ -145,7 +159,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         held.release()?;
     }
     let screen = wants_tui(args, held.is_some())
-        .then(|| views.show_tui(Arc::clone(&source), commands))
+        .then(|| views.show_tui(Arc::clone(&source), commands, discoverer))
         .transpose()?;
     // On this thread, which has nothing else to do until the end.
     let result = collector.run(&received);
@@ -185,7 +199,7 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
         .iter()
         .find_map(|image| image.go()?.goid_offset);
     let sizes = Sizes {
-        functions: prepared.functions.len() as u32,
+        functions: prepared.functions.len() as u32 + SPARE_FUNCTIONS,
         histograms: Sizes::HISTOGRAMS,
         owners: if go { GOROUTINE_OWNERS } else { THREAD_OWNERS },
         off_cpu: samples::off_cpu_threads(args, go),

@@ -16,6 +16,7 @@ use crate::{
     api::{self, Bound, LiveState, LiveStatus, Server},
     cli::{exit, serve::failure_of},
     collect::{Command, End, Progress},
+    discover::Discoverer,
     query::{
         Source,
         remote::{SocketServer, serve_socket},
@@ -59,7 +60,12 @@ impl Views {
     }
 
     /// Starts the dashboard on an address that is bound, and returns its URL.
-    pub fn serve(&mut self, bound: Bound, source: Arc<dyn Source>) -> Result<String> {
+    pub fn serve(
+        &mut self,
+        bound: Bound,
+        source: Arc<dyn Source>,
+        discoverer: Arc<dyn Discoverer>,
+    ) -> Result<String> {
         let (flush, flushes) = watch::channel(0);
         let (tell, status) = watch::channel(LiveStatus::default());
         let waiting = self.waiting.clone();
@@ -86,7 +92,7 @@ impl Views {
         let live = LiveState { flushes, status };
         let server = {
             let _runtime = self.handle.enter();
-            api::serve(bound, source, live).map_err(failure_of)?
+            api::serve(bound, source, live, Some(discoverer)).map_err(failure_of)?
         };
         let url = server.url().to_owned();
         self.server = Some(server);
@@ -95,7 +101,12 @@ impl Views {
 
     /// Takes over the terminal, on a thread of its own, until the user leaves it or the recording
     /// is over. Leaving it ends the recording.
-    pub fn show_tui(&self, source: Arc<dyn Source>, commands: Sender<Command>) -> Result<Terminal> {
+    pub fn show_tui(
+        &self,
+        source: Arc<dyn Source>,
+        commands: Sender<Command>,
+        discoverer: Arc<dyn Discoverer>,
+    ) -> Result<Terminal> {
         let (flush, updates) = watch::channel(0);
         let (turn, phase) = watch::channel(Phase::Recording);
         let mut progress = self.progress.clone();
@@ -130,6 +141,7 @@ impl Views {
             updates,
             phase,
             status: Arc::new(status),
+            discoverer: Some(discoverer),
         };
         exit::hold_logs(true);
         let thread = thread::Builder::new()

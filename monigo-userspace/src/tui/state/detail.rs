@@ -254,6 +254,8 @@ pub enum Overlay {
     Help,
     /// Warnings and losses.
     Warnings,
+    /// Functions that could be traced.
+    Discovery,
     /// One stack.
     Stack {
         /// Its id; `None` when no stack was taken.

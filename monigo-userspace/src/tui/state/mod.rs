@@ -1,6 +1,7 @@
 //! What the screen shows, apart from how it is drawn.
 
 mod detail;
+mod discovery;
 mod question;
 mod table;
 
@@ -13,6 +14,7 @@ use jiff::tz::TimeZone;
 
 pub use self::{
     detail::{Detail, DetailKey, Overlay, Part, Tab, Unit},
+    discovery::DiscoveryPane,
     question::{Answer, Parts, Question},
     table::{Column, TableState},
 };
@@ -176,6 +178,8 @@ pub struct App {
     pub overlay: Option<Overlay>,
     /// Scroll position of the overlay, lines.
     pub overlay_scroll: usize,
+    /// What functions there are to trace.
+    pub discovery: DiscoveryPane,
     /// Which part of the session the figures cover.
     pub span: Span,
     /// Whether the picture stands still.
@@ -207,6 +211,7 @@ impl App {
             zoom: false,
             overlay: None,
             overlay_scroll: 0,
+            discovery: DiscoveryPane::default(),
             span: Span::default(),
             pause: None,
             now: Now::read(),

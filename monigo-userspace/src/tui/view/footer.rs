@@ -39,6 +39,15 @@ fn keys(app: &App) -> Vec<(&'static str, &'static str)> {
     }
     if let Some(overlay) = &app.overlay {
         let mut keys = vec![("Esc", "close")];
+        if matches!(overlay, Overlay::Discovery) {
+            if !app.discovery.functions().is_empty() {
+                keys.extend([("↑↓", "select"), ("Enter", "trace it")]);
+            }
+            if app.discovery.available && !app.discovery.state.running {
+                keys.push(("d", "look again"));
+            }
+            return keys;
+        }
         if app.measured.overlay_lines > app.measured.overlay_rows {
             keys.push(("↑↓", "scroll"));
         }
@@ -71,6 +80,9 @@ fn keys(app: &App) -> Vec<(&'static str, &'static str)> {
     }
     if app.focus == Focus::Table {
         keys.extend([("/", "filter"), ("< >", "sort")]);
+    }
+    if app.discovery.available {
+        keys.push(("d", "discover"));
     }
     keys.extend([("t", "window"), ("p", pause(app))]);
     if app.focus == Focus::Table {

@@ -3,6 +3,7 @@
 mod calls;
 mod chart;
 mod detail;
+mod discovery;
 mod footer;
 mod header;
 mod histogram;

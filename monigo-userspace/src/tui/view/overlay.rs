@@ -7,7 +7,7 @@ use ratatui::{
     widgets::{Block, Clear, Padding, Paragraph},
 };
 
-use super::{Theme, stacks, text, time};
+use super::{Theme, discovery, stacks, text, time};
 use crate::{
     export::format,
     query::{Call, LossRow},
@@ -30,6 +30,14 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
                 "warnings and losses".to_owned(),
                 columns,
                 warnings(app, columns.into(), theme),
+            )
+        }
+        Overlay::Discovery => {
+            let columns = area.width.saturating_sub(4).min(120);
+            (
+                "discover".to_owned(),
+                columns,
+                discovery::lines(app, columns.into(), theme),
             )
         }
         Overlay::Stack {
@@ -71,6 +79,11 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
         .padding(Padding::horizontal(1));
     app.measured.overlay_rows = usize::from(height.saturating_sub(2));
     app.measured.overlay_lines = lines.len();
+    if matches!(overlay, Overlay::Discovery) {
+        // The selected function stays in sight.
+        let line = app.discovery.selected + discovery::HEAD + 1;
+        app.overlay_scroll = line.saturating_sub(app.measured.overlay_rows);
+    }
     app.overlay_scroll = app
         .overlay_scroll
         .min(lines.len().saturating_sub(app.measured.overlay_rows));
@@ -84,7 +97,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
 }
 
 fn help(theme: Theme) -> Vec<Line<'static>> {
-    const KEYS: [(&str, &str); 21] = [
+    const KEYS: [(&str, &str); 22] = [
         ("↑ ↓  j k", "move; PgUp PgDn, Home End go further"),
         (
             "Enter",
@@ -107,6 +120,7 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         ("L", "histogram bars by the logarithm of the count"),
         ("z", "zoom: the pane in use fills the screen"),
         ("w", "warnings and losses"),
+        ("d", "discover what else is called, and trace it with Enter"),
         ("q  Ctrl-C", "quit"),
         ("", ""),
         ("calls", "completed calls, exact; percentiles are within 3%"),
@@ -220,7 +234,7 @@ fn call_facts(call: &Call, app: &App, theme: Theme) -> Line<'static> {
 }
 
 /// Breaks at spaces so that no line is wider than `columns`, unless a word is.
-fn wrap(sentence: &str, columns: usize) -> Vec<String> {
+pub(super) fn wrap(sentence: &str, columns: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for part in sentence.lines() {
         let mut line = String::new();
