@@ -8,8 +8,8 @@ pub mod program;
 pub mod targets;
 
 pub use self::{
-    compare::{check_counts, check_counts_after_end},
-    monigo::{Monigo, Outcome, Report},
+    compare::{Moment, check_counts, check_counts_after_end, observe},
+    monigo::{Function, Monigo, Outcome, Report},
     program::{Program, Truth},
 };
 

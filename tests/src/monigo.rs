@@ -79,6 +79,12 @@ pub struct Function {
     /// Time of completed calls outside the traced functions that they called, ns.
     #[serde(default)]
     pub self_ns: Option<u64>,
+    /// Completed calls whose duration was measured.
+    pub timed: u64,
+    /// Half width of the 95 % interval of `calls`; 0 when counted.
+    pub calls_error: u64,
+    /// `calls` is an estimate.
+    pub estimated: bool,
     /// How it was probed.
     pub probe: Probe,
 }

@@ -145,8 +145,8 @@ fn an_inlined_function() -> Result<()> {
 #[test]
 fn a_function_that_cannot_be_planned() -> Result<()> {
     let path = hidden()?;
-    attach(text(&path)?, &["--fn", "empty_function"])?
-        .expect_error(USAGE, &["empty_function", "nothing to measure"])
+    attach(text(&path)?, &["--fn", "mixed_function"])?
+        .expect_error(USAGE, &["mixed_function", "data among the instructions"])
 }
 
 /// What is left out of a session is in its report.
@@ -154,12 +154,12 @@ fn a_function_that_cannot_be_planned() -> Result<()> {
 fn one_of_two_that_cannot_be_planned() -> Result<()> {
     require_root()?;
     let path = hidden()?;
-    let report = Monigo::attach(text(&path)?, &["first_user", "empty_function"], &[])?.stop()?;
+    let report = Monigo::attach(text(&path)?, &["first_user", "mixed_function"], &[])?.stop()?;
     ensure!(report.functions.len() == 1, "{:?}", report.functions);
     let said = report
         .warnings
         .iter()
-        .any(|line| line.contains("empty_function") && line.contains("nothing to measure"));
+        .any(|line| line.contains("mixed_function") && line.contains("data among the instructions"));
     ensure!(said, "not in the warnings: {:?}", report.warnings);
     Ok(())
 }
@@ -173,7 +173,7 @@ fn list_says_why() -> Result<()> {
         "first_user",
         "IFUNC",
         "inlined into 2",
-        "nothing to measure",
+        "data among the instructions",
     ] {
         ensure!(outcome.stdout.contains(part), "{part}:\n{}", outcome.stdout);
     }

@@ -62,6 +62,11 @@ impl Fragments {
         Self { pieces, incomplete }
     }
 
+    /// Every piece, ascending by address.
+    pub fn ranges(&self) -> impl Iterator<Item = Range<u64>> {
+        self.pieces.iter().map(|piece| piece.range.clone())
+    }
+
     /// The piece that `address` is in.
     pub fn containing(&self, address: u64) -> Option<Range<u64>> {
         let behind = self

@@ -1,11 +1,18 @@
 //! Planning functions of an open image.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    ops::Range,
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
-use super::{Context, Fragments, FunctionCode, FunctionPlan, Refusal, plan, x86_64};
+use super::{
+    Context, Fragments, FunctionCode, FunctionPlan, MAX_FRAGMENTS, Refusal, SiteKind, plan,
+    references::References, x86_64,
+};
 use crate::symbols::{Function, FunctionKind, Image};
 
 /// Why a function cannot be probed.
@@ -36,6 +43,8 @@ const LEAST_PER_THREAD: usize = 200;
 pub struct ImagePlanner<'i> {
     image: &'i Image,
     fragments: Fragments,
+    /// Filled when it is first needed.
+    references: OnceLock<References>,
 }
 
 impl<'i> ImagePlanner<'i> {
@@ -45,7 +54,11 @@ impl<'i> ImagePlanner<'i> {
             .eh_frame()
             .map(|(bytes, address)| Fragments::from_eh_frame(bytes, address))
             .unwrap_or_default();
-        Self { image, fragments }
+        Self {
+            image,
+            fragments,
+            references: OnceLock::new(),
+        }
     }
 
     /// The instruction at an address of code, as text.
@@ -104,8 +117,53 @@ impl<'i> ImagePlanner<'i> {
             return Err(Unplannable::NoCode(reason));
         }
         debug_assert_eq!(function.kind, FunctionKind::Code);
-        let code: Option<Vec<FunctionCode<'_>>> = function
-            .ranges
+        let mut ranges = function.ranges.clone();
+        loop {
+            let plan = self.plan_ranges(&ranges)?;
+            match self.unnamed_part(&plan, &ranges) {
+                Some(part) if ranges.len() < function.ranges.len() + MAX_FRAGMENTS => {
+                    ranges.push(part);
+                }
+                _ => return Ok(plan),
+            }
+        }
+    }
+
+    /// A piece of code that a jump out of `ranges` goes to and that can only be a part of the same
+    /// function: it has no name, and nothing else calls or jumps there. Only images without a full
+    /// symbol table have such pieces; elsewhere what looks like a tail call is one.
+    fn unnamed_part(&self, plan: &FunctionPlan, ranges: &[Range<u64>]) -> Option<Range<u64>> {
+        if self.image.has_symtab() || self.image.go().is_some() {
+            return None;
+        }
+        plan.exits.iter().find_map(|site| {
+            let leaves = matches!(
+                site.kind,
+                SiteKind::TailJump | SiteKind::ConditionalTailJump { .. }
+            );
+            let target = leaves.then(|| self.jump_target(site.address))??;
+            let piece = self.fragments.containing(target)?;
+            let known = ranges.iter().any(|range| range.contains(&piece.start));
+            if known || self.image.function_at(piece.start).is_some() {
+                return None;
+            }
+            let references = self
+                .references
+                .get_or_init(|| References::of(self.image, &self.fragments));
+            references.are_jumps_from(&piece, ranges).then_some(piece)
+        })
+    }
+
+    fn jump_target(&self, address: u64) -> Option<u64> {
+        // The longest direct jump has six bytes.
+        let bytes = (2..=6)
+            .rev()
+            .find_map(|length| self.image.code(address..address.checked_add(length)?))?;
+        x86_64::direct_jump(address, bytes)
+    }
+
+    fn plan_ranges(&self, ranges: &[Range<u64>]) -> Result<FunctionPlan, Unplannable> {
+        let code: Option<Vec<FunctionCode<'_>>> = ranges
             .iter()
             .map(|range| {
                 let bytes = self.image.code(range.clone())?;

@@ -10,6 +10,7 @@ mod fragments;
 mod image;
 mod landing;
 mod recursion;
+mod references;
 mod refusal;
 #[cfg(test)]
 mod tests;

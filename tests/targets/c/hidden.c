@@ -41,15 +41,17 @@ TRACED int handle_response(int x)
     return x + 3;
 }
 
-TRACED int empty_function(int x);
-__asm__(".globl empty_function\n.type empty_function, @function\nempty_function: ret\n"
-        ".size empty_function, .-empty_function\n");
+/* Data that no instruction begins with, behind a jump. */
+TRACED int mixed_function(int x);
+__asm__(".globl mixed_function\n.type mixed_function, @function\n"
+        "mixed_function: push %rbx\njmp 1f\n.byte 6, 6, 6, 6\n1: lea 1(%rdi), %eax\npop %rbx\nret\n"
+        ".size mixed_function, .-mixed_function\n");
 
 int main(void)
 {
     ready();
     printf("%d\n", chosen_at_load(first_user(1)) + second_user(2) + handle_request(3) +
-                       handle_response(4) + empty_function(5));
+                       handle_response(4) + mixed_function(5));
     finish();
     return 0;
 }

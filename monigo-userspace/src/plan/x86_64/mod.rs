@@ -199,6 +199,12 @@ fn may_continue(instruction: &Instruction) -> bool {
     }
 }
 
+/// Where the direct jump at `address` goes, if there is one.
+pub(super) fn direct_jump(address: u64, bytes: &[u8]) -> Option<u64> {
+    let mut decoder = Decoder::with_ip(64, bytes, address, DecoderOptions::NONE);
+    jump_target(&decoder.decode())
+}
+
 /// Where a direct jump or call goes.
 fn direct_target(instruction: &Instruction) -> Option<u64> {
     let direct = matches!(
