@@ -136,13 +136,13 @@ mod tests {
 
     #[test]
     fn notices_say_when_and_how_often() {
+        const SECOND: i64 = 1_000_000_000;
         let notice = |sentence: &str, times, first_ns, last_ns| Notice {
             sentence: sentence.to_owned(),
             times,
             first_ns,
             last_ns,
         };
-        const SECOND: i64 = 1_000_000_000;
         let said = Notices {
             newest: vec![
                 notice("a", 1, 3 * SECOND, 3 * SECOND),

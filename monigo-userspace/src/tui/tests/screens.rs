@@ -82,7 +82,7 @@ fn uncertain_figures() {
     for (down, name) in [(1, "partly_timed"), (2, "below_floor"), (4, "counted_only")] {
         let mut app = uncertain();
         app.table.sort_by(crate::tui::state::Column::Calls);
-        press(&mut app, &vec![KeyCode::Up; 9]);
+        press(&mut app, &[KeyCode::Up; 9]);
         press(&mut app, &vec![KeyCode::Down; down]);
         answer_detail(&mut app);
         insta::assert_snapshot!(name, screen(&mut app, 120, 24));
