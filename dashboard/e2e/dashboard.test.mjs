@@ -49,6 +49,19 @@ test("the table shows functions, their figures and the target", async () => {
   await page.locator("header.top .cost", { hasText: /^probes cost about .*% of one CPU/ }).waitFor();
 });
 
+test("what is called is found, and one click traces it", async () => {
+  const panel = page.locator("section.panel", { has: page.getByRole("heading", { name: "Discover", exact: true }) });
+  await panel.getByRole("button", { name: "Find what is called" }).click();
+  await panel.getByText(/functions were watched for/).waitFor({ timeout: 30_000 });
+  const button = panel.getByRole("button", { name: /^Trace / }).first();
+  const name = (await button.getAttribute("aria-label")).replace("Trace ", "");
+  const before = await rows().count();
+  await button.click();
+  await panel.getByRole("row", { name }).getByText("traced", { exact: true }).waitFor();
+  await page.waitForFunction((count) => document.querySelectorAll(".functions tbody tr").length > count, before);
+  assert.ok((await names()).includes(name));
+});
+
 test("each column sorts both ways", async () => {
   await header("Function").click();
   await page.locator("th[aria-sort=ascending]").waitFor();

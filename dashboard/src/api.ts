@@ -128,6 +128,33 @@ export interface FlameNode {
   children: FlameNode[];
 }
 
+/** A function that could be traced. */
+export interface Found {
+  name: string;
+  calls_per_second: number;
+  time_share: number | null;
+  self_share: number | null;
+  mean_ns: number | null;
+  calls: number;
+  basis: "measured" | "sampled" | "at-least" | "unfinished" | "count-only";
+}
+
+/** Where looking for functions stands. */
+export interface Discovery {
+  /** Whether this monigo records, so that more can be traced. */
+  available: boolean;
+  running: boolean;
+  error: string | null;
+  ranking: {
+    stage: string;
+    elapsed_ns: number;
+    cost_ns: number;
+    probed: number;
+    functions: Found[];
+  } | null;
+  traced: Record<string, { state: string; message?: string }>;
+}
+
 /** Address of a question, relative to the page. */
 export function address(path: string, params: Record<string, string | number | null | undefined> = {}): string {
   const query = new URLSearchParams();
@@ -150,6 +177,20 @@ export async function ask<T>(url: string, signal: AbortSignal): Promise<T> {
   if (response.ok) return (await response.json()) as T;
   const body: unknown = await response.json().catch(() => null);
   throw new Error(messageOf(body) ?? `monigo answered ${response.status}`);
+}
+
+/** Asks for something to be done; throws an `Error` whose message is for people. */
+export async function post(url: string, body: object): Promise<void> {
+  let response: Response;
+  try {
+    const headers = { "content-type": "application/json", accept: "application/json" };
+    response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
+  } catch {
+    throw new Error("monigo does not answer");
+  }
+  if (response.ok) return;
+  const answer: unknown = await response.json().catch(() => null);
+  throw new Error(messageOf(answer) ?? `monigo answered ${response.status}`);
 }
 
 function messageOf(body: unknown): string | null {

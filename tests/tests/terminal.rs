@@ -3,6 +3,7 @@
 use std::{
     io::{Read as _, Write as _},
     num::NonZero,
+    path::Path,
     sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
@@ -43,62 +44,127 @@ impl Screen {
     }
 }
 
+/// monigo in a terminal of its own.
+struct Terminal {
+    screen: Screen,
+    child: Box<dyn portable_pty::Child + Send + Sync>,
+    keys: Box<dyn std::io::Write + Send>,
+    // Closing it hangs up.
+    _master: Box<dyn portable_pty::MasterPty + Send>,
+}
+
+impl Terminal {
+    /// `monigo attach PATH --fn FUNCTION` at 80×24.
+    fn attach(path: &Path, function: &str) -> Result<Self> {
+        const SIZE: PtySize = PtySize {
+            rows: ROWS.get(),
+            cols: COLUMNS.get(),
+            pixel_width: 0,
+            pixel_height: 0,
+        };
+        let pair = native_pty_system().openpty(SIZE)?;
+        let mut command = CommandBuilder::new(monigo_path()?);
+        command.arg("attach");
+        command.arg(path);
+        command.args(["--fn", function, "--port", "0", "--flush", "100ms"]);
+        command.env("TERM", "xterm-256color");
+        command.env("LC_ALL", "C.UTF-8");
+        let child = pair.slave.spawn_command(command)?;
+        drop(pair.slave);
+        let mut output = pair.master.try_clone_reader()?;
+        let (send, bytes) = channel();
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                if send.send(buffer[..count].to_vec()).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut screen = Screen {
+            parser: vt100::Parser::new(ROWS, COLUMNS, 1000),
+            bytes,
+        };
+        screen.wait_for("table", |screen| {
+            screen.alternate_screen() && screen.contents().contains(function)
+        })?;
+        Ok(Self {
+            screen,
+            child,
+            keys: pair.master.take_writer()?,
+            _master: pair.master,
+        })
+    }
+
+    fn press(&mut self, keys: &[u8]) -> Result<()> {
+        self.keys.write_all(keys).context("pressing keys")
+    }
+
+    /// Presses q; the terminal is as before, with the summary on it.
+    fn quit(mut self) -> Result<()> {
+        self.press(b"q")?;
+        self.screen.wait_for("summary", |screen| {
+            !screen.alternate_screen() && screen.contents().contains("Counts are exact")
+        })?;
+        ensure!(
+            !self.screen.parser.screen().hide_cursor(),
+            "the cursor stayed hidden"
+        );
+        ensure!(self.child.wait()?.success(), "monigo failed");
+        Ok(())
+    }
+}
+
 /// Table and detail at 80×24, quit by a key: the terminal is as before, with the summary on it.
 #[test]
 fn live_view_and_summary() -> Result<()> {
-    const SIZE: PtySize = PtySize {
-        rows: ROWS.get(),
-        cols: COLUMNS.get(),
-        pixel_width: 0,
-        pixel_height: 0,
-    };
     require_root()?;
     let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
     let mut target = Program::start(&copy.path(), &["recursion", "50", "2"])?;
-    let pair = native_pty_system().openpty(SIZE)?;
-    let mut command = CommandBuilder::new(monigo_path()?);
-    command.arg("attach");
-    command.arg(copy.path());
-    command.args(["--fn", "recurse", "--port", "0", "--flush", "100ms"]);
-    command.env("TERM", "xterm-256color");
-    command.env("LC_ALL", "C.UTF-8");
-    let mut child = pair.slave.spawn_command(command)?;
-    drop(pair.slave);
-    let mut output = pair.master.try_clone_reader()?;
-    let (send, bytes) = channel();
-    thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(count @ 1..) = output.read(&mut buffer) {
-            if send.send(buffer[..count].to_vec()).is_err() {
-                return;
-            }
-        }
-    });
-    let mut screen = Screen {
-        parser: vt100::Parser::new(ROWS, COLUMNS, 1000),
-        bytes,
-    };
-    screen.wait_for("table", |screen| {
-        screen.alternate_screen() && screen.contents().contains("recurse")
-    })?;
+    let mut terminal = Terminal::attach(&copy.path(), "recurse")?;
     let truth = target.go()?;
     let calls = truth.functions["recurse"].calls.to_string();
-    screen.wait_for("number of calls", |screen| {
+    terminal.screen.wait_for("number of calls", |screen| {
         screen.contents().lines().any(|line| {
             line.contains("recurse") && line.split_whitespace().any(|word| word == calls)
         })
     })?;
-    pair.master
-        .take_writer()?
-        .write_all(b"q")
-        .context("pressing q")?;
-    screen.wait_for("summary", |screen| {
-        !screen.alternate_screen() && screen.contents().contains("Counts are exact")
+    terminal.quit()?;
+    target.finish()
+}
+
+/// A key looks for what else is called, another traces it: it appears in the table.
+#[test]
+fn discovered_and_traced() -> Result<()> {
+    require_root()?;
+    let copy = PrivateCopy::of(&targets::c_program("busy", Native::O2)?)?;
+    let mut target = Program::start(&copy.path(), &[])?;
+    let mut terminal = Terminal::attach(&copy.path(), "rarely")?;
+    terminal.press(b"d")?;
+    terminal.screen.wait_for("ranking", |screen| {
+        let text = screen.contents();
+        text.contains("functions were called in") && text.contains("slow")
     })?;
-    ensure!(
-        !screen.parser.screen().hide_cursor(),
-        "the cursor stayed hidden"
-    );
-    ensure!(child.wait()?.success(), "monigo failed");
+    // The slow function is at the top.
+    terminal.press(b"\r")?;
+    terminal
+        .screen
+        .wait_for("mark of the traced function", |screen| {
+            let text = screen.contents();
+            text.lines()
+                .any(|line| line.contains("slow") && line.contains("traced"))
+        })?;
+    terminal.press(b"\x1b")?;
+    terminal
+        .screen
+        .wait_for("slow function in the table", |screen| {
+            let text = screen.contents();
+            !text.contains("functions were called in")
+                && text.lines().any(|line| line.contains("slow"))
+                && text.lines().any(|line| line.contains("rarely"))
+        })?;
+    terminal.quit()?;
+    let truth = target.go()?;
+    ensure!(truth.values["sum"] == truth.values["expected"], "{truth:?}");
     target.finish()
 }

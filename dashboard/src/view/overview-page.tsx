@@ -2,6 +2,7 @@ import { useEffect } from "preact/hooks";
 import { useView } from "../context";
 import { Flamegraph } from "../charts/flamegraph";
 import { Rhythm } from "../charts/rhythm";
+import { Discover } from "./discover";
 import { FunctionTable } from "./function-table";
 import { SlowestCalls } from "./calls";
 import { Stacks } from "./stacks";
@@ -26,6 +27,7 @@ export function OverviewPage() {
     <>
       <h1 class="hidden">All functions</h1>
       <FunctionTable />
+      <Discover />
       <Rhythm id={null} />
       <Flamegraph id={null} />
       <div class="pair">

@@ -27,8 +27,11 @@ const BATCHES: usize = 64;
 /// Longest and shortest window of a scan.
 const SCAN_WINDOW: (Duration, Duration) = (Duration::from_millis(60), Duration::from_millis(5));
 /// Share of the time for the scan, and for scan and bursts.
-const SCAN_TIME: f64 = 0.4;
-const BURSTS_TIME: f64 = 0.6;
+const SCAN_TIME: f64 = 0.35;
+const BURSTS_TIME: f64 = 0.5;
+/// The same with the time for a closer look at those that seem to take most time, and how many.
+const FOCUS_TIME: f64 = 0.7;
+const FOCUS: usize = 16;
 /// A function with more than this share of a window's cost is why it was cut short.
 const CULPRIT: f64 = 0.2;
 /// Longest window of a burst.
@@ -98,6 +101,7 @@ pub fn explore(
     explorer.report();
     explorer.scan()?;
     explorer.bursts()?;
+    explorer.focus()?;
     explorer.long()?;
     explorer.ranking.stage = Stage::Done;
     if explorer.target_ended() {
@@ -182,6 +186,40 @@ impl Explorer<'_> {
         Ok(())
     }
 
+    /// Times those that seem to take most time again: among hundreds of functions with some timed
+    /// calls each, the first ones are where one call was interrupted.
+    fn focus(&mut self) -> Result<(), ProbeError> {
+        let until = self.length.mul_f64(FOCUS_TIME);
+        loop {
+            self.rest(pace::SHARE, until);
+            if self.started.elapsed() >= until || self.over(self.length) {
+                return Ok(());
+            }
+            let mut set = self.by_cost();
+            set.retain(|(_, share)| *share > 0.0);
+            set.sort_by(|a, b| self.time_share(b.0).total_cmp(&self.time_share(a.0)));
+            set.truncate(FOCUS);
+            let share: f64 = set.iter().map(|(_, share)| share).sum();
+            let length = pace::window_length(share, BURST_WINDOW * 2);
+            let ids: Vec<u32> = set.iter().map(|(id, _)| *id).collect();
+            if ids.is_empty() {
+                return Ok(());
+            }
+            let outcome = self.window(&[&ids], Watch::Timed, length, LOOKS.0)?;
+            for &(id, delta) in &outcome.deltas {
+                let seen = seen(outcome.counted, &delta);
+                self.tallies[id as usize].burst(seen, false);
+            }
+        }
+    }
+
+    fn time_share(&self, id: u32) -> f64 {
+        let figures = self.tallies[id as usize].figures();
+        figures
+            .and_then(|figures| figures.time_share)
+            .unwrap_or(0.0)
+    }
+
     /// Times everything that can be afforded, until the end.
     fn long(&mut self) -> Result<(), ProbeError> {
         self.ranking.stage = Stage::Watching;
@@ -222,18 +260,12 @@ impl Explorer<'_> {
     /// Functions whose timing together costs no more than a long window may: for half of that those
     /// which seem to take most time, for the rest those that cost least.
     fn affordable(&self, by_cost: &[(u32, f64)]) -> Vec<u32> {
-        let time = |id: u32| {
-            let figures = self.tallies[id as usize].figures();
-            figures
-                .and_then(|figures| figures.time_share)
-                .unwrap_or(0.0)
-        };
         let mut by_time: Vec<(u32, f64)> = by_cost
             .iter()
             .copied()
             .filter(|(_, cost)| *cost > 0.0)
             .collect();
-        by_time.sort_by(|a, b| time(b.0).total_cmp(&time(a.0)));
+        by_time.sort_by(|a, b| self.time_share(b.0).total_cmp(&self.time_share(a.0)));
         let mut taken = HashSet::new();
         let mut left = pace::LONG_SHARE / 2.0;
         for &(id, cost) in &by_time {
