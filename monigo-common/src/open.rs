@@ -50,8 +50,9 @@ pub struct OpenCalls {
     pub goid: u64,
     /// Number of open calls. Those from [`INLINE_DEPTH`] on are in the overflow map.
     pub depth: u32,
-    /// Explicit padding.
-    pub pad: u32,
+    /// The kernel has not said yet where the owner's own stack is (0 or 1); until then every stack
+    /// is taken for it.
+    pub unbounded: u32,
     /// Lowest address of the owner's own stack; 0 for goroutines. Calls on other stacks (those of
     /// signal handlers and coroutines) have no order, and are kept by address.
     pub stack_low: u64,

@@ -118,15 +118,16 @@ pub enum Place {
 #[inline(always)]
 pub fn place(owner: &Owner, control: &Control) -> Place {
     if let Some(open) = OPEN.get_ptr_mut(owner.key) {
+        // SAFETY: `open` points to a live map value that only its owner's probes touch.
+        if unsafe { (*open).unbounded } != 0 {
+            bound(open, owner, control);
+        }
         return if is_on(open, owner.position) {
             Place::Own(open)
         } else {
             Place::Foreign
         };
     }
-    let Some(bounds) = own_stack(owner, control) else {
-        return Place::Foreign;
-    };
     let Some(nothing) = NOTHING_OPEN.get(0) else {
         return Place::Full;
     };
@@ -137,15 +138,29 @@ pub fn place(owner: &Owner, control: &Control) -> Place {
         return Place::Full;
     };
     // SAFETY: `open` points to a live map value that only its owner's probes touch.
-    unsafe {
-        (*open).goid = owner.goid;
-        (*open).stack_low = bounds.low;
-        (*open).stack_high = bounds.high;
-    }
+    unsafe { (*open).goid = owner.goid };
+    bound(open, owner, control);
     if is_on(open, owner.position) {
         Place::Own(open)
     } else {
         Place::Foreign
+    }
+}
+
+/// Notes where the owner's own stack is.
+#[inline(always)]
+fn bound(open: *mut OpenCalls, owner: &Owner, control: &Control) {
+    let found = own_stack(owner, control);
+    let unbounded = u32::from(found.is_none());
+    let bounds = found.unwrap_or(Bounds {
+        low: 0,
+        high: u64::MAX,
+    });
+    // SAFETY: `open` points to a live map value that only its owner's probes touch.
+    unsafe {
+        (*open).stack_low = bounds.low;
+        (*open).stack_high = bounds.high;
+        (*open).unbounded = unbounded;
     }
 }
 
