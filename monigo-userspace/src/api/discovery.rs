@@ -117,3 +117,170 @@ impl From<RequestError> for ApiError {
         Self::new(status, code, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{Ipv4Addr, SocketAddr},
+        sync::Mutex,
+    };
+
+    use axum::{
+        body::Body,
+        http::{Request, header},
+    };
+    use tokio::sync::{Semaphore, watch};
+    use tower::ServiceExt as _;
+
+    use super::{super::security, *};
+    use crate::{
+        api::{
+            LiveState, LiveStatus,
+            security::{Access, Token},
+        },
+        query::DuckSource,
+        store::{Database, fixture},
+    };
+
+    const BOUND: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+    const JSON: (&str, &str) = ("content-type", "application/json");
+
+    /// Remembers what it was asked to do.
+    #[derive(Default)]
+    struct Scripted(Mutex<Vec<String>>);
+
+    impl Discoverer for Scripted {
+        fn start(&self) -> Result<(), RequestError> {
+            let mut asked = self.0.lock().unwrap();
+            asked.push("start".to_owned());
+            if asked.len() > 1 {
+                return Err(RequestError::Busy);
+            }
+            Ok(())
+        }
+        fn stop(&self) {}
+        fn state(&self) -> Discovery {
+            Discovery::default()
+        }
+        fn trace(&self, name: &str) -> Result<(), RequestError> {
+            self.0.lock().unwrap().push(name.to_owned());
+            match name {
+                "gone" => Err(RequestError::Impossible("there is no gone".to_owned())),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    fn server(access: Access, discoverer: Option<Arc<dyn Discoverer>>) -> Router {
+        let mut database = Database::in_memory().unwrap();
+        fixture::record(&mut database);
+        let source = DuckSource::open(database.reader().unwrap(), None).unwrap();
+        let (flush, flushes) = watch::channel(0);
+        let (status, statuses) = watch::channel(LiveStatus::default());
+        let (stop, stopping) = watch::channel(false);
+        // As long as the test.
+        std::mem::forget((flush, status, stop));
+        let app = Arc::new(App {
+            source: Arc::new(source),
+            discoverer,
+            live: LiveState {
+                flushes,
+                status: statuses,
+            },
+            access,
+            stopping,
+            questions: Arc::new(Semaphore::new(1)),
+            streams: Arc::new(Semaphore::new(1)),
+        });
+        let router = Router::new().nest("/api/v1", router());
+        security::guard(router, &app).with_state(app)
+    }
+
+    async fn post(
+        router: &Router,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, String) {
+        let mut request = Request::post(path).header(header::HOST, "localhost:8080");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let response = router.clone().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = axum::body::to_bytes(response.into_body(), 1 << 16).await;
+        (status, String::from_utf8_lossy(&body.unwrap()).into_owned())
+    }
+
+    #[tokio::test]
+    async fn functions_are_looked_for_and_traced() {
+        let scripted = Arc::new(Scripted::default());
+        let router = server(Access::loopback(BOUND), Some(scripted.clone()));
+        assert_eq!(post(&router, POSTED[0], &[JSON], "{}").await.0, 202);
+        let (status, body) = post(&router, POSTED[0], &[JSON], "{}").await;
+        assert_eq!(status, 409);
+        assert!(body.contains("is going on"), "{body}");
+        let same_origin = [
+            JSON,
+            ("origin", "http://localhost:8080"),
+            ("sec-fetch-site", "same-origin"),
+        ];
+        let wanted = r#"{"function":"main.work"}"#;
+        assert_eq!(post(&router, POSTED[1], &same_origin, wanted).await.0, 204);
+        let (status, body) = post(&router, POSTED[1], &[JSON], r#"{"function":"gone"}"#).await;
+        assert_eq!(status, 422);
+        assert!(body.contains("there is no gone"), "{body}");
+        let asked = scripted.0.lock().unwrap().clone();
+        assert_eq!(asked, ["start", "start", "main.work", "gone"]);
+    }
+
+    #[tokio::test]
+    async fn pages_of_others_change_nothing() {
+        let scripted = Arc::new(Scripted::default());
+        let router = server(Access::loopback(BOUND), Some(scripted.clone()));
+        let refused: [(u16, &[(&str, &str)]); 8] = [
+            (415, &[]),
+            (415, &[("content-type", "text/plain")]),
+            (
+                415,
+                &[("content-type", "application/x-www-form-urlencoded")],
+            ),
+            (403, &[JSON, ("origin", "http://evil.example")]),
+            (403, &[JSON, ("origin", "http://localhost:8081")]),
+            (403, &[JSON, ("origin", "null")]),
+            (403, &[JSON, ("sec-fetch-site", "cross-site")]),
+            (403, &[JSON, ("sec-fetch-site", "none")]),
+        ];
+        for path in POSTED {
+            for (expected, headers) in refused {
+                let (status, body) = post(&router, path, headers, r#"{"function":"f"}"#).await;
+                assert_eq!(status, expected, "{path} {headers:?}: {body}");
+            }
+        }
+        for (path, body) in [(POSTED[0], "[1]"), (POSTED[1], "{}"), (POSTED[1], "{")] {
+            let (status, _) = post(&router, path, &[JSON], body).await;
+            assert!((400..500).contains(&status), "{path} {body}: {status}");
+        }
+        let long = format!(r#"{{"function":"{}"}}"#, "x".repeat(LONGEST_BODY));
+        assert_eq!(post(&router, POSTED[1], &[JSON], &long).await.0, 413);
+        assert!(scripted.0.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn strangers_and_recordings_that_are_over() {
+        let bound = "0.0.0.0:8080".parse().unwrap();
+        let access = Access::with_token(bound, Token::known("secret"));
+        let router = server(access, Some(Arc::new(Scripted::default())));
+        assert_eq!(post(&router, POSTED[0], &[JSON], "{}").await.0, 401);
+        let holder = [JSON, ("authorization", "Bearer secret")];
+        assert_eq!(post(&router, POSTED[0], &holder, "{}").await.0, 202);
+
+        let router = server(Access::loopback(BOUND), None);
+        for (path, body) in [(POSTED[0], "{}"), (POSTED[1], r#"{"function":"f"}"#)] {
+            let (status, body) = post(&router, path, &[JSON], body).await;
+            assert_eq!(status, 409);
+            assert!(body.contains("recording is over"), "{body}");
+        }
+    }
+}

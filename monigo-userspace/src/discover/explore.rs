@@ -180,6 +180,7 @@ impl Explorer<'_> {
                     let seen = seen(outcome.counted, &delta);
                     self.tallies[id as usize].burst(seen, first);
                 }
+                self.note_open(&outcome);
                 first = false;
             }
         }
@@ -210,6 +211,23 @@ impl Explorer<'_> {
                 let seen = seen(outcome.counted, &delta);
                 self.tallies[id as usize].burst(seen, false);
             }
+            self.note_open(&outcome);
+        }
+    }
+
+    /// Calls that a window left open, with the time that they had been going on for.
+    fn left_open(&self, outcome: &Outcome) -> Vec<(u32, u64)> {
+        let ids: HashSet<u32> = outcome.deltas.iter().map(|(id, _)| *id).collect();
+        let open = self.kernel.open_in_window().into_iter();
+        open.filter(|(id, _)| ids.contains(id))
+            .map(|(id, began_ns)| (id, outcome.ended_ns.saturating_sub(began_ns)))
+            .collect()
+    }
+
+    /// Notes what a short window left open: such functions are worth a long one.
+    fn note_open(&mut self, outcome: &Outcome) {
+        for (id, open_ns) in self.left_open(outcome) {
+            self.tallies[id as usize].open(open_ns);
         }
     }
 
@@ -242,10 +260,10 @@ impl Explorer<'_> {
                 self.tallies[id as usize].long(seen(outcome.counted, &delta));
             }
             let over = !outcome.cut || self.over(self.length);
-            for (id, began_ns) in self.kernel.open_in_window() {
+            for (id, open_ns) in self.left_open(&outcome) {
                 self.tallies[id as usize].long(Seen {
                     open: 1,
-                    open_ns: outcome.ended_ns.saturating_sub(began_ns),
+                    open_ns,
                     ..Seen::default()
                 });
             }

@@ -60,6 +60,8 @@ pub struct Tally {
     scale: Seen,
     /// Means of the windows of that scale with [`MANY`] calls, ns.
     means: Vec<f64>,
+    /// In all short windows that time calls: those that did not end in them.
+    unfinished: Seen,
     /// In long windows.
     long: Seen,
     /// Probes slowed the function down while its calls were counted.
@@ -114,6 +116,7 @@ impl Tally {
             self.means.clear();
         }
         self.scale.add(seen);
+        self.unfinished.watched += seen.watched;
         if seen.completed >= MANY {
             self.means
                 .push(seen.total_ns as f64 / seen.completed as f64);
@@ -121,6 +124,12 @@ impl Tally {
         if self.scale.completed > 0 {
             self.burst = self.scale;
         }
+    }
+
+    /// Adds a call that was open for so long when the last of those windows ended.
+    pub fn open(&mut self, open_ns: u64) {
+        self.unfinished.open += 1;
+        self.unfinished.open_ns += open_ns;
     }
 
     /// Adds a long window.
@@ -177,6 +186,16 @@ impl Tally {
         }
         let rate = self.rate();
         let timed = self.burst.completed > 0;
+        if !timed && self.unfinished.open > 0 {
+            return Some(Figures {
+                calls_per_second: rate,
+                time_share: Some(self.unfinished.per_second(self.unfinished.open_ns) / 1e9),
+                self_share: None,
+                mean_ns: None,
+                calls,
+                basis: Basis::Unfinished,
+            });
+        }
         let mean_ns = self.burst_mean_ns();
         let own_part = self.burst.self_ns as f64 / self.burst.total_ns.max(1) as f64;
         Some(Figures {
@@ -240,6 +259,17 @@ mod tests {
             tally.burst(seen(1, 100, 100, total_ns), index == 0);
         }
         assert!((tally.figures().unwrap().mean_ns.unwrap() - 100.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn calls_longer_than_windows_show_by_what_they_left_open() {
+        let mut tally = Tally::default();
+        tally.counted(seen(10, 1, 0, 0), false);
+        tally.burst(seen(4, 1, 0, 0), true);
+        tally.open(2_000_000);
+        let figures = tally.figures().unwrap();
+        assert_eq!(figures.basis, Basis::Unfinished);
+        assert!((figures.time_share.unwrap() - 0.5).abs() < 1e-9);
     }
 
     #[test]

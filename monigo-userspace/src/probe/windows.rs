@@ -90,7 +90,7 @@ impl Kernel {
         Ok(opened.unwrap_or_default())
     }
 
-    /// Calls that began in the last window and had not ended when it did: function and time of the beginning,
+    /// Calls that began in the last window of their function and had not ended when it did: function and time of the beginning,
     /// on the clock of [`CallRecord`](monigo_common::event::CallRecord).
     pub fn open_in_window(&self) -> Vec<(u32, u64)> {
         let inline = self
