@@ -32,6 +32,7 @@ pub struct Discovery {
     pub traced: BTreeMap<String, Tracing>,
 }
 
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
 fn shared<S: Serializer>(ranking: &Option<Arc<Ranking>>, to: S) -> Result<S::Ok, S::Error> {
     ranking.as_deref().serialize(to)
 }

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     api,
-    collect::{Budget, Collector, End, Limits, Mode, Progress, Sampling, unix_ns},
+    collect::{Budget, Collector, Command, End, Limits, Mode, Progress, Sampling, unix_ns},
     discover::Discoverer,
     export,
     probe::{Kernel, LinkKind, PlannedFunction, Sizes},
@@ -123,29 +123,13 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         Box::new(symbolizer),
         sampling(args),
         control,
-        Limits {
-            duration: args.duration,
-            max_calls: args.max_calls,
-            until_exit: held.as_ref().map(|held| held.pid()).or(match target.scope {
-                Scope::Process(pid) => Some(pid),
-                _ => None,
-            }),
-        },
+        limits(target, args, held.as_ref().map(|held| held.pid())),
         args.flush,
         budget(args, prepared.functions.len()),
         progress,
     );
     collector.know(&target.pids);
-    let discoverer: Arc<dyn Discoverer> = Arc::new(discovering::Live::new(
-        target.clone(),
-        image,
-        args.clone(),
-        commands.clone(),
-        prepared
-            .functions
-            .iter()
-            .map(|function| function.name.clone()),
-    ));
+    let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {
         let url = views.serve(bound, Arc::clone(&source), Arc::clone(&discoverer))?;
         eprintln!("monigo: dashboard at {url}");
@@ -181,6 +165,36 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         eprintln!("monigo: {sentence}");
     }
     summarize(&*source, args)
+}
+
+/// Finds and traces further functions for the views.
+fn discoverer(
+    target: &Target,
+    image: Arc<Image>,
+    args: &TraceArgs,
+    commands: &mpsc::Sender<Command>,
+    prepared: &Prepared,
+) -> Arc<dyn Discoverer> {
+    let names = prepared.functions.iter();
+    Arc::new(discovering::Live::new(
+        target.clone(),
+        image,
+        args.clone(),
+        commands.clone(),
+        names.map(|function| function.name.clone()),
+    ))
+}
+
+/// When the recording ends by itself; `held` is the process that `run` has started.
+fn limits(target: &Target, args: &TraceArgs, held: Option<u32>) -> Limits {
+    Limits {
+        duration: args.duration,
+        max_calls: args.max_calls,
+        until_exit: held.or(match target.scope {
+            Scope::Process(pid) => Some(pid),
+            _ => None,
+        }),
+    }
 }
 
 fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
