@@ -202,7 +202,7 @@ mod tests {
         for part in [
             "slow",
             "150%",
-            "> 1,234",
+            "> 1,235/s",
             "and 1 more",
             "3 of 40",
             "2.0%",

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     store::{
-        Batch, Database, Store as _, StoreError,
+        Batch, Database, FunctionDelta, NewFunction, Store as _, StoreError,
         fixture::{self, SECOND, START},
     },
     symbols::Language,
@@ -577,5 +577,57 @@ fn a_recording_without_end_says_so() {
     assert!(
         overview.warnings.iter().any(|w| w.contains("killed")),
         "{overview:?}"
+    );
+}
+
+#[test]
+fn functions_that_come_later_are_seen() {
+    let (mut database, source) = recorded();
+    let before = source.functions(WHOLE).expect("functions");
+    let new = before.len() as u32;
+    let unknown = source.histogram(new, WHOLE);
+    assert_eq!(unknown, Err(QueryError::UnknownFunction(new)));
+
+    let function = NewFunction {
+        name: "late".to_owned(),
+        ..fixture::session().functions[0].clone()
+    };
+    let session = source.session();
+    database
+        .add_functions(session, new, std::slice::from_ref(&function))
+        .expect("adds");
+    assert_eq!(source.histogram(new, WHOLE), Ok(Vec::new()));
+    let delta = FunctionDelta {
+        function: new,
+        entered: 3,
+        calls: 3,
+        timed: 3,
+        total_ns: 3000,
+        self_ns: 3000,
+        min_ns: 1000,
+        max_ns: 1000,
+        buckets: vec![(200, 3)],
+        ..FunctionDelta::default()
+    };
+    let batch = Batch {
+        at_ns: START + 100 * SECOND,
+        functions: vec![delta],
+        ..Batch::default()
+    };
+    database.append(session, &batch).expect("appends");
+    let after = source.functions(WHOLE).expect("functions");
+    assert_eq!(after.len(), before.len() + 1);
+    let late = after.iter().find(|row| row.name == "late").expect("there");
+    assert_eq!((late.id, late.calls), (new, 3));
+
+    database
+        .add_functions(session, new + 1, &[function])
+        .expect("adds");
+    database
+        .remove_functions(session, new + 1)
+        .expect("removes");
+    assert_eq!(
+        source.functions(WHOLE).expect("functions").len(),
+        after.len()
     );
 }

@@ -97,7 +97,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
 }
 
 fn help(theme: Theme) -> Vec<Line<'static>> {
-    const KEYS: [(&str, &str); 22] = [
+    const KEYS: [(&str, &str); 21] = [
         ("↑ ↓  j k", "move; PgUp PgDn, Home End go further"),
         (
             "Enter",
@@ -119,8 +119,7 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         ("m", "weigh stacks by time, calls, on CPU, off CPU"),
         ("L", "histogram bars by the logarithm of the count"),
         ("z", "zoom: the pane in use fills the screen"),
-        ("w", "warnings and losses"),
-        ("d", "discover what else is called, and trace it with Enter"),
+        ("w  d", "warnings and losses; discover what else is called"),
         ("q  Ctrl-C", "quit"),
         ("", ""),
         ("calls", "completed calls, exact; percentiles are within 3%"),
