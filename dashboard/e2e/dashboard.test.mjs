@@ -57,7 +57,7 @@ test("what is called is found, and one click traces it", async () => {
   const name = (await button.getAttribute("aria-label")).replace("Trace ", "");
   const before = await rows().count();
   await button.click();
-  await panel.getByRole("row", { name }).getByText("traced", { exact: true }).waitFor();
+  await panel.locator(`tr[data-function=${JSON.stringify(name)}]`).getByText("traced", { exact: true }).waitFor();
   await page.waitForFunction((count) => document.querySelectorAll(".functions tbody tr").length > count, before);
   assert.ok((await names()).includes(name));
 });

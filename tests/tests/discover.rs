@@ -128,6 +128,9 @@ fn nothing_runs() -> Result<()> {
     let path = program.path();
     let path = path.to_str().context("path is not UTF-8")?;
     run(["discover", path])?.expect_error(2, &["no process runs", path, "monigo run"])?;
+    let program = Program::start(&program.path(), &[])?;
+    run(["discover", path, "--perf-links"])?.expect_error(77, &["uprobe_multi", "6.6"])?;
+    program.finish()?;
     run(["discover", path, "--seconds", "0"])?.expect_error(2, &["between 0.5 and 3600"])?;
     Ok(())
 }

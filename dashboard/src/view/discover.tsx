@@ -109,7 +109,7 @@ function Row({ found, state, trace }: { found: Found; state: string | null; trac
   const about = found.basis === "measured" ? "" : "≈ ";
   const share = (value: number | null): string => (value === null ? "–" : about + percent(value));
   return (
-    <tr>
+    <tr data-function={found.name}>
       <th scope="row" class="first"><Name>{found.name}</Name></th>
       <td>{found.basis === "at-least" ? "> " : ""}{rate(found.calls_per_second)}</td>
       <td>{share(found.time_share)}</td>

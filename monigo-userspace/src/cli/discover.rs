@@ -72,6 +72,7 @@ pub fn run(args: &DiscoverArgs) -> Result<()> {
     })
     .map_err(|error| match error {
         DiscoverError::Probe(error) => error.into(),
+        error @ DiscoverError::NoMultiLinks { .. } => Failure::not_allowed(error),
         other => Failure::usage(other),
     })?;
     progress.clear();

@@ -40,6 +40,9 @@ const OWNERS: u32 = 32_768;
 /// Nothing is recorded in full, so the smallest ring will do.
 const RING_BYTES: u32 = 4096;
 
+/// Most functions that are discovered where each probe takes some 50 ms to remove.
+const MOST_WITHOUT_MULTI: usize = 16;
+
 /// Why discovering failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
@@ -58,6 +61,14 @@ pub enum DiscoverError {
         path: String,
         /// Reasons with the number of functions each.
         refused: Vec<Refused>,
+    },
+    /// Removing a perf event waits for a grace period; thousands take minutes.
+    #[error(
+        "discovering probes all {functions} functions in turns, which takes uprobe_multi links (Linux 6.6 or later); name functions with `monigo attach --fn` instead"
+    )]
+    NoMultiLinks {
+        /// How many there are.
+        functions: usize,
     },
     /// The kernel side.
     #[error(transparent)]
@@ -171,6 +182,10 @@ pub fn discover(
         ring_bytes: RING_BYTES,
     };
     let mut kernel = Kernel::load(sizes, options.links)?;
+    let functions = catalogue.functions.len();
+    if !kernel.has_multi_links() && functions > MOST_WITHOUT_MULTI {
+        return Err(DiscoverError::NoMultiLinks { functions });
+    }
     kernel.calibrate()?;
     let pid = restrict(&mut kernel, target, &catalogue)?;
     kernel.enroll(catalogue.functions, pid)?;

@@ -174,6 +174,12 @@ impl Programs {
         Ok(Self { loaded })
     }
 
+    /// Whether many sites attach at once.
+    pub fn are_multi(&self) -> bool {
+        let multi = |(_, loaded): &(Role, Loaded)| matches!(loaded, Loaded::Multi(_));
+        self.loaded.iter().all(multi)
+    }
+
     /// Attaches the program of `role` to its sites in the selected functions.
     pub fn attach(
         &mut self,

@@ -56,6 +56,11 @@ impl Kernel {
         Ok(())
     }
 
+    /// Whether probes attach and detach many at once; else each takes some 50 ms to remove.
+    pub fn has_multi_links(&self) -> bool {
+        self.programs.are_multi()
+    }
+
     /// Probes some of the functions that were enrolled, and counts their calls from now on.
     /// The parts are attached in their order: those that are called most should come last.
     /// A window that is open is closed before.
