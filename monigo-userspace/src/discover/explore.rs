@@ -26,11 +26,11 @@ const BATCH: usize = 256;
 const BATCHES: usize = 64;
 /// Longest and shortest window of a scan.
 const SCAN_WINDOW: (Duration, Duration) = (Duration::from_millis(60), Duration::from_millis(5));
-/// Share of the time for the scan, and for scan and bursts.
+/// Share of the time for the scan, and of the time left after it for bursts.
 const SCAN_TIME: f64 = 0.35;
-const BURSTS_TIME: f64 = 0.5;
-/// The same with the time for a closer look at those that seem to take most time, and how many.
-const FOCUS_TIME: f64 = 0.7;
+const BURSTS_TIME: f64 = 0.25;
+/// The same for a closer look at those that seem to take most time, and how many.
+const FOCUS_TIME: f64 = 0.4;
 const FOCUS: usize = 16;
 /// A function with more than this share of a window's cost is why it was cut short.
 const CULPRIT: f64 = 0.2;
@@ -156,6 +156,7 @@ impl Explorer<'_> {
         let mut set: Vec<(u32, f64)> = self.by_cost();
         set.retain(|(_, share)| *share > 0.0);
         let scales = scales(&set);
+        let end = self.part_of_rest(BURSTS_TIME);
         for (index, from) in scales.iter().copied().enumerate() {
             let part = &set[from..];
             let share: f64 = part.iter().map(|(_, share)| share).sum();
@@ -164,10 +165,7 @@ impl Explorer<'_> {
             let hot = part.partition_point(|(_, own)| *own > share * CULPRIT);
             let ids = |part: &[(u32, f64)]| part.iter().map(|(id, _)| *id).collect::<Vec<u32>>();
             let (hot, rest) = (ids(&part[..hot]), ids(&part[hot..]));
-            let left = self
-                .length
-                .mul_f64(BURSTS_TIME)
-                .saturating_sub(self.started.elapsed());
+            let left = end.saturating_sub(self.started.elapsed());
             let until = self.started.elapsed() + left / (scales.len() - index) as u32;
             let mut first = true;
             while first || self.started.elapsed() < until {
@@ -190,7 +188,7 @@ impl Explorer<'_> {
     /// Times those that seem to take most time again: among hundreds of functions with some timed
     /// calls each, the first ones are where one call was interrupted.
     fn focus(&mut self) -> Result<(), ProbeError> {
-        let until = self.length.mul_f64(FOCUS_TIME);
+        let until = self.part_of_rest(FOCUS_TIME);
         loop {
             self.rest(pace::SHARE, until);
             if self.started.elapsed() >= until || self.over(self.length) {
@@ -213,6 +211,12 @@ impl Explorer<'_> {
             }
             self.note_open(&outcome);
         }
+    }
+
+    /// When this share of the time that is left is over, as time of the whole run.
+    fn part_of_rest(&self, share: f64) -> Duration {
+        let elapsed = self.started.elapsed();
+        elapsed + self.length.saturating_sub(elapsed).mul_f64(share)
     }
 
     /// Calls that a window left open, with the time that they had been going on for.
