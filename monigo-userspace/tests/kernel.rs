@@ -19,6 +19,7 @@ fn load(links: LinkKind) -> Kernel {
         histograms: 2,
         owners: 1024,
         off_cpu: 64,
+        futures: 64,
         ring_bytes: 1 << 20,
     };
     Kernel::load(sizes, links).unwrap()

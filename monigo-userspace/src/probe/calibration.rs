@@ -305,6 +305,8 @@ static NOTHING: LazyLock<PlannedFunction> = LazyLock::new(|| PlannedFunction {
     plans: Vec::new(),
     go: false,
     exit: ExitProbe::Ret,
+    futures: Vec::new(),
+    executions: false,
 });
 
 /// Probes the functions, which get ids from `first` on, and starts to count.
@@ -513,6 +515,8 @@ fn planned(probed: &Probed, image: &OwnImage) -> Result<PlannedFunction, ProbeEr
             End::ReturnProbe => ExitProbe::Uretprobe,
             End::Site(..) | End::NotSeen => ExitProbe::Ret,
         },
+        futures: Vec::new(),
+        executions: false,
     })
 }
 
