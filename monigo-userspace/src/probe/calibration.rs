@@ -335,6 +335,7 @@ fn start(
             ids: &ids,
             generation: 0,
             pid: Some(std::process::id()),
+            futures: &kernel.future_sites,
         };
         links.push(kernel.programs.attach(&mut kernel.ebpf, role, selection)?);
     }
@@ -387,6 +388,7 @@ pub(super) fn return_probes_pass_seccomp(kernel: &mut Kernel) -> Result<bool, Pr
                 ids: &[first],
                 generation: 0,
                 pid: u32::try_from(child.as_raw()).ok(),
+                futures: &kernel.future_sites,
             };
             kernel
                 .programs

@@ -188,6 +188,11 @@ impl FutureSites {
         Some(site.into())
     }
 
+    /// Forgets those of functions from `first` on, which are not traced after all.
+    pub fn forget(&mut self, first: u32) {
+        self.sites.retain(|(function, _), _| *function < first);
+    }
+
     /// The function that counts the executions seen at a site.
     pub fn executions(&self, site: u32) -> Option<u32> {
         self.executions

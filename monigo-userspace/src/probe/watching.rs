@@ -81,6 +81,7 @@ impl Kernel {
             Err(error) => {
                 self.functions.truncate(first as usize);
                 self.controls.truncate(first as usize);
+                self.future_sites.forget(first);
                 Err(error)
             }
         }

@@ -37,6 +37,8 @@ pub enum Argument {
 /// Where the future that a poll function polls has its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FutureLayout {
+    /// The future is that of an `async fn`, not of a block or closure.
+    pub of_function: bool,
     /// Holds the future's address when the poll function is entered.
     pub argument: Argument,
     /// Where in the future its state is, bytes.
@@ -178,6 +180,9 @@ impl<'data> Finder<'_, 'data> {
         let Some(future) = self.future_of(parameter) else {
             return Some(Err(NoLayout::NoFuture));
         };
+        let of_function = self
+            .name(future)
+            .is_some_and(|name| name.starts_with("{async_fn_env#"));
         let Some((state_offset, state_bytes, states)) = self.state(future) else {
             return Some(Err(NoLayout::UnknownState));
         };
@@ -185,6 +190,7 @@ impl<'data> Finder<'_, 'data> {
             return Some(Err(NoLayout::NoAddress));
         };
         Some(Ok(FutureLayout {
+            of_function,
             argument,
             state_offset,
             state_bytes,

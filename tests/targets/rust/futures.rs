@@ -10,7 +10,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         mpsc,
     },
     task::{Context, Poll, Wake, Waker},
@@ -54,7 +54,9 @@ impl Inside {
     }
 
     fn end(self) {
-        self.0.inside_ns.fetch_add(self.1.elapsed().as_nanos() as u64, Relaxed);
+        self.0
+            .inside_ns
+            .fetch_add(self.1.elapsed().as_nanos() as u64, Relaxed);
     }
 }
 
@@ -106,7 +108,9 @@ fn start_timer() {
                 waker.wake();
             }
             let next = waiting.iter().map(|(at, _)| *at).min();
-            let wait = next.map_or(Duration::from_secs(60), |at| at.saturating_duration_since(now));
+            let wait = next.map_or(Duration::from_secs(60), |at| {
+                at.saturating_duration_since(now)
+            });
             match receiver.recv_timeout(wait) {
                 Ok(more) => waiting.push(more),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
@@ -151,7 +155,9 @@ impl<F: Future> Future for Watched<F> {
         if result.is_ready() {
             this.done = true;
             this.tally.completed.fetch_add(1, Relaxed);
-            this.tally.around_ns.fetch_add(began.elapsed().as_nanos() as u64, Relaxed);
+            this.tally
+                .around_ns
+                .fetch_add(began.elapsed().as_nanos() as u64, Relaxed);
         }
         result
     }
@@ -237,6 +243,7 @@ struct Queue {
     more: Condvar,
     open: Mutex<u64>,
     idle: Condvar,
+    closed: AtomicBool,
 }
 
 struct Task {
@@ -268,6 +275,9 @@ fn work(queue: &Arc<Queue>) {
             loop {
                 if let Some(task) = tasks.pop_front() {
                     break task;
+                }
+                if queue.closed.load(Relaxed) {
+                    return;
                 }
                 tasks = queue.more.wait(tasks).unwrap();
             }
@@ -333,11 +343,13 @@ fn main() {
         more: Condvar::new(),
         open: Mutex::new(0),
         idle: Condvar::new(),
+        closed: AtomicBool::new(false),
     });
-    for _ in 0..threads {
+    let start = |_| {
         let queue = Arc::clone(&queue);
-        thread::spawn(move || work(&queue));
-    }
+        thread::spawn(move || work(&queue))
+    };
+    let workers: Vec<_> = (0..threads).map(start).collect();
     let total = Arc::new(AtomicU64::new(0));
     for task in 0..tasks {
         let total = Arc::clone(&total);
@@ -366,6 +378,15 @@ fn main() {
     }
     drop(open);
     cancel(times, 1);
+    // The end of a thread ends the calls that its last panic left.
+    {
+        let _tasks = queue.tasks.lock().unwrap();
+        queue.closed.store(true, Relaxed);
+        queue.more.notify_all();
+    }
+    for worker in workers {
+        worker.join().unwrap();
+    }
     let mut functions = Vec::new();
     let mut values = vec![format!("\"total\":{}", total.load(Relaxed))];
     for (name, tally) in TALLIES {
