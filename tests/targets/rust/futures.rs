@@ -43,7 +43,7 @@ macro_rules! tallies {
     };
 }
 
-tallies!(FETCH "fetch", READY "ready", LARGE "large", PAIR "pair", OUTER "outer", INNER "inner", WRAP "wrap");
+tallies!(FETCH "fetch", READY "ready", LARGE "large", PAIR "pair", OUTER "outer", INNER "inner", WRAP "wrap", STUCK "stuck");
 
 /// Takes the time of the body of an async function.
 struct Inside(&'static Tally, Instant);
@@ -238,6 +238,14 @@ pub async fn wrap<F: Future<Output = u64>>(future: F) -> u64 {
     value + 1
 }
 
+/// Dropped half-way, and no other future takes its place: nobody can tell it from one that waits.
+pub async fn stuck(value: u64) -> u64 {
+    let inside = Inside::of(&STUCK);
+    Yield(false).await;
+    inside.end();
+    black_box(value)
+}
+
 struct Queue {
     tasks: Mutex<VecDeque<Arc<Task>>>,
     more: Condvar,
@@ -316,6 +324,14 @@ fn cancel(times: u64, polls: u32) {
     }
 }
 
+/// Polls a future and leaves it behind.
+fn abandon() {
+    let mut future = Box::pin(watched(&STUCK, stuck(1)));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut context).is_pending());
+    drop(future);
+}
+
 fn await_line(word: &str) -> bool {
     std::io::stdin()
         .lock()
@@ -378,6 +394,7 @@ fn main() {
     }
     drop(open);
     cancel(times, 1);
+    abandon();
     // The end of a thread ends the calls that its last panic left.
     {
         let _tasks = queue.tasks.lock().unwrap();
@@ -391,10 +408,15 @@ fn main() {
     let mut values = vec![format!("\"total\":{}", total.load(Relaxed))];
     for (name, tally) in TALLIES {
         let of = |counter: &AtomicU64| counter.load(Relaxed);
+        let ended = of(&tally.ended);
+        let (unwound, in_flight) = if *name == "stuck" {
+            (0, ended)
+        } else {
+            (ended, 0)
+        };
         functions.push(format!(
-            "\"{name}\":{{\"calls\":{},\"unwound\":{},\"in_flight\":0}}",
-            of(&tally.completed),
-            of(&tally.ended)
+            "\"{name}\":{{\"calls\":{},\"unwound\":{unwound},\"in_flight\":{in_flight}}}",
+            of(&tally.completed)
         ));
         values.push(format!(
             "\"{name}_polls\":{},\"{name}_unwound_polls\":{},\"{name}_inside_ns\":{},\"{name}_around_ns\":{}",

@@ -39,7 +39,7 @@ pub fn of(image: &Image, chosen: &[Chosen<'_, '_>], remarks: &mut Remarks) -> Ve
     };
     let entry = |plan: &FunctionPlan| {
         let function = image.function_at(plan.entry.address);
-        function.and_then(|function| function.entry()).unwrap_or(0)
+        function.and_then(Function::entry).unwrap_or(0)
     };
     let asked: Vec<u64> = chosen
         .iter()
