@@ -156,10 +156,9 @@ fn one_of_two_that_cannot_be_planned() -> Result<()> {
     let path = hidden()?;
     let report = Monigo::attach(text(&path)?, &["first_user", "mixed_function"], &[])?.stop()?;
     ensure!(report.functions.len() == 1, "{:?}", report.functions);
-    let said = report
-        .warnings
-        .iter()
-        .any(|line| line.contains("mixed_function") && line.contains("data among the instructions"));
+    let said = report.warnings.iter().any(|line| {
+        line.contains("mixed_function") && line.contains("data among the instructions")
+    });
     ensure!(said, "not in the warnings: {:?}", report.warnings);
     Ok(())
 }

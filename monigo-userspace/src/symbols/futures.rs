@@ -6,7 +6,7 @@
 
 mod home;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use gimli::{
     AttributeValue, DebugInfoOffset, DebuggingInformationEntry, Dwarf, Operation, Unit, UnitHeader,
@@ -84,7 +84,7 @@ pub fn layouts(image: &Image, entries: &[u64]) -> Vec<Result<FutureLayout, NoLay
             units: HashMap::new(),
             found: HashMap::new(),
         };
-        finder.search(entries);
+        finder.search(&entries.iter().copied().collect());
         Some(finder.found)
     });
     let of = |entry: &u64| match &found {
@@ -117,7 +117,7 @@ struct Finder<'a, 'data> {
 type At = (usize, UnitOffset);
 
 impl<'data> Finder<'_, 'data> {
-    fn search(&mut self, entries: &[u64]) {
+    fn search(&mut self, entries: &BTreeSet<u64>) {
         for index in 0..self.headers.len() {
             // One damaged unit costs its own functions only.
             let Ok(subprograms) = self.subprograms(index, entries) else {
@@ -140,16 +140,18 @@ impl<'data> Finder<'_, 'data> {
     }
 
     /// The wanted functions among those of a unit.
-    fn subprograms(&mut self, index: usize, wanted: &[u64]) -> gimli::Result<Vec<(u64, At)>> {
+    fn subprograms(
+        &mut self,
+        index: usize,
+        wanted: &BTreeSet<u64>,
+    ) -> gimli::Result<Vec<(u64, At)>> {
         let mut subprograms = Vec::new();
         let unit = self.dwarf.unit(self.headers[index].1.clone())?;
         let mut ranges = self.dwarf.unit_ranges(&unit)?;
         let (mut known, mut hit) = (false, false);
         while let Some(range) = ranges.next()? {
             known = true;
-            hit |= wanted
-                .iter()
-                .any(|at| (range.begin..range.end).contains(at));
+            hit |= range.begin < range.end && wanted.range(range.begin..range.end).next().is_some();
         }
         if known && !hit {
             return Ok(subprograms);

@@ -18,7 +18,7 @@ pub(super) fn stored_argument(
     offset: i64,
 ) -> Option<Argument> {
     let range = image.function_at(address)?.ranges.first()?.clone();
-    let end = range.end.min(address + PROLOGUE_BYTES);
+    let end = range.end.min(address.saturating_add(PROLOGUE_BYTES));
     stored_in(image.code(address..end)?, address, base, offset)
 }
 
