@@ -77,7 +77,40 @@ pub struct Costs {
     pub cost_ns: [[u32; CLASSES]; CLASSES],
 }
 
+/// Where a poll function finds the state of the future that it polls. One element per entry site
+/// in an array map; element 0 is not used.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FutureSite {
+    /// Index of the function that executions, from the first poll to completion, count as.
+    pub executions: u32,
+    /// Which argument register holds the future's address at entry: 0 for the first, 1 for the
+    /// second.
+    pub argument: u32,
+    /// Where in the future its state is, bytes.
+    pub state_offset: u32,
+    /// Size of the state: 1, 2 or 4 bytes.
+    pub state_bytes: u32,
+    /// Number of states; a value from here on is none.
+    pub states: u32,
+    /// Explicit padding.
+    pub pad: u32,
+}
+
+/// Most future sites in one session, element 0 included; their index has to fit into the cookie's
+/// `words`.
+pub const MAX_FUTURE_SITES: u32 = 4096;
+
+/// State of a future that was never polled.
+pub const STATE_UNRESUMED: u32 = 0;
+/// State of a future that has completed.
+pub const STATE_RETURNED: u32 = 1;
+/// State of a future that a panic has left.
+pub const STATE_PANICKED: u32 = 2;
+
+const _: () = assert!(size_of::<FutureSite>() == 24);
+const _: () = assert!(MAX_FUTURE_SITES <= 1 << 16);
 const _: () = assert!(size_of::<FunctionControl>() == 24);
 const _: () = assert!(size_of::<Costs>() == 128);
 
-pod!(Control, FunctionControl, Costs);
+pod!(Control, FunctionControl, FutureSite, Costs);

@@ -40,7 +40,8 @@ pub struct Cookie {
     /// Price of the site, an index below [`CLASSES`] into [`crate::config::Costs`].
     pub class: u8,
     /// How far the stack pointer at function entry lies above the register (see
-    /// [`FLAG_FRAME_POINTER`]) at an exit site, in words of 8 bytes.
+    /// [`FLAG_FRAME_POINTER`]) at an exit site, in words of 8 bytes. At the entry of a poll function
+    /// whose futures are followed, the index of its [`crate::config::FutureSite`]; else 0.
     pub words: u16,
 }
 

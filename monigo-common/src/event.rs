@@ -121,11 +121,14 @@ pub enum Loss {
     ReturnDepth = 6,
     /// A call is missing from the histogram: more functions were called than there are histograms.
     HistogramsFull = 7,
+    /// An execution of an async function was not seen: too many are open, or the future's state
+    /// could not be read.
+    FuturesFull = 8,
 }
 
 impl Loss {
     /// Every cause, in index order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::RingFull,
         Self::OwnersFull,
         Self::DeepFull,
@@ -134,6 +137,7 @@ impl Loss {
         Self::OffCpuFull,
         Self::ReturnDepth,
         Self::HistogramsFull,
+        Self::FuturesFull,
     ];
     /// Number of causes.
     pub const COUNT: usize = Self::ALL.len();
@@ -149,6 +153,7 @@ impl Loss {
             Self::OffCpuFull => "off_cpu_full",
             Self::ReturnDepth => "return_depth",
             Self::HistogramsFull => "histograms_full",
+            Self::FuturesFull => "futures_full",
         }
     }
 }

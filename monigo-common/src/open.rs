@@ -38,8 +38,11 @@ pub struct OpenCall {
     pub window: u32,
     /// Class of the entry site, see [`crate::cookie::CLASSES`].
     pub class: u32,
-    /// Explicit padding.
-    pub pad: u32,
+    /// Index of the [`crate::config::FutureSite`] if the call polls a future that is followed,
+    /// else 0.
+    pub future_site: u32,
+    /// Address of that future.
+    pub future: u64,
 }
 
 /// All open calls of one owner.
@@ -84,10 +87,47 @@ pub struct DeepKey {
     pub depth: u64,
 }
 
+/// Key of an execution of an async function: the future it is.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FutureKey {
+    /// Thread-group id.
+    pub pid: u32,
+    /// Index of the [`crate::config::FutureSite`]: a future can lie at the very address of the one
+    /// that it is part of.
+    pub site: u32,
+    /// Address, which does not change once the future has been polled.
+    pub address: u64,
+}
+
+/// An execution of an async function, from its first poll on.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FutureState {
+    /// `bpf_ktime_get_ns` at the beginning of the first poll.
+    pub start_ns: u64,
+    /// Time in polls so far.
+    pub polled_ns: u64,
+    /// The same without time in traced callees.
+    pub self_ns: u64,
+    /// What probes cost in polls so far.
+    pub probes_ns: u64,
+}
+
+const _: () = assert!(size_of::<FutureKey>() == 16);
+const _: () = assert!(size_of::<FutureState>() == 32);
 const _: () = assert!(size_of::<OwnerKey>() == 16);
-const _: () = assert!(size_of::<OpenCall>() == 48);
-const _: () = assert!(size_of::<OpenCalls>() == 32 + 48 * INLINE_DEPTH);
+const _: () = assert!(size_of::<OpenCall>() == 56);
+const _: () = assert!(size_of::<OpenCalls>() == 32 + 56 * INLINE_DEPTH);
 const _: () = assert!(size_of::<DeepKey>() == 24);
 const _: () = assert!(size_of::<ForeignKey>() == 16);
 
-pod!(OwnerKey, OpenCall, OpenCalls, ForeignKey, DeepKey);
+pod!(
+    OwnerKey,
+    OpenCall,
+    OpenCalls,
+    ForeignKey,
+    DeepKey,
+    FutureKey,
+    FutureState
+);

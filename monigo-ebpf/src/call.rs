@@ -19,6 +19,7 @@ use monigo_common::{
 
 use crate::{
     atomic, foreign,
+    futures::{self, Polled, Returned},
     maps::{ADMITTED, COSTS, COUNTERS, FUNCTIONS, HISTOGRAMS, NEXT_SLOT, SLOTS, add, lose, raise},
     owner::{self, Owner, Place},
     record,
@@ -72,6 +73,11 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
         lose(Loss::GoroutineUnreadable);
         return;
     };
+    let polled = if cookie.words == 0 {
+        Polled::NOTHING
+    } else {
+        futures::polled(regs, u32::from(cookie.words), function)
+    };
     let call = OpenCall {
         position: owner.position,
         start_ns: 0,
@@ -80,7 +86,8 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
         function: cookie.function,
         window: function.window,
         class: u32::from(cookie.class),
-        pad: 0,
+        future_site: polled.site,
+        future: polled.address,
     };
     let instant = cookie.flags & FLAG_INSTANT != 0
         && (cookie.flags & FLAG_CONDITIONAL == 0 || condition_holds(cookie.condition, flags));
@@ -92,7 +99,8 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
                 complete(ctx, control, function, cookie, call, sp, &owner, None);
             } else if admit(control) && foreign::enter(&owner, call) {
                 count_entered(cookie.function);
-                foreign::start(&owner);
+                let execution = polled.begun(&owner);
+                foreign::start(&owner, futures::start(execution));
             }
             return;
         }
@@ -129,9 +137,9 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
         return;
     }
     count_entered(cookie.function);
+    let execution = polled.begun(&owner);
     // Last, so that the work above is not measured as part of the call.
-    // SAFETY: takes no arguments.
-    stack.start(unsafe { bpf_ktime_get_ns() });
+    stack.start(futures::start(execution));
 }
 
 /// Counts a call that begins and ends at one instruction.
@@ -171,8 +179,9 @@ fn complete<C: EbpfContext>(
     record::maybe(ctx, control, function, &call, 0, sp, owner);
 }
 
+/// Counts the beginning of a call.
 #[inline(always)]
-fn count_entered(function: u32) {
+pub fn count_entered(function: u32) {
     if let Some(counters) = COUNTERS.get_ptr_mut(function) {
         // SAFETY: `counters` points to a live map value.
         add(unsafe { &raw mut (*counters).entered }, 1);
@@ -267,23 +276,41 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
         call.class as usize & (CLASSES - 1),
         usize::from(cookie.class) & (CLASSES - 1),
     );
+    let (bias_ns, cost_ns) = (
+        u64::from(costs.bias_ns[from][to]),
+        u64::from(costs.cost_ns[from][to]),
+    );
     let duration_ns = end_ns
         .saturating_sub(call.start_ns)
         .saturating_sub(call.probes_ns)
-        .saturating_sub(u64::from(costs.bias_ns[from][to]));
+        .saturating_sub(bias_ns);
     if let Some(caller) = caller {
         // SAFETY: `caller` points to a live map value that only its owner's probes touch.
         unsafe {
             (*caller).nested_ns += duration_ns;
-            (*caller).probes_ns += call.probes_ns + u64::from(costs.cost_ns[from][to]);
+            (*caller).probes_ns += call.probes_ns + cost_ns;
         }
     }
     account(counters, &call, duration_ns);
     record::maybe(ctx, control, function, &call, duration_ns, sp, &owner);
+    if call.future_site != 0 {
+        let mut returned = Returned {
+            call,
+            end_ns,
+            duration_ns,
+            bias_ns,
+            cost_ns,
+            sp,
+            owner,
+            control,
+        };
+        futures::end(ctx.as_ptr(), &mut returned);
+    }
 }
 
+/// Adds a completed call to its function's counters.
 #[inline(always)]
-fn account(counters: *mut Counters, call: &OpenCall, duration_ns: u64) {
+pub fn account(counters: *mut Counters, call: &OpenCall, duration_ns: u64) {
     // SAFETY: `counters` points to a live map value.
     unsafe {
         add(&raw mut (*counters).completed, 1);

@@ -3,7 +3,6 @@
 //! Such stacks come and go and change threads, so nothing follows from the order of positions.
 //! But the place of its return address tells a call from all others of its process.
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
 use monigo_common::{
     event::Loss,
     open::{ForeignKey, OpenCall},
@@ -30,7 +29,7 @@ pub fn replace(owner: &Owner) {
     let key = key(owner);
     if let Some(old) = FOREIGN.get_ptr(key) {
         // SAFETY: `old` points to a live map value.
-        count_unwound(unsafe { &*old });
+        count_unwound(unsafe { &*old }, key.pid);
         let _ = FOREIGN.remove(key);
     }
 }
@@ -47,10 +46,10 @@ pub fn enter(owner: &Owner, call: OpenCall) -> bool {
 
 /// Sets when the call began.
 #[inline(always)]
-pub fn start(owner: &Owner) {
+pub fn start(owner: &Owner, start_ns: u64) {
     if let Some(call) = FOREIGN.get_ptr_mut(key(owner)) {
         // SAFETY: `call` points to a live map value.
-        unsafe { (*call).start_ns = bpf_ktime_get_ns() };
+        unsafe { (*call).start_ns = start_ns };
     }
 }
 

@@ -8,6 +8,7 @@
 mod atomic;
 mod call;
 mod foreign;
+mod futures;
 mod lifecycle;
 mod maps;
 mod owner;

@@ -5,10 +5,10 @@ use aya_ebpf::{
     maps::{Array, HashMap, PerCpuArray, RingBuf},
 };
 use monigo_common::{
-    config::{Control, Costs, FunctionControl},
+    config::{Control, Costs, FunctionControl, FutureSite},
     counters::{Buckets, Counters},
     event::{Loss, SampleRecord},
-    open::{DeepKey, ForeignKey, OpenCall, OpenCalls, OwnerKey},
+    open::{DeepKey, ForeignKey, FutureKey, FutureState, OpenCall, OpenCalls, OwnerKey},
 };
 
 use crate::atomic;
@@ -56,6 +56,14 @@ pub static FOREIGN: HashMap<ForeignKey, OpenCall> = HashMap::with_max_entries(16
 /// Open calls nested too deeply for `OPEN`.
 #[map]
 pub static DEEP: HashMap<DeepKey, OpenCall> = HashMap::with_max_entries(65_536, 0);
+
+/// Where poll functions find the state of their futures; sized by the user side.
+#[map]
+pub static FUTURE_SITES: Array<FutureSite> = Array::with_max_entries(1, 0);
+
+/// Executions of async functions; sized by the user side.
+#[map]
+pub static FUTURES: HashMap<FutureKey, FutureState> = HashMap::with_max_entries(1, 0);
 
 /// Calls recorded in full; sized by the user side.
 #[map]

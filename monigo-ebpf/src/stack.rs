@@ -5,7 +5,10 @@ use core::{arch::asm, ffi::c_void};
 use aya_ebpf::helpers::generated::bpf_loop;
 use monigo_common::open::{DeepKey, INLINE_DEPTH, MAX_UNWIND, OpenCall, OpenCalls, OwnerKey};
 
-use crate::maps::{COUNTERS, DEEP, FUNCTIONS, add};
+use crate::{
+    futures,
+    maps::{COUNTERS, DEEP, FUNCTIONS, add},
+};
 
 const _: () = assert!(INLINE_DEPTH.is_power_of_two());
 
@@ -178,14 +181,15 @@ extern "C" fn unwind_one(_round: u32, unwind: *mut c_void) -> i64 {
     if top.position >= unwind.limit {
         return 1;
     }
-    count_unwound(&top);
+    count_unwound(&top, unwind.owner.pid);
     stack.pop();
     0
 }
 
-/// Counts a call that left without passing an exit site.
+/// Counts a call of process `pid` that left without passing an exit site.
 #[inline(always)]
-pub fn count_unwound(call: &OpenCall) {
+pub fn count_unwound(call: &OpenCall, pid: u32) {
+    futures::abandon(call, pid);
     // Of a call that began in another time window the end may just not have been watched.
     let watched = FUNCTIONS
         .get(call.function)

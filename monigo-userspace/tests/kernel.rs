@@ -19,6 +19,7 @@ fn load(links: LinkKind) -> Kernel {
         histograms: 2,
         owners: 1024,
         off_cpu: 64,
+        futures: 64,
         ring_bytes: 1 << 20,
     };
     Kernel::load(sizes, links).unwrap()
@@ -88,6 +89,8 @@ fn own_functions(limit: usize) -> Vec<PlannedFunction> {
             plans: vec![planner.plan(function).ok()?],
             go: false,
             exit: ExitProbe::Ret,
+            futures: Vec::new(),
+            executions: false,
         })
     });
     functions.take(limit).collect()
@@ -111,6 +114,7 @@ fn many_functions_at_once() {
             histograms: 0,
             owners: 1024,
             off_cpu: 0,
+            futures: 0,
             ring_bytes: 1 << 20,
         },
         LinkKind::Best,

@@ -112,6 +112,8 @@ pub struct Collector {
     duty_mark: (Instant, Duration),
     window_mark: (Instant, Duration),
     notices: Vec<String>,
+    /// Async functions whose executions are not followed any more.
+    unfollowed: BTreeSet<String>,
     wants_stacks: bool,
     progress: watch::Sender<Progress>,
 }
@@ -150,6 +152,7 @@ impl Collector {
             duty_mark: (now, Duration::ZERO),
             window_mark: (now, Duration::ZERO),
             notices: Vec::new(),
+            unfollowed: BTreeSet::new(),
             wants_stacks: control.stacks != 0,
             kernel,
             store,
@@ -231,9 +234,10 @@ impl Collector {
         }
         if let Some(limit) = self.limits.max_calls {
             let counters = self.kernel.all_counters()?;
-            let ended: u64 = counters
-                .iter()
-                .map(|counters| counters.completed + counters.unwound)
+            let ended: u64 = (0..)
+                .zip(&counters)
+                .filter(|(function, _)| !self.kernel.counts_executions(*function))
+                .map(|(_, counters)| counters.completed + counters.unwound)
                 .sum();
             if ended >= limit {
                 return Ok(Some(End::Calls));
@@ -512,6 +516,12 @@ impl Collector {
                 self.count_swept(function);
             }
         }
+        for (key, function) in self.kernel.open_executions(OWNERS_LIMIT) {
+            if !process::is_alive(key.pid) {
+                self.kernel.forget_execution(key);
+                self.count_swept(function);
+            }
+        }
     }
 
     /// Closes what goroutines that ended inside a call had open. Only once nothing is counted any
@@ -546,7 +556,12 @@ impl Collector {
     }
 
     fn report(&mut self, batch: &Batch, elapsed: Duration) {
-        let began: u64 = batch.functions.iter().map(|delta| delta.entered).sum();
+        let began: u64 = batch
+            .functions
+            .iter()
+            .filter(|delta| !self.kernel.counts_executions(delta.function))
+            .map(|delta| delta.entered)
+            .sum();
         let cost = self.cost();
         let alive: BTreeSet<u32> = self
             .processes

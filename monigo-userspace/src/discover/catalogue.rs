@@ -54,6 +54,8 @@ impl Catalogue {
                     plans,
                     go: image.go().is_some(),
                     exit: ExitProbe::Ret,
+                    futures: Vec::new(),
+                    executions: false,
                 }),
                 Err(reason) => {
                     let reason = reason_class(&reason.to_string());

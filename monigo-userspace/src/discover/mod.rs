@@ -179,6 +179,7 @@ pub fn discover(
         histograms: 0,
         owners: OWNERS,
         off_cpu: 0,
+        futures: 0,
         ring_bytes: RING_BYTES,
     };
     let mut kernel = Kernel::load(sizes, options.links)?;

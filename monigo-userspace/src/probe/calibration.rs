@@ -305,6 +305,8 @@ static NOTHING: LazyLock<PlannedFunction> = LazyLock::new(|| PlannedFunction {
     plans: Vec::new(),
     go: false,
     exit: ExitProbe::Ret,
+    futures: Vec::new(),
+    executions: false,
 });
 
 /// Probes the functions, which get ids from `first` on, and starts to count.
@@ -333,6 +335,7 @@ fn start(
             ids: &ids,
             generation: 0,
             pid: Some(std::process::id()),
+            futures: &kernel.future_sites,
         };
         links.push(kernel.programs.attach(&mut kernel.ebpf, role, selection)?);
     }
@@ -385,6 +388,7 @@ pub(super) fn return_probes_pass_seccomp(kernel: &mut Kernel) -> Result<bool, Pr
                 ids: &[first],
                 generation: 0,
                 pid: u32::try_from(child.as_raw()).ok(),
+                futures: &kernel.future_sites,
             };
             kernel
                 .programs
@@ -513,6 +517,8 @@ fn planned(probed: &Probed, image: &OwnImage) -> Result<PlannedFunction, ProbeEr
             End::ReturnProbe => ExitProbe::Uretprobe,
             End::Site(..) | End::NotSeen => ExitProbe::Ret,
         },
+        futures: Vec::new(),
+        executions: false,
     })
 }
 

@@ -12,18 +12,22 @@ use aya::{
     util::online_cpus,
 };
 use monigo_common::{
-    config::{Control, Costs, FunctionControl},
+    config::{Control, Costs, FunctionControl, FutureSite, MAX_FUTURE_SITES},
     counters::{Buckets, Counters},
     event::Loss,
-    open::{DeepKey, ForeignKey, INLINE_DEPTH, OpenCall, OpenCalls, OwnerKey},
+    open::{
+        DeepKey, ForeignKey, FutureKey, FutureState, INLINE_DEPTH, OpenCall, OpenCalls, OwnerKey,
+    },
 };
+
+use crate::symbols::futures::{Argument, FutureLayout};
 
 use super::{
     PlannedFunction, ProbeError, Record, RecordError, batch,
     calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
     decode,
     layout::ThreadLayout,
-    links::{LinkKind, Programs},
+    links::{FutureSites, LinkKind, Programs},
     programs::{program, refused},
     watching::Group,
     windows::Open,
@@ -43,6 +47,8 @@ pub struct Sizes {
     pub owners: u32,
     /// Threads that are off CPU inside a traced function at a time; 0 when that is not sampled.
     pub off_cpu: u32,
+    /// Executions of async functions that are open at a time; 0 when there are no async functions.
+    pub futures: u32,
     /// Ring buffer, bytes; a power of two and a multiple of the page size.
     pub ring_bytes: u32,
 }
@@ -60,6 +66,10 @@ pub struct Kernel {
     layout: Option<ThreadLayout>,
     /// By id.
     pub(super) functions: Vec<PlannedFunction>,
+    /// Where futures have their state.
+    pub(super) future_sites: FutureSites,
+    future_places: Array<MapData, FutureSite>,
+    futures: HashMap<MapData, FutureKey, FutureState>,
     /// By id, as in the kernel.
     pub(super) controls: Vec<FunctionControl>,
     /// Number of functions that the maps have room for.
@@ -101,6 +111,15 @@ impl Kernel {
                 sizes.functions.min(sizes.histograms) + CALIBRATION_FUNCTIONS,
             )
             .map_max_entries("OPEN", sizes.owners)
+            .map_max_entries("FUTURES", sizes.futures.max(1))
+            .map_max_entries(
+                "FUTURE_SITES",
+                if sizes.futures == 0 {
+                    1
+                } else {
+                    MAX_FUTURE_SITES
+                },
+            )
             .map_max_entries("OFF_CPU", sizes.off_cpu.max(1))
             .map_max_entries("RECORDS", sizes.ring_bytes)
             .load(PROGRAMS)
@@ -118,6 +137,9 @@ impl Kernel {
             costs: map(&mut ebpf, "COSTS")?,
             slots: map(&mut ebpf, "SLOTS")?,
             foreign: map(&mut ebpf, "FOREIGN")?,
+            future_sites: FutureSites::default(),
+            future_places: map(&mut ebpf, "FUTURE_SITES")?,
+            futures: map(&mut ebpf, "FUTURES")?,
             counters: map(&mut ebpf, "COUNTERS")?,
             histograms: map(&mut ebpf, "HISTOGRAMS")?,
             open: map(&mut ebpf, "OPEN")?,
@@ -400,6 +422,54 @@ impl Kernel {
     /// Forgets such a call.
     pub fn forget_foreign(&mut self, key: ForeignKey) {
         let _ = self.foreign.remove(&key);
+    }
+
+    /// Lets the executions of an async function be followed: the futures that one of its poll
+    /// function's plans polls.
+    pub(super) fn add_future_site(
+        &mut self,
+        function: u32,
+        plan: usize,
+        layout: FutureLayout,
+    ) -> Result<(), ProbeError> {
+        let room = self.future_places.len();
+        let Some(site) = self.future_sites.add(function, plan, room) else {
+            let name = &self.functions[function as usize].name;
+            tracing::warn!("too many async functions: of {name}, only polls are counted");
+            return Ok(());
+        };
+        let place = FutureSite {
+            executions: function + 1,
+            argument: match layout.argument {
+                Argument::First => 0,
+                Argument::Second => 1,
+            },
+            state_offset: layout.state_offset,
+            state_bytes: layout.state_bytes,
+            states: layout.states,
+            pad: 0,
+        };
+        self.future_places
+            .set(site, place, 0)
+            .map_err(in_map("FUTURE_SITES"))
+    }
+
+    /// Whether a function counts the executions of the async function before it.
+    pub fn counts_executions(&self, function: u32) -> bool {
+        let function = self.functions.get(function as usize);
+        function.is_some_and(|function| function.executions)
+    }
+
+    /// Open executions of async functions with the function that counts them; at most `limit`.
+    pub fn open_executions(&self, limit: usize) -> Vec<(FutureKey, u32)> {
+        let keys = self.futures.keys().take(limit).filter_map(Result::ok);
+        keys.filter_map(|key| Some((key, self.future_sites.executions(key.site)?)))
+            .collect()
+    }
+
+    /// Forgets such an execution.
+    pub fn forget_execution(&mut self, key: FutureKey) {
+        let _ = self.futures.remove(&key);
     }
 
     /// Takes at most `limit` records from the ring buffer; returns how many it took.

@@ -1,6 +1,12 @@
 //! Attaching the programs to the sites of functions.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::Path, sync::Arc, thread};
+use std::{
+    collections::{BTreeMap, HashMap},
+    num::NonZeroU32,
+    path::Path,
+    sync::Arc,
+    thread,
+};
 
 use aya::{
     Ebpf,
@@ -22,6 +28,7 @@ use super::{
 use crate::{
     plan::{CostClass, Frame, FunctionPlan, Site, SiteKind},
     store::ExitProbe,
+    symbols::futures::FutureLayout,
 };
 
 /// A function ready to attach; its index in the list is its id in the kernel.
@@ -37,9 +44,19 @@ pub struct PlannedFunction {
     pub go: bool,
     /// How ends are seen.
     pub exit: ExitProbe,
+    /// For an async function's poll function: where the future of each of `plans` has its state, if
+    /// that is known. If any is, the next function of the list counts the executions.
+    pub futures: Vec<Option<FutureLayout>>,
+    /// Counts the executions of the async function before it in the list, and has no sites.
+    pub executions: bool,
 }
 
 impl PlannedFunction {
+    /// Whether the next function of the list counts executions.
+    pub fn has_executions(&self) -> bool {
+        self.futures.iter().any(Option::is_some)
+    }
+
     /// The dearest class among the sites.
     pub fn cost_class(&self) -> CostClass {
         let of_plan = |plan: &FunctionPlan| match self.exit {
@@ -95,8 +112,8 @@ impl Role {
         }
     }
 
-    /// The sites of a function that get this role's program.
-    fn sites(self, function: &PlannedFunction) -> impl Iterator<Item = &Site> {
+    /// The sites of a function that get this role's program, with the number of their plan.
+    fn sites(self, function: &PlannedFunction) -> impl Iterator<Item = (usize, &Site)> {
         let exit = function.exit;
         let of_plan = move |plan: &FunctionPlan| match (self, exit) {
             (Self::Entry, _) | (Self::Return, ExitProbe::Uretprobe) => 0..1,
@@ -104,10 +121,11 @@ impl Role {
             _ => 0..0,
         };
         // Site 0 is the entry, the others are the exits.
-        function.plans.iter().flat_map(move |plan| {
+        let plans = function.plans.iter().enumerate();
+        plans.flat_map(move |(number, plan)| {
             of_plan(plan).map(move |index| match index {
-                0 => &plan.entry,
-                exit => &plan.exits[exit - 1],
+                0 => (number, &plan.entry),
+                exit => (number, &plan.exits[exit - 1]),
             })
         })
     }
@@ -146,6 +164,45 @@ pub struct Selection<'a> {
     pub generation: u32,
     /// Only in this process.
     pub pid: Option<u32>,
+    /// Where futures have their state.
+    pub futures: &'a FutureSites,
+}
+
+/// Future sites by function and number of the plan.
+#[derive(Debug, Default)]
+pub struct FutureSites {
+    sites: HashMap<(u32, usize), u16>,
+    /// The functions that count the executions, by site less one.
+    executions: Vec<u32>,
+}
+
+impl FutureSites {
+    /// A new site; `None` when there are as many as the kernel side has room for.
+    pub fn add(&mut self, function: u32, plan: usize, room: u32) -> Option<u32> {
+        let site = u16::try_from(self.executions.len() + 1).ok()?;
+        if u32::from(site) >= room {
+            return None;
+        }
+        self.sites.insert((function, plan), site);
+        self.executions.push(function + 1);
+        Some(site.into())
+    }
+
+    /// Forgets those of functions from `first` on, which are not traced after all.
+    pub fn forget(&mut self, first: u32) {
+        self.sites.retain(|(function, _), _| *function < first);
+    }
+
+    /// The function that counts the executions seen at a site.
+    pub fn executions(&self, site: u32) -> Option<u32> {
+        self.executions
+            .get((site as usize).checked_sub(1)?)
+            .copied()
+    }
+
+    fn site(&self, function: u32, plan: usize) -> u16 {
+        self.sites.get(&(function, plan)).copied().unwrap_or(0)
+    }
 }
 
 impl Programs {
@@ -188,12 +245,12 @@ impl Programs {
         selection: Selection<'_>,
     ) -> Result<Links, ProbeError> {
         let mut links = Links::default();
-        let mut images: BTreeMap<&Path, Vec<(u32, &Site)>> = BTreeMap::new();
+        let mut images: BTreeMap<&Path, Vec<(u32, usize, &Site)>> = BTreeMap::new();
         for &id in selection.ids {
             let Some(function) = selection.functions.get(id as usize) else {
                 continue;
             };
-            let sites = role.sites(function).map(|site| (id, site));
+            let sites = role.sites(function).map(|(plan, site)| (id, plan, site));
             images.entry(&function.image).or_default().extend(sites);
         }
         for (image, sites) in images {
@@ -210,12 +267,16 @@ impl Programs {
         role: Role,
         selection: Selection<'_>,
         image: &Path,
-        sites: &[(u32, &Site)],
+        sites: &[(u32, usize, &Site)],
         links: &mut Links,
     ) -> Result<(), ProbeError> {
-        let cookie_of = |id: u32, site: &Site| {
+        let cookie_of = |id: u32, plan: usize, site: &Site| {
             let function = &selection.functions[id as usize];
-            cookie(role, id, function, site, selection.generation).pack()
+            let mut cookie = cookie(role, id, function, site, selection.generation);
+            if role == Role::Entry {
+                cookie.words = selection.futures.site(id, plan);
+            }
+            cookie.pack()
         };
         let Some((_, program)) = self.loaded.iter_mut().find(|(known, _)| *known == role) else {
             return Err(ProbeError::Missing(role.program()));
@@ -223,7 +284,7 @@ impl Programs {
         if let Loaded::Multi(multi) = program {
             let pairs: Vec<(u64, u64)> = sites
                 .iter()
-                .map(|&(id, site)| (site.file_offset, cookie_of(id, site)))
+                .map(|&(id, plan, site)| (site.file_offset, cookie_of(id, plan, site)))
                 .collect();
             match multi.attach(image, &pairs, selection.pid) {
                 Ok(link) => {
@@ -236,10 +297,10 @@ impl Programs {
             load_for_perf(ebpf, role)?;
             *program = Loaded::Perf;
         }
-        for &(id, site) in sites {
+        for &(id, plan, site) in sites {
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
-                cookie: Some(cookie_of(id, site)),
+                cookie: Some(cookie_of(id, plan, site)),
             };
             let scope = selection
                 .pid

@@ -43,6 +43,7 @@ impl Kernel {
         let ids: Vec<u32> = (0..functions.len() as u32).collect();
         self.functions = functions;
         self.controls.resize(ids.len(), Default::default());
+        self.describe_futures(0)?;
         let group = self.link(ids, Watch::Timed, 0)?;
         self.groups.push(group);
         self.arm(true)
@@ -71,6 +72,7 @@ impl Kernel {
         for id in first..end {
             self.write_control(id)?;
         }
+        self.describe_futures(first)?;
         match self.link((first..end).collect(), Watch::Timed, generation) {
             Ok(group) => {
                 self.groups.push(group);
@@ -79,9 +81,22 @@ impl Kernel {
             Err(error) => {
                 self.functions.truncate(first as usize);
                 self.controls.truncate(first as usize);
+                self.future_sites.forget(first);
                 Err(error)
             }
         }
+    }
+
+    /// Tells the kernel side where the futures of functions from `first` on have their state.
+    fn describe_futures(&mut self, first: u32) -> Result<(), ProbeError> {
+        for id in first..self.functions.len() as u32 {
+            for plan in 0..self.functions[id as usize].futures.len() {
+                if let Some(layout) = self.functions[id as usize].futures[plan] {
+                    self.add_future_site(id, plan, layout)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Stops counting and removes every probe; counters and open calls stay readable.
@@ -239,6 +254,7 @@ impl Kernel {
             ids,
             generation,
             pid: self.pid,
+            futures: &self.future_sites,
         };
         self.programs.attach(&mut self.ebpf, role, selection)
     }

@@ -68,6 +68,7 @@ pub(crate) fn is_dropped_event(cause: &str) -> bool {
             | "off_cpu_full"
             | "return_depth"
             | "histograms_full"
+            | "futures_full"
     )
 }
 
@@ -98,6 +99,9 @@ pub(super) fn loss(loss: &LossRow) -> String {
         ),
         "histograms_full" => format!(
             "{n} calls are missing from percentiles: more functions were called than there are histograms; counts, totals, shortest and longest are exact. Trace fewer functions at once"
+        ),
+        "futures_full" => format!(
+            "{n} executions of async functions were not measured: more were open than monigo keeps, or their state could not be read; polls are not affected"
         ),
         other => format!("{n} events were lost ({other})"),
     }

@@ -57,20 +57,32 @@ impl InlinedFunctions {
     }
 }
 
+/// Without locations, which most do not need, and are large.
 pub(super) fn with_dwarf<T>(
     image: &Image,
+    read: impl FnOnce(&Dwarf<Reader<'_>>) -> Option<T>,
+) -> Option<T> {
+    let locations = [gimli::SectionId::DebugLoc, gimli::SectionId::DebugLocLists];
+    with_sections(image, |id| !locations.contains(&id), read)
+}
+
+pub(super) fn with_all_dwarf<T>(
+    image: &Image,
+    read: impl for<'data> FnOnce(&Dwarf<Reader<'data>>) -> Option<T>,
+) -> Option<T> {
+    with_sections(image, |_| true, read)
+}
+
+fn with_sections<T>(
+    image: &Image,
+    wanted: impl Fn(gimli::SectionId) -> bool,
     read: impl FnOnce(&Dwarf<Reader<'_>>) -> Option<T>,
 ) -> Option<T> {
     let file = image.elf()?;
     file.section_by_name(".debug_info")
         .or_else(|| file.section_by_name(".zdebug_info"))?;
     let load = |id: gimli::SectionId| -> Result<Cow<'_, [u8]>, object::Error> {
-        // Locations are not needed here, and are large.
-        let wanted = !matches!(
-            id,
-            gimli::SectionId::DebugLoc | gimli::SectionId::DebugLocLists
-        );
-        match file.section_by_name(id.name()).filter(|_| wanted) {
+        match file.section_by_name(id.name()).filter(|_| wanted(id)) {
             Some(section) => section.uncompressed_data(),
             None => Ok(Cow::Borrowed(&[])),
         }

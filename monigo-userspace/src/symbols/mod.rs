@@ -12,6 +12,7 @@ pub mod dwarf;
 mod elf;
 mod error;
 mod function;
+pub mod futures;
 pub mod go;
 mod image;
 pub mod lines;

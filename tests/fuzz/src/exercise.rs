@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     plan::ImagePlanner,
-    symbols::{Image, pattern, symbolize::Symbolizer},
+    symbols::{Function, Image, futures, pattern, symbolize::Symbolizer},
 };
 
 /// Functions of one image that are asked about one by one. More would only be slower.
@@ -69,6 +69,9 @@ pub fn exercise(bytes: &[u8]) {
             // No process has this id, so the address is looked up in the image.
             let _ = symbolizer.frames(u32::MAX, entry.wrapping_add(9), true);
         }
+        let functions = image.functions().iter().take(MOST_FUNCTIONS);
+        let entries: Vec<u64> = functions.filter_map(Function::entry).collect();
+        let _ = futures::layouts(&image, &entries);
         for text in ["*", "main", "a::b", "/x/"] {
             let _ = pattern::find(&image, text).map(|matches| matches.select(true).is_ok());
         }

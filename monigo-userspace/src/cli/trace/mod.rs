@@ -1,6 +1,7 @@
 //! What `attach` and `run` share: attach, record, show, summarize.
 
 mod discovering;
+mod executions;
 mod prepare;
 mod remarks;
 mod resolver;
@@ -217,6 +218,11 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
         histograms: Sizes::HISTOGRAMS,
         owners: if go { GOROUTINE_OWNERS } else { THREAD_OWNERS },
         off_cpu: samples::off_cpu_threads(args, go),
+        futures: if prepared.has_rust() {
+            OPEN_EXECUTIONS
+        } else {
+            0
+        },
         ring_bytes: ring_bytes(),
     };
     let links = if args.perf_links {
@@ -269,6 +275,9 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
     tracing::info!("attached in {:.2?}", started.elapsed());
     Ok((kernel, control))
 }
+
+/// Executions of async functions that are open at a time.
+const OPEN_EXECUTIONS: u32 = 65_536;
 
 /// Share of the time in which calls are timed with `--latency windows`.
 const WINDOWS: f64 = 0.1;
@@ -333,10 +342,14 @@ fn attached(prepared: &Prepared) -> String {
     let plural =
         |count: usize, word| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let sites = prepared.functions.iter().map(PlannedFunction::sites).sum();
+    let functions = prepared
+        .functions
+        .iter()
+        .filter(|function| !function.executions);
     format!(
         "attached {} in {}",
         plural(sites, "site"),
-        plural(prepared.functions.len(), "function")
+        plural(functions.count(), "function")
     )
 }
 

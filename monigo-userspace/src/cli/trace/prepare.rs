@@ -10,7 +10,10 @@ use std::{
 use anyhow::Result;
 use monigo_common::cookie::MAX_FUNCTIONS;
 
-use super::remarks::Remarks;
+use super::{
+    executions::{self, Chosen, Executions},
+    remarks::Remarks,
+};
 use crate::{
     cli::{
         args::{ExitMode, TraceArgs},
@@ -22,7 +25,7 @@ use crate::{
     store::{ExitProbe, NewFunction},
     symbols::{
         Function, Image, Language,
-        pattern::{self, Group},
+        pattern::{self, Group, Tier},
     },
     target::{Scope, Target, return_probes},
 };
@@ -187,10 +190,13 @@ fn matched<'i>(image: &'i Image, patterns: &[&str], all: bool) -> Result<Vec<Gro
     let mut groups: Vec<Group<'i>> = Vec::new();
     let mut known: HashSet<u64> = HashSet::new();
     for text in patterns {
-        let found = pattern::find(image, text)
-            .and_then(|matches| matches.select(all))
-            .map_err(Failure::usage)?;
+        let matches = pattern::find(image, text).map_err(Failure::usage)?;
+        // Whoever asks for a function by its name wants to know how long it takes.
+        let by_name = matches!(matches.tier, Tier::Raw | Tier::Full | Tier::Suffix);
+        let found = matches.select(all).map_err(Failure::usage)?;
         for group in found {
+            let body = by_name.then(|| executions::body(image, &group)).flatten();
+            let group = body.unwrap_or(group);
             let entries = || group.functions.iter().filter_map(|f| f.entry());
             if entries().all(|entry| !known.contains(&entry)) {
                 known.extend(entries());
@@ -263,6 +269,7 @@ impl Prepared {
             .collect();
         let mut all_plans = planner.plan_all(&functions).into_iter();
         let mut remarks = Remarks::default();
+        let mut chosen = Vec::new();
         for group in &groups {
             let Some(plans) = plans_of(group, &mut all_plans, &mut remarks) else {
                 continue;
@@ -276,7 +283,11 @@ impl Prepared {
             if exit == ExitProbe::Ret && !plans.iter().any(FunctionPlan::has_end) {
                 remarks.endless(&group.name);
             }
-            self.add(image, group, plans, exit);
+            chosen.push(Chosen { group, plans, exit });
+        }
+        let executions = executions::of(image, &chosen, &mut remarks);
+        for (chosen, executions) in chosen.into_iter().zip(executions) {
+            self.add(image, chosen, executions);
         }
         let refusal = remarks
             .first_refusal()
@@ -347,8 +358,9 @@ impl Prepared {
         })
     }
 
-    fn add(&mut self, image: &Image, group: &Group<'_>, plans: Vec<FunctionPlan>, exit: ExitProbe) {
-        let name = match group.label {
+    fn add(&mut self, image: &Image, chosen: Chosen<'_, '_>, executions: Executions) {
+        let Chosen { group, plans, exit } = chosen;
+        let name = match group.label.filter(|_| !executions.plain) {
             Some(label) => format!("{} ({label})", group.name),
             None => group.name.clone(),
         };
@@ -358,6 +370,8 @@ impl Prepared {
             plans,
             go: image.go().is_some(),
             exit,
+            futures: executions.layouts,
+            executions: false,
         };
         let instance = group.functions.first();
         self.described.push(NewFunction {
@@ -375,7 +389,31 @@ impl Prepared {
             sites: planned.sites() as u32,
             cost_class: planned.cost_class(),
         });
+        let followed = planned.has_executions().then(|| PlannedFunction {
+            name: executions::name(group),
+            plans: Vec::new(),
+            futures: Vec::new(),
+            executions: true,
+            ..planned.clone()
+        });
         self.functions.push(planned);
+        if let Some(followed) = followed
+            && let Some(polls) = self.described.last().cloned()
+        {
+            self.described.push(NewFunction {
+                name: followed.name.clone(),
+                sites: 0,
+                ..polls
+            });
+            self.functions.push(followed);
+        }
+    }
+
+    /// Whether there is an image that may have async functions.
+    pub fn has_rust(&self) -> bool {
+        let mut images = self.images.iter();
+        images.any(|image| image.language() == Language::Rust)
+            || self.functions.iter().any(|function| function.executions)
     }
 
     /// Whether the end of any function is seen by a return probe.
@@ -400,6 +438,12 @@ impl Prepared {
             described.cost_ns = price.cost_ns;
             described.floor_ns = price.floor_ns;
             described.count_ns = price.count_ns;
+        }
+        // Executions take no probes of their own, and are not timed more precisely than polls.
+        for index in 1..self.functions.len() {
+            if self.functions[index].executions {
+                self.described[index].floor_ns = self.described[index - 1].floor_ns;
+            }
         }
     }
 

@@ -15,6 +15,7 @@ pub struct Remarks {
     partly: Vec<String>,
     inlined: Vec<String>,
     endless: Vec<String>,
+    polls: Vec<String>,
 }
 
 impl Remarks {
@@ -48,6 +49,20 @@ impl Remarks {
         ));
     }
 
+    /// Of an async function only polls are measured.
+    pub fn only_polls(&mut self, name: &str, reason: &impl std::fmt::Display) {
+        self.polls.push(format!(
+            "{name}: only polls are measured, not the time from the first poll to completion: {reason}"
+        ));
+    }
+
+    /// Of some instances of an async function only polls are measured.
+    pub fn partly_polls(&mut self, name: &str, reason: &impl std::fmt::Display) {
+        self.polls.push(format!(
+            "{name}: of some instances only polls are measured, not the time from the first poll to completion: {reason}"
+        ));
+    }
+
     /// The first function that cannot be probed, and why.
     pub fn first_refusal(&self) -> Option<(String, String)> {
         let (name, reason) = self.refused.first()?;
@@ -77,6 +92,10 @@ impl Remarks {
                 "of the functions have no return instruction: their calls are counted as unwound or in flight, never as completed",
             ),
         ];
+        let sums = sums.into_iter().chain([(
+            self.polls,
+            "async functions have only their polls measured, not the time from the first poll to completion, which takes DWARF that says where futures keep their state (`debug = 2`)",
+        )]);
         for (each, sum) in sums {
             if each.len() > SPELLED_OUT {
                 sentences.push(format!("{} {sum}", each.len()));

@@ -52,7 +52,10 @@ pub fn traced(
         let name = at(described.entry_address);
         Traced {
             frame: Frame {
-                function: name.map_or_else(|| described.name.clone(), |f| f.name().to_owned()),
+                // Its time is not that of the poll function, which has frames of its own.
+                function: name
+                    .filter(|_| !planned.executions)
+                    .map_or_else(|| described.name.clone(), |f| f.name().to_owned()),
                 image: described.image.clone(),
                 address: described.entry_address,
                 file: described.file.clone(),

@@ -77,6 +77,7 @@ impl Collector {
     /// Groups the functions as a plan says.
     pub(super) fn put_in_force(&mut self, plan: &Plan) -> Result<(), ProbeError> {
         self.pacer.apply(&mut self.kernel, plan)?;
+        self.tell_of_executions();
         let now = Instant::now();
         self.duty_mark = (now, Duration::ZERO);
         self.window_mark = (now, Duration::ZERO);
@@ -108,8 +109,29 @@ impl Collector {
         Ok(())
     }
 
+    /// Says which executions of async functions are not followed any more.
+    fn tell_of_executions(&mut self) {
+        let lost: Vec<String> = (0..)
+            .zip(&self.functions)
+            .filter(|(function, _)| self.kernel.counts_executions(*function))
+            .filter(|(function, _)| self.mode(*function) != Mode::Full)
+            .map(|(_, traced)| traced.frame.function.clone())
+            .filter(|name| !self.unfollowed.contains(name))
+            .collect();
+        if lost.is_empty() {
+            return;
+        }
+        self.notify(format!(
+            "{}: executions are not measured any more, since not every poll is; a larger --max-overhead or fewer functions keep them",
+            lost.join(", ")
+        ));
+        self.unfollowed.extend(lost);
+    }
+
     pub(super) fn mode(&self, function: u32) -> Mode {
         let modes = &self.budget.current().modes;
+        // Executions are seen as their polls are.
+        let function = function - u32::from(self.kernel.counts_executions(function));
         modes.get(function as usize).copied().unwrap_or_default()
     }
 
@@ -118,6 +140,8 @@ impl Collector {
     pub(super) fn watched(&self, function: u32, sampled: Option<f64>) -> Option<Watched> {
         match self.mode(function) {
             Mode::Full => Some(Watched::Fully),
+            // Not followed any more: those that were open are over some time.
+            _ if self.kernel.counts_executions(function) => Some(Watched::InPart),
             Mode::Windows | Mode::Off => Some(Watched::InPart),
             Mode::Duty => sampled.map(|factor| {
                 let load = &self.loads[function as usize];

@@ -206,6 +206,10 @@ fn explain(loss: &LossRow) -> &'static str {
             "Calls without a percentile: more functions were called than there are histograms. \
              Counts, totals, shortest and longest are exact."
         }
+        Some(Loss::FuturesFull) => {
+            "Executions of async functions that were not measured: too many were open, or their \
+             state could not be read. Polls are counted all the same."
+        }
         None => "See the documentation for this cause.",
     }
 }

@@ -1,0 +1,198 @@
+//! Async functions: the rows that count their executions, beside those that count their polls.
+
+use super::remarks::Remarks;
+use crate::{
+    plan::{FunctionPlan, SiteKind},
+    store::ExitProbe,
+    symbols::{
+        Function, FunctionKind, Image, demangle,
+        futures::{self, FutureLayout, NoLayout},
+        pattern::{ASYNC_POLL, Group},
+    },
+};
+
+/// A function that will be traced.
+pub struct Chosen<'g, 'i> {
+    /// Its instances.
+    pub group: &'g Group<'i>,
+    /// Their sites.
+    pub plans: Vec<FunctionPlan>,
+    /// How ends are seen.
+    pub exit: ExitProbe,
+}
+
+/// What is known of a function's executions.
+#[derive(Debug, Default)]
+pub struct Executions {
+    /// Where the futures of each plan have their state; empty if none is known.
+    pub layouts: Vec<Option<FutureLayout>>,
+    /// DWARF says that it is no poll function, whatever its name looks like.
+    pub plain: bool,
+}
+
+/// Where the futures have their state that the poll functions among `chosen` poll; the answers are
+/// in the same order.
+pub fn of(image: &Image, chosen: &[Chosen<'_, '_>], remarks: &mut Remarks) -> Vec<Executions> {
+    let candidates = |chosen: &Chosen<'_, '_>| {
+        let mut functions = chosen.group.functions.iter();
+        functions.all(|function| is_closure(&function.linkage_name, function.name()))
+    };
+    let entry = |plan: &FunctionPlan| {
+        let function = image.function_at(plan.entry.address);
+        function.and_then(Function::entry).unwrap_or(0)
+    };
+    let asked: Vec<u64> = chosen
+        .iter()
+        .filter(|chosen| candidates(chosen))
+        .flat_map(|chosen| chosen.plans.iter().map(entry))
+        .collect();
+    if asked.is_empty() {
+        return chosen.iter().map(|_| Executions::default()).collect();
+    }
+    let mut answers = futures::layouts(image, &asked).into_iter();
+    let one = |chosen: &Chosen<'_, '_>| {
+        if !candidates(chosen) {
+            return Executions::default();
+        }
+        let layouts: Vec<_> = answers.by_ref().take(chosen.plans.len()).collect();
+        judge(chosen, &layouts, remarks)
+    };
+    chosen.iter().map(one).collect()
+}
+
+fn is_closure(linkage_name: &str, name: &str) -> bool {
+    demangle::is_rust(linkage_name) && parent(name).is_some()
+}
+
+/// The path of the function around a closure.
+fn parent(name: &str) -> Option<&str> {
+    let (parent, last) = name.rsplit_once("::")?;
+    (last == "{{closure}}" || last.starts_with("{closure#")).then_some(parent)
+}
+
+/// Name of the row for executions.
+pub fn name(group: &Group<'_>) -> String {
+    format!("{} (async)", parent(&group.name).unwrap_or(&group.name))
+}
+
+/// The poll functions of an `async fn` in place of the function itself, which does no more than to
+/// put its arguments into a future. `None` for all other functions.
+pub fn body<'i>(image: &'i Image, group: &Group<'_>) -> Option<Group<'i>> {
+    let mut functions = group.functions.iter();
+    if !functions.any(|function| demangle::is_rust(&function.linkage_name)) {
+        return None;
+    }
+    let names: Vec<&str> = group.functions.iter().map(|f| f.name()).collect();
+    // The older mangling spells it out, the newer one does not.
+    let is_body = |function: &&Function| {
+        let linkage = &function.linkage_name;
+        function.kind == FunctionKind::Code
+            && (linkage.contains("closure") || linkage.starts_with("_R"))
+            && parent(function.name()).is_some_and(|parent| names.contains(&parent))
+    };
+    let bodies: Vec<&Function> = image.functions().iter().filter(is_body).collect();
+    let first = bodies.first()?;
+    let entries: Vec<u64> = bodies.iter().filter_map(|body| body.entry()).collect();
+    let layouts = futures::layouts(image, &entries);
+    let all = layouts.iter().all(|layout| match layout {
+        Ok(layout) => layout.of_function,
+        Err(NoLayout::NoAddress | NoLayout::UnknownState) => true,
+        Err(_) => false,
+    });
+    all.then(|| Group {
+        name: match &bodies[..] {
+            [body] => body.name().to_owned(),
+            _ => format!("{}::{}", group.name, last_component(first.name())),
+        },
+        label: Some(ASYNC_POLL),
+        functions: bodies,
+    })
+}
+
+fn last_component(name: &str) -> &str {
+    name.rsplit_once("::").map_or(name, |(_, last)| last)
+}
+
+/// Why an instance's executions are not measured.
+#[derive(Debug, thiserror::Error)]
+enum Unmeasured {
+    #[error(transparent)]
+    Layout(#[from] NoLayout),
+    #[error("it leaves by a jump to another function, where its state may not be final")]
+    Jump,
+}
+
+fn judge(
+    chosen: &Chosen<'_, '_>,
+    layouts: &[Result<FutureLayout, NoLayout>],
+    remarks: &mut Remarks,
+) -> Executions {
+    if layouts
+        .iter()
+        .all(|layout| *layout == Err(NoLayout::NoFuture))
+    {
+        return Executions {
+            layouts: Vec::new(),
+            plain: true,
+        };
+    }
+    let measured: Vec<Result<FutureLayout, Unmeasured>> = chosen
+        .plans
+        .iter()
+        .zip(layouts)
+        .map(|(plan, layout)| {
+            let layout = (*layout)?;
+            let by_return = chosen.exit == ExitProbe::Uretprobe || ends_by_return(plan);
+            by_return.then_some(layout).ok_or(Unmeasured::Jump)
+        })
+        .collect();
+    let name = &chosen.group.name;
+    // Without DWARF any closure could be an async function; one that was asked for by its name is.
+    let known = chosen.group.label == Some(ASYNC_POLL)
+        || layouts
+            .iter()
+            .any(|layout| !matches!(layout, Err(NoLayout::NoDwarf | NoLayout::Unknown)));
+    let reason = measured.iter().find_map(|measured| measured.as_ref().err());
+    let some = measured.iter().any(Result::is_ok);
+    if let Some(reason) = reason.filter(|_| known) {
+        if some {
+            remarks.partly_polls(name, reason);
+        } else {
+            remarks.only_polls(name, reason);
+        }
+    }
+    Executions {
+        layouts: if some {
+            measured.into_iter().map(Result::ok).collect()
+        } else {
+            Vec::new()
+        },
+        plain: false,
+    }
+}
+
+/// Whether the state is final wherever a call is seen to end.
+fn ends_by_return(plan: &FunctionPlan) -> bool {
+    plan.entry.kind == SiteKind::Entry
+        && plan
+            .exits
+            .iter()
+            .all(|site| matches!(site.kind, SiteKind::Return | SiteKind::Epilogue { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executions_are_named_after_the_function() {
+        for (poll, function) in [
+            ("app::fetch::{{closure}}", Some("app::fetch")),
+            ("app::fetch::<u8>::{closure#0}", Some("app::fetch::<u8>")),
+            ("app::fetch", None),
+            ("fetch", None),
+        ] {
+            assert_eq!(parent(poll), function, "{poll}");
+        }
+    }
+}
