@@ -54,18 +54,24 @@ impl Collector {
         let current = self.budget.current().clone();
         let processes = self.alive.len();
         if let Some(plan) = self.budget.evaluate(&self.loads, self.records.1, processes) {
-            let names: Vec<String> = self
-                .functions
-                .iter()
-                .map(|traced| traced.frame.function.clone())
-                .collect();
-            let sentence = self.budget.sentence(&current, &self.loads, &names);
-            self.notify(sentence);
+            if plan.differs_in_kind(&current) {
+                self.announce(&current);
+            }
             // What was measured until now was measured as before.
             self.flush_or_keep()?;
             self.put_in_force(&plan)?;
         }
         Ok(())
+    }
+
+    fn announce(&mut self, before: &Plan) {
+        let names: Vec<String> = self
+            .functions
+            .iter()
+            .map(|traced| traced.frame.function.clone())
+            .collect();
+        let sentence = self.budget.sentence(before, &self.loads, &names);
+        self.notify(sentence);
     }
 
     /// Tells the user, now and in the recording.
