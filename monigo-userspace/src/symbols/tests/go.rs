@@ -83,9 +83,11 @@ fn functions_are_those_of_go_nm() {
             let Some((name, size)) = truth.get(&range.start) else {
                 continue;
             };
-            // The table writes generic arguments short, and one name for both calling conventions.
+            // The table writes generic arguments short, one name for both calling conventions, and
+            // before Go 1.22 another dot.
             let bare = |name: &str| {
                 name.replace(".abi0", "")
+                    .replace('·', ".")
                     .split('[')
                     .next()
                     .map(str::to_owned)
