@@ -124,7 +124,7 @@ impl<'data> Finder<'_, 'data> {
                 continue;
             };
             for (address, at) in subprograms {
-                let layout = self.layout(address, at).unwrap_or(Err(NoLayout::Unknown));
+                let layout = self.layout(address, at);
                 self.found.insert(address, layout);
             }
         }
@@ -133,7 +133,7 @@ impl<'data> Finder<'_, 'data> {
     /// Loads a unit, which stays loaded only when it is asked for again.
     fn load(&mut self, index: usize) -> Option<()> {
         if !self.units.contains_key(&index) {
-            let header = self.headers.get(index)?.1.clone();
+            let header = self.headers.get(index)?.1;
             self.units.insert(index, self.dwarf.unit(header).ok()?);
         }
         Some(())
@@ -146,7 +146,7 @@ impl<'data> Finder<'_, 'data> {
         wanted: &BTreeSet<u64>,
     ) -> gimli::Result<Vec<(u64, At)>> {
         let mut subprograms = Vec::new();
-        let unit = self.dwarf.unit(self.headers[index].1.clone())?;
+        let unit = self.dwarf.unit(self.headers[index].1)?;
         let mut ranges = self.dwarf.unit_ranges(&unit)?;
         let (mut known, mut hit) = (false, false);
         while let Some(range) = ranges.next()? {
@@ -174,30 +174,27 @@ impl<'data> Finder<'_, 'data> {
         Ok(subprograms)
     }
 
-    /// What is known of the function at `address`; `None` where DWARF is damaged.
-    fn layout(&mut self, address: u64, at: At) -> Option<Result<FutureLayout, NoLayout>> {
-        let Some(parameter) = self.first_parameter(at)? else {
-            return Some(Err(NoLayout::NoFuture));
-        };
-        let Some(future) = self.future_of(parameter) else {
-            return Some(Err(NoLayout::NoFuture));
-        };
+    /// What is known of the function at `address`.
+    fn layout(&mut self, address: u64, at: At) -> Result<FutureLayout, NoLayout> {
+        let parameter = self
+            .child(at, gimli::DW_TAG_formal_parameter)
+            .ok_or(NoLayout::NoFuture)?;
+        let future = self.future_of(parameter).ok_or(NoLayout::NoFuture)?;
         let of_function = self
             .name(future)
             .is_some_and(|name| name.starts_with("{async_fn_env#"));
-        let Some((state_offset, state_bytes, states)) = self.state(future) else {
-            return Some(Err(NoLayout::UnknownState));
-        };
-        let Some(argument) = self.argument(address, at, parameter) else {
-            return Some(Err(NoLayout::NoAddress));
-        };
-        Some(Ok(FutureLayout {
+        let state = self.state(future).ok_or(NoLayout::UnknownState)?;
+        let (state_offset, state_bytes, states) = state;
+        let argument = self
+            .argument(address, at, parameter)
+            .ok_or(NoLayout::NoAddress)?;
+        Ok(FutureLayout {
             of_function,
             argument,
             state_offset,
             state_bytes,
             states,
-        }))
+        })
     }
 
     fn unit(&mut self, index: usize) -> Option<&Unit<Reader<'data>>> {
@@ -241,12 +238,8 @@ impl<'data> Finder<'_, 'data> {
         text(self.dwarf, unit, entry.attr_value(gimli::DW_AT_name)?)
     }
 
-    /// The first formal parameter among the children; the inner `None` if there is none.
-    fn first_parameter(&mut self, at: At) -> Option<Option<At>> {
-        self.child(at, gimli::DW_TAG_formal_parameter)
-    }
-
-    fn child(&mut self, at: At, tag: gimli::DwTag) -> Option<Option<At>> {
+    /// The first child with this tag.
+    fn child(&mut self, at: At, tag: gimli::DwTag) -> Option<At> {
         let unit = self.unit(at.0)?;
         let mut entries = unit.entries_at_offset(at.1).ok()?;
         let depth = entries.next_dfs().ok()??.depth();
@@ -255,10 +248,10 @@ impl<'data> Finder<'_, 'data> {
                 break;
             }
             if entry.depth() == depth + 1 && entry.tag() == tag {
-                return Some(Some((at.0, entry.offset())));
+                return Some((at.0, entry.offset()));
             }
         }
-        Some(None)
+        None
     }
 
     /// The type of the future, for a parameter of type `Pin<&mut {async_fn_env#0}>`.
@@ -267,7 +260,7 @@ impl<'data> Finder<'_, 'data> {
         if !self.name(pin)?.starts_with("Pin<&mut ") {
             return None;
         }
-        let member = self.child(pin, gimli::DW_TAG_member)??;
+        let member = self.child(pin, gimli::DW_TAG_member)?;
         let pointer = self.type_of(member)?;
         let future = self.type_of(pointer)?;
         let name = self.name(future)?;
@@ -277,7 +270,7 @@ impl<'data> Finder<'_, 'data> {
 
     /// Offset, size and number of values of a future's state.
     fn state(&mut self, future: At) -> Option<(u32, u32, u32)> {
-        let variants = self.child(future, gimli::DW_TAG_variant_part)??;
+        let variants = self.child(future, gimli::DW_TAG_variant_part)?;
         let member = self.reference(variants, gimli::DW_AT_discr)?;
         if self.name(member)? != "__state" {
             return None;
