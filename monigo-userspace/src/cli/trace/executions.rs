@@ -149,10 +149,17 @@ fn judge(
     let name = &chosen.group.name;
     // Without DWARF any closure could be an async function; one that was asked for by its name is.
     let known = chosen.group.label == Some(ASYNC_POLL)
-        || layouts
-            .iter()
-            .any(|layout| !matches!(layout, Err(NoLayout::NoDwarf | NoLayout::Unknown)));
-    let reason = measured.iter().find_map(|measured| measured.as_ref().err());
+        || layouts.iter().any(|layout| {
+            matches!(
+                layout,
+                Ok(_) | Err(NoLayout::UnknownState | NoLayout::NoAddress)
+            )
+        });
+    // A function may have plain closures beside the async ones.
+    let reason = measured
+        .iter()
+        .filter_map(|measured| measured.as_ref().err())
+        .find(|reason| !matches!(reason, Unmeasured::Layout(NoLayout::NoFuture)));
     let some = measured.iter().any(Result::is_ok);
     if let Some(reason) = reason.filter(|_| known) {
         if some {
