@@ -83,10 +83,17 @@ pub fn body<'i>(image: &'i Image, group: &Group<'_>) -> Option<Group<'i>> {
         return None;
     }
     let names: Vec<&str> = group.functions.iter().map(|f| f.name()).collect();
-    // The older mangling spells it out, the newer one does not.
+    // Every mangling spells identifiers out, so most functions need not be demangled.
+    let word = names
+        .first()
+        .map(|name| last_component(name.split("::<").next().unwrap_or(name)))
+        .filter(|word| word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_'))
+        .unwrap_or("");
+    // The older mangling also says that it is a closure, the newer one has a letter for it.
     let is_body = |function: &&Function| {
         let linkage = &function.linkage_name;
         function.kind == FunctionKind::Code
+            && linkage.contains(word)
             && (linkage.contains("closure") || linkage.starts_with("_R"))
             && parent(function.name()).is_some_and(|parent| names.contains(&parent))
     };
