@@ -38,14 +38,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (started, cpu_before) = (Instant::now(), cpu_time()?);
         database.append(session, &batch)?;
         wall += started.elapsed();
-        cpu += cpu_time()? - cpu_before;
+        cpu += cpu_time()?.saturating_sub(cpu_before);
         rows += ROWS;
     }
     let (started, cpu_before) = (Instant::now(), cpu_time()?);
     database.end_session(session, at_ns)?;
     drop(database);
     wall += started.elapsed();
-    cpu += cpu_time()? - cpu_before;
+    cpu += cpu_time()?.saturating_sub(cpu_before);
     println!(
         "{{\"rows\":{rows},\"wall_s\":{},\"cpu_s\":{}}}",
         wall.as_secs_f64(),

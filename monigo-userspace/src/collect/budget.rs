@@ -375,17 +375,17 @@ impl Budget {
         }
         let list = |mode: Mode| {
             let ids = plan.ids(mode);
-            let mut named: Vec<&str> = ids
+            let mut listed: Vec<&str> = ids
                 .iter()
                 .filter_map(|&id| names.get(id as usize).map(String::as_str))
                 .take(3)
                 .collect();
-            let more = ids.len().saturating_sub(named.len());
+            let more = ids.len().saturating_sub(listed.len());
             let rest = format!("{more} more");
             if more > 0 {
-                named.push(&rest);
+                listed.push(&rest);
             }
-            named.join(", ")
+            listed.join(", ")
         };
         let mut parts = Vec::new();
         if before.is_harder_than(plan) && !plan.is_harder_than(before) {

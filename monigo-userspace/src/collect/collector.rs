@@ -582,7 +582,7 @@ impl Collector {
             progress.sample_every = self.control.sample_every;
             progress.calls_per_second = began as f64 / elapsed.as_secs_f64().max(0.001);
             progress.store_error = None;
-            progress.cost = cost;
+            progress.cost = Some(cost);
         });
     }
 }

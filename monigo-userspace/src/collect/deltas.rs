@@ -120,11 +120,11 @@ impl Baseline {
                 let calls = ended(&delta);
                 // Windows that hit by chance, and change from one window to the next.
                 let chance = counted * factor * factor * (1.0 - 1.0 / factor.max(1.0));
-                let change = self
+                let shift = self
                     .estimate
                     .map_or(0.0, |before| counted * factor - before);
                 let faster = counted * factor * (1.0 / (1.0 - slowed) - 1.0) / QUANTILE;
-                let variance = chance.max(change * change / 2.0) + faster * faster;
+                let variance = chance.max(shift * shift / 2.0) + faster * faster;
                 delta.variance = variance.round() as u64;
                 self.spread(&mut delta, calls);
             }

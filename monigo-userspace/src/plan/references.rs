@@ -68,9 +68,9 @@ mod tests {
         // jmp 0x2000; call 0x3000
         let code = [0xe9, 0xfb, 0x0f, 0, 0, 0xe8, 0xf6, 0x1f, 0, 0];
         references.add(&(0x1000..0x100a), &code);
-        let own = [0x1000..0x100a];
-        assert!(references.are_jumps_from(&(0x2000..0x2010), &own));
+        let own = std::slice::from_ref(&(0x1000..0x100a));
+        assert!(references.are_jumps_from(&(0x2000..0x2010), own));
         assert!(!references.are_jumps_from(&(0x2000..0x2010), &[]));
-        assert!(!references.are_jumps_from(&(0x3000..0x3010), &own));
+        assert!(!references.are_jumps_from(&(0x3000..0x3010), own));
     }
 }

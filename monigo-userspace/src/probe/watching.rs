@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use monigo_common::config::{WATCH_COUNTED, WATCH_OFF, WATCH_TIMED};
+use monigo_common::config::{FunctionControl, WATCH_COUNTED, WATCH_OFF, WATCH_TIMED};
 
 use super::{
     Kernel, PlannedFunction, ProbeError,
@@ -42,7 +42,7 @@ impl Kernel {
         self.pid = pid;
         let ids: Vec<u32> = (0..functions.len() as u32).collect();
         self.functions = functions;
-        self.controls.resize(ids.len(), Default::default());
+        self.controls.resize(ids.len(), FunctionControl::default());
         self.describe_futures(0)?;
         let group = self.link(ids, Watch::Timed, 0)?;
         self.groups.push(group);
@@ -64,7 +64,7 @@ impl Kernel {
         }
         self.functions.extend(functions);
         let generation = self.generation;
-        let control = monigo_common::config::FunctionControl {
+        let control = FunctionControl {
             generation,
             ..Default::default()
         };

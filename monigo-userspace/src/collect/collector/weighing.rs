@@ -194,7 +194,7 @@ impl Collector {
     }
 
     /// What the probes take from the target now.
-    pub(super) fn cost(&self) -> Option<Cost> {
+    pub(super) fn cost(&self) -> Cost {
         let plan = self.budget.current();
         let ns: f64 = self
             .loads
@@ -203,10 +203,10 @@ impl Collector {
             .map(|(load, mode)| load.cost(*mode, plan))
             .sum();
         let records = self.records.1 * Load::record_ns(self.control.stacks != 0);
-        Some(Cost {
+        Cost {
             share_of_cpu: (ns + records) / 1e9,
             budget: self.budget.share(),
             step: plan.step(),
-        })
+        }
     }
 }

@@ -53,7 +53,7 @@ fn outcome_with(
     data: &[(u64, &[u8])],
     pads: Option<&[u64]>,
 ) -> Expected {
-    let plan = planned(parts, go, data, pads.as_deref())?;
+    let plan = planned(parts, go, data, pads)?;
     let merged = matches!(plan.entry.kind, SiteKind::EntryAndExit { .. });
     assert!(merged || plan.entry.kind == SiteKind::Entry);
     assert_eq!(plan.entry.file_offset, plan.entry.address - 0x40_0000);
