@@ -69,7 +69,7 @@ pub fn entry<C: EbpfContext>(ctx: &C) {
     let regs = registers(ctx);
     // SAFETY: `regs` is the program's context.
     let (sp, flags) = unsafe { ((*regs).rsp, (*regs).eflags) };
-    let Some(owner) = owner::identify(regs, sp, cookie, control, thread) else {
+    let Some(owner) = owner::identify(regs, sp, cookie, control, thread, true) else {
         lose(Loss::GoroutineUnreadable);
         return;
     };
@@ -237,7 +237,7 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
     let Some(counters) = COUNTERS.get_ptr_mut(cookie.function) else {
         return;
     };
-    let Some(owner) = owner::identify(regs, sp, cookie, control, thread) else {
+    let Some(mut owner) = owner::identify(regs, sp, cookie, control, thread, false) else {
         lose(Loss::GoroutineUnreadable);
         return;
     };
@@ -251,7 +251,12 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
         }
         stack.pop();
         caller = stack.top_mut();
-        Some(top)
+        // SAFETY: `open` points to a live map value.
+        Some((top, unsafe { (*open).goid }))
+    });
+    let own = own.map(|(call, goid)| {
+        owner.goid = goid;
+        call
     });
     let call = match own {
         Some(call) => Some(call),

@@ -59,7 +59,8 @@ pub fn settings_if_traced() -> Option<(&'static Control, Thread)> {
 }
 
 /// Identifies the owner of the call at a probe whose stack pointer, corrected to what it was at
-/// function entry, is `sp`. `None` when goroutine state cannot be read.
+/// function entry, is `sp`. Reading user memory is the dearest part for goroutines, so their id is
+/// only read if wanted. `None` when goroutine state cannot be read.
 #[inline(always)]
 pub fn identify(
     regs: *const pt_regs,
@@ -67,6 +68,7 @@ pub fn identify(
     cookie: Cookie,
     control: &Control,
     thread: Thread,
+    want_goid: bool,
 ) -> Option<Owner> {
     let Thread { pid, tid } = thread;
     if cookie.flags & FLAG_GO == 0 {
@@ -86,7 +88,7 @@ pub fn identify(
     let g = unsafe { (*regs).r14 };
     // SAFETY: reading user memory by a helper that checks the address.
     let hi = unsafe { bpf_probe_read_user((g + G_STACK_HI) as *const u64) }.ok()?;
-    let goid = if control.goid_offset == 0 {
+    let goid = if control.goid_offset == 0 || !want_goid {
         0
     } else {
         // SAFETY: as above.
