@@ -35,7 +35,9 @@ impl Live {
         for function in FUNCTIONS {
             command.args(["--fn", function]);
         }
+        // Pages are compared while it runs; the budget would change what is recorded meanwhile.
         command
+            .args(["--max-overhead", "off"])
             .args(["--no-tui", "--port", "0", "--db"])
             .arg(database);
         let mut process = Guard::spawn(
