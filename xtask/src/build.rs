@@ -1,6 +1,10 @@
 //! Building monigo and the sample service, in the one profile that demo and tests share.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -68,22 +72,30 @@ pub fn orders(workspace: &Workspace) -> Result<PathBuf> {
         .with_context(|| format!("cannot make {}", directory.display()))?;
     let binary = directory.join("orders");
     let step = Step::start("sample service");
-    step.run(
-        Command::new(workspace.go())
-            .args(["build", "-trimpath", "-o"])
-            .arg(&binary)
-            .arg(".")
-            .current_dir(workspace.root.join("xtask/demo"))
-            // Nothing is fetched, and the Go of the set-up is the one that builds.
-            .envs([
-                ("GOTOOLCHAIN", "local"),
-                ("GOPROXY", "off"),
-                ("GOFLAGS", "-mod=mod"),
-                ("CGO_ENABLED", "0"),
-                ("GOWORK", "off"),
-            ])
-            .env_remove("GOROOT"),
-    )?;
+    step.run(&mut go(
+        workspace,
+        &workspace.root.join("xtask/demo"),
+        &binary,
+    ))?;
     step.done();
     Ok(binary)
+}
+
+/// Builds a Go package. Nothing is fetched, and the Go of the set-up is the one that builds.
+pub fn go(workspace: &Workspace, package: &Path, binary: &Path) -> Command {
+    let mut command = Command::new(workspace.go());
+    command
+        .args(["build", "-trimpath", "-o"])
+        .arg(binary)
+        .arg(".")
+        .current_dir(package)
+        .envs([
+            ("GOTOOLCHAIN", "local"),
+            ("GOPROXY", "off"),
+            ("GOFLAGS", "-mod=mod"),
+            ("CGO_ENABLED", "0"),
+            ("GOWORK", "off"),
+        ])
+        .env_remove("GOROOT");
+    command
 }

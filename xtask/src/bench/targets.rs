@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use super::image::{self, Function};
 use crate::{
+    build,
     process::{self, Guard},
     workspace::Workspace,
 };
@@ -212,21 +213,7 @@ impl Recipe {
 
 /// Builds a Go package with the Go of the set-up.
 pub fn go(workspace: &Workspace, package: &Path, binary: &Path) -> Result<()> {
-    process::output(
-        Command::new(workspace.go())
-            .args(["build", "-trimpath", "-o"])
-            .arg(binary)
-            .arg(".")
-            .current_dir(package)
-            .envs([
-                ("GOTOOLCHAIN", "local"),
-                ("GOPROXY", "off"),
-                ("GOFLAGS", "-mod=mod"),
-                ("CGO_ENABLED", "0"),
-                ("GOWORK", "off"),
-            ])
-            .env_remove("GOROOT"),
-    )?;
+    process::output(&mut build::go(workspace, package, binary))?;
     Ok(())
 }
 
