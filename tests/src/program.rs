@@ -75,6 +75,10 @@ impl Program {
         self.say("go")?;
         let line = self.output.wait_for("the target's JSON line", |line| {
             line.starts_with('{').then(|| line.to_owned())
+        });
+        let line = line.with_context(|| match self.child.try_wait() {
+            Ok(Some(status)) => format!("the target ended early with {status}"),
+            other => format!("the target's state is {other:?}"),
         })?;
         serde_json::from_str(&line).with_context(|| format!("the target printed {line}"))
     }
