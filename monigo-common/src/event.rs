@@ -82,6 +82,8 @@ pub struct SampleRecord {
     pub at_ns: u64,
     /// Time that it stands for, ns.
     pub weight_ns: u64,
+    /// `bpf_ktime_get_ns` at the entry of the innermost open call.
+    pub call_start_ns: u64,
     /// Where the innermost open call returns to; 0 when it could not be read.
     pub return_address: u64,
     /// Bytes of `user` that hold addresses, or a negative errno from the stack walk.
@@ -95,7 +97,7 @@ pub struct SampleRecord {
     pub kernel: [u64; MAX_KERNEL_FRAMES],
 }
 
-const _: () = assert!(size_of::<SampleRecord>() == 64 + 8 * (MAX_FRAMES + MAX_KERNEL_FRAMES));
+const _: () = assert!(size_of::<SampleRecord>() == 72 + 8 * (MAX_FRAMES + MAX_KERNEL_FRAMES));
 const _: () = assert!(size_of::<CallRecord>() == 48);
 const _: () = assert!(size_of::<CallRecordWithStack>() == 64 + 8 * MAX_FRAMES);
 

@@ -30,6 +30,8 @@ pub struct Inside {
     pub function: u32,
     /// Goroutine id, or 0.
     pub goid: u64,
+    /// `bpf_ktime_get_ns` at its entry.
+    pub start_ns: u64,
     /// Where the call returns to; 0 when it could not be read.
     pub return_address: u64,
 }
@@ -74,6 +76,7 @@ fn inside(pid: u32, owner: u64, base: u64) -> Option<Inside> {
     Some(Inside {
         function: top.function,
         goid,
+        start_ns: top.start_ns,
         return_address,
     })
 }
@@ -100,6 +103,7 @@ pub unsafe fn fill<C: EbpfContext>(
         (*out).tid = id as u32;
         (*out).goid = inside.goid;
         (*out).at_ns = bpf_ktime_get_ns();
+        (*out).call_start_ns = inside.start_ns;
         (*out).return_address = inside.return_address;
         let bytes = bpf_get_stack(
             ctx.as_ptr(),

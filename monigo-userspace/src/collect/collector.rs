@@ -93,6 +93,8 @@ pub struct Collector {
     functions: Vec<Traced>,
     calls: Vec<CallRow>,
     samples: Vec<SampleRow>,
+    /// Id of the last sample.
+    last_sample: u64,
     processes: BTreeMap<u32, ProcessRow>,
     alive: BTreeSet<u32>,
     new_processes: Vec<ProcessRow>,
@@ -169,6 +171,7 @@ impl Collector {
             functions,
             calls: Vec::new(),
             samples: Vec::new(),
+            last_sample: 0,
             processes: BTreeMap::new(),
             alive: BTreeSet::new(),
             new_processes: Vec::new(),
@@ -309,7 +312,15 @@ impl Collector {
         if stack.is_none() {
             self.lose(STACK_TABLE_FULL, 1);
         }
+        self.last_sample += 1;
         self.samples.push(SampleRow {
+            id: self.last_sample,
+            call_start_ns: self.clock.unix_of(sample.call_start_ns),
+            callers: Vec::new(),
+            runnable_ns: 0,
+            wait: None,
+            reason: None,
+            waker: None,
             function: sample.function,
             kind: sample.kind,
             taken_ns: self.clock.unix_of(sample.at_ns),

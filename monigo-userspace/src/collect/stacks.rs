@@ -385,6 +385,7 @@ mod tests {
             goid: 0,
             at_ns: 0,
             weight_ns: 1,
+            call_start_ns: 0,
             return_address,
             kernel: kernel.to_vec(),
             user: user.to_vec(),

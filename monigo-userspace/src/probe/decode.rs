@@ -38,6 +38,8 @@ pub struct Sample {
     pub at_ns: u64,
     /// Time that it stands for, ns.
     pub weight_ns: u64,
+    /// When the innermost open call began.
+    pub call_start_ns: u64,
     /// Where the innermost open call returns to, if known.
     pub return_address: Option<u64>,
     /// Kernel addresses innermost first; empty when it was in user mode.
@@ -124,6 +126,7 @@ fn sample(record: &SampleRecord) -> Sample {
         goid: record.goid,
         at_ns: record.at_ns,
         weight_ns: record.weight_ns,
+        call_start_ns: record.call_start_ns,
         return_address: Some(record.return_address).filter(|&address| address != 0),
         kernel: code(walked::<MAX_KERNEL_FRAMES>(
             &record.kernel,
@@ -209,6 +212,7 @@ mod tests {
             goid: 0,
             at_ns: 4,
             weight_ns: 5,
+            call_start_ns: 6,
             return_address: 20,
             user_bytes: 24,
             kernel_bytes: -14,
@@ -224,6 +228,7 @@ mod tests {
             goid: 0,
             at_ns: 4,
             weight_ns: 5,
+            call_start_ns: 6,
             return_address: Some(20),
             kernel: vec![],
             user: vec![10, 20],

@@ -3,7 +3,7 @@
 use duckdb::{Appender, Connection, params};
 
 use super::{
-    Batch, Database, ExitProbe, NewFunction, NewSession, SampleKind, Store, StoreError,
+    Batch, Database, ExitProbe, NewFunction, NewSession, SampleKind, Store, StoreError, Wait,
     database::Progress,
 };
 use crate::{plan::CostClass, symbols::Language};
@@ -274,6 +274,7 @@ fn append_samples(
 ) -> Result<(), duckdb::Error> {
     let mut samples = Rows::new(connection, "samples", batch.samples.is_empty())?;
     for sample in &batch.samples {
+        let waker = sample.waker.as_ref();
         samples.append(params![
             session,
             sample.function as i32,
@@ -285,9 +286,34 @@ fn append_samples(
             signed32(sample.tid),
             sample.goid.map(signed),
             sample.stack.map(signed),
+            signed(sample.id),
+            sample.call_start_ns,
+            signed(sample.runnable_ns),
+            sample.wait.map(Wait::name),
+            sample.reason,
+            waker.map(|waker| signed32(waker.tid)),
+            waker.map(|waker| &waker.name),
+            waker.and_then(|waker| waker.stack).map(signed),
         ])?;
     }
-    samples.flush()
+    samples.flush()?;
+    let nested = batch
+        .samples
+        .iter()
+        .any(|sample| !sample.callers.is_empty());
+    let mut callers = Rows::new(connection, "sample_callers", !nested)?;
+    for sample in &batch.samples {
+        for &(function, start_ns) in &sample.callers {
+            callers.append(params![
+                session,
+                at_ns,
+                signed(sample.id),
+                function as i32,
+                start_ns
+            ])?;
+        }
+    }
+    callers.flush()
 }
 
 fn append_stacks(

@@ -74,6 +74,13 @@ pub(crate) fn sample(
     stack: Option<u64>,
 ) -> SampleRow {
     SampleRow {
+        id: u64::try_from(taken_ns).unwrap_or(0),
+        call_start_ns: 0,
+        callers: Vec::new(),
+        runnable_ns: 0,
+        wait: None,
+        reason: None,
+        waker: None,
         function: 0,
         kind,
         taken_ns,

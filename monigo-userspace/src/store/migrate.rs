@@ -13,6 +13,7 @@
 //! | `histogram_deltas` | function, flush interval and non-empty latency bucket |
 //! | `calls` | call recorded in full |
 //! | `samples` | look at what ran or waited inside a traced function |
+//! | `sample_callers` | traced call around the one that a sample belongs to |
 //! | `stacks`, `stack_frames`, `frames` | distinct stack, its frames, distinct frame of a session |
 //! | `processes` | process seen |
 //! | `session_warnings` | thing that monigo said it could not see when the session began |
@@ -47,6 +48,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 2,
         sql: include_str!("migrations/0002_prices_and_estimates.sql"),
+    },
+    Migration {
+        version: 3,
+        sql: include_str!("migrations/0003_where_time_goes.sql"),
     },
 ];
 

@@ -177,9 +177,94 @@ pub enum SampleKind {
     OffCpu,
 }
 
+/// What a thread or goroutine waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wait {
+    /// A mutex, condition variable, semaphore or futex.
+    Lock,
+    /// Files, block devices, pipes, terminals.
+    Io,
+    /// A time to pass.
+    Sleep,
+    /// A Go channel, or a `select` over channels.
+    Channel,
+    /// A socket.
+    Network,
+    /// Any of several things: `epoll`, `poll`, `select`.
+    Events,
+    /// The garbage collector.
+    Gc,
+    /// Another process to end.
+    Child,
+    /// Anything else.
+    Other,
+}
+
+impl Wait {
+    /// Every kind, as sorted.
+    pub const ALL: [Self; 9] = [
+        Self::Lock,
+        Self::Io,
+        Self::Sleep,
+        Self::Channel,
+        Self::Network,
+        Self::Events,
+        Self::Gc,
+        Self::Child,
+        Self::Other,
+    ];
+
+    /// As stored and shown.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Io => "io",
+            Self::Sleep => "sleep",
+            Self::Channel => "channel",
+            Self::Network => "network",
+            Self::Events => "events",
+            Self::Gc => "gc",
+            Self::Child => "child",
+            Self::Other => "other",
+        }
+    }
+
+    /// The kind that is stored as `name`.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|wait| wait.name() == name)
+    }
+}
+
+/// Who ended a wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waker {
+    /// Thread id.
+    pub tid: u32,
+    /// `comm`.
+    pub name: String,
+    /// Stack id, if a stack was taken.
+    pub stack: Option<u64>,
+}
+
 /// A look at what happens inside a traced function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SampleRow {
+    /// Counts up from 1 within the session.
+    pub id: u64,
+    /// Start of the innermost open call, Unix time in ns; equal to [`CallRow::start_ns`] of the same
+    /// function and process if the call is recorded.
+    pub call_start_ns: i64,
+    /// Traced calls around that one, innermost first: function and start.
+    pub callers: Vec<(u32, i64)>,
+    /// Off CPU: the part of `weight_ns` in which it could have run.
+    pub runnable_ns: u64,
+    /// Off CPU: what it waited for; `None` when it only waited for a CPU.
+    pub wait: Option<Wait>,
+    /// Wait reason that the language's runtime gives.
+    pub reason: Option<String>,
+    /// Who ended the wait, if known.
+    pub waker: Option<Waker>,
     /// Index of the function of the innermost open call.
     pub function: u32,
     /// What it is about.

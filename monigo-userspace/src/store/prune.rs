@@ -16,11 +16,12 @@ pub struct Pruned {
 }
 
 /// Tables whose rows carry the flush that wrote them.
-const TIMED: [&str; 7] = [
+const TIMED: [&str; 8] = [
     "function_deltas",
     "histogram_deltas",
     "calls",
     "samples",
+    "sample_callers",
     "losses",
     "notices",
     "flushes",
