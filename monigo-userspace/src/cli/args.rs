@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::query::Weight;
+use crate::{export::check_name, query::Weight};
 
 /// Trace functions of running programs: exact call counts, true latency, and the stacks behind them.
 #[derive(Debug, Parser)]
@@ -141,7 +141,7 @@ pub struct TraceArgs {
     /// What exported flame graphs weigh
     #[arg(long, value_enum, default_value_t = FlameMode::Wall)]
     pub flame: FlameMode,
-    /// Write a file at the end; .svg .folded .csv .json by extension; repeatable
+    /// Write a file at the end; .svg .folded .pb.gz .speedscope.json .firefox.json .parquet .csv .json; repeatable
     #[arg(short, long = "output", value_name = "FILE", value_parser = parse_output)]
     pub output: Vec<PathBuf>,
     /// Format of the summary on stdout
@@ -237,7 +237,7 @@ pub struct FlamegraphArgs {
     /// What widths mean
     #[arg(long, value_enum, default_value_t = FlameMode::Wall)]
     pub flame: FlameMode,
-    /// File to write; .svg .folded .csv by extension
+    /// File to write; .svg .folded .pb.gz .speedscope.json .firefox.json .parquet .csv .json
     #[arg(short, long = "output", value_name = "FILE", value_parser = parse_output, default_value = "flamegraph.svg")]
     pub output: PathBuf,
 }
@@ -393,23 +393,10 @@ impl From<FlameMode> for Weight {
     }
 }
 
-/// Extensions that `-o` understands.
-const OUTPUT_EXTENSIONS: [&str; 4] = ["svg", "folded", "csv", "json"];
-
 fn parse_output(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
-    let extension = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .unwrap_or("");
-    if OUTPUT_EXTENSIONS.contains(&extension) {
-        Ok(path)
-    } else {
-        Err(format!(
-            "the file name must end in one of .{}",
-            OUTPUT_EXTENSIONS.join(" .")
-        ))
-    }
+    check_name(&path).map_err(|error| error.to_string())?;
+    Ok(path)
 }
 
 /// Parses `30s`, `1h30m`, `7d`; a bare number is refused, since its unit is anyone's guess.

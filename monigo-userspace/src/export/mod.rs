@@ -6,6 +6,8 @@ mod folded;
 pub mod format;
 mod notes;
 mod output;
+mod parquet;
+mod profile;
 mod summary;
 mod svg;
 mod table;
@@ -13,7 +15,7 @@ mod table;
 pub use self::{
     discovery::{basis, discovery_csv, discovery_table},
     folded::folded,
-    output::{OutputError, write_output, write_output_of},
+    output::{EXTENSIONS, OutputError, check_name, write_output, write_output_of},
     summary::{Events, FunctionSummary, Overhead, Summary, TargetSummary},
     svg::{FlameCaption, flame_svg},
     table::{functions_csv, sql_csv, sql_table, summary_table},

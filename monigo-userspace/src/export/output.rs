@@ -5,14 +5,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{FlameCaption, Summary, flame_svg, folded, format, functions_csv};
+use super::{
+    FlameCaption, Summary, flame_svg, folded, format, functions_csv,
+    parquet::calls_parquet,
+    profile::{Profile, firefox, pprof, speedscope},
+};
 use crate::query::{FunctionRow, QueryError, Source, Weight, Window};
 
 /// Why a file was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
     /// The extension names no format.
-    #[error("{}: the name must end in .svg, .folded, .csv or .json", path.display())]
+    #[error("{}: the name must end in one of {}", path.display(), EXTENSIONS.join(" "))]
     UnknownFormat {
         /// The file.
         path: PathBuf,
@@ -57,9 +61,70 @@ impl OutputError {
     }
 }
 
-/// Writes what `source` knows of the whole session to `path`, in the format of its extension:
-/// `.svg` and `.folded` hold the stacks of all functions, `.csv` the table of functions, `.json`
-/// the summary.
+/// Names of files that can be written, by how they end.
+pub const EXTENSIONS: [&str; 8] = [
+    ".svg",
+    ".folded",
+    ".pb.gz",
+    ".speedscope.json",
+    ".firefox.json",
+    ".parquet",
+    ".csv",
+    ".json",
+];
+
+/// What a name asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// A flame graph.
+    Svg,
+    /// Stacks as text.
+    Folded,
+    /// For `go tool pprof`.
+    Pprof,
+    /// For speedscope.
+    Speedscope,
+    /// For the Firefox Profiler.
+    Firefox,
+    /// Recorded calls.
+    Parquet,
+    /// Table of functions.
+    Csv,
+    /// The summary.
+    Json,
+}
+
+impl Format {
+    /// In the order of [`EXTENSIONS`].
+    const ALL: [Self; EXTENSIONS.len()] = [
+        Self::Svg,
+        Self::Folded,
+        Self::Pprof,
+        Self::Speedscope,
+        Self::Firefox,
+        Self::Parquet,
+        Self::Csv,
+        Self::Json,
+    ];
+
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let found = EXTENSIONS.iter().position(|end| name.ends_with(end))?;
+        Some(Self::ALL[found])
+    }
+}
+
+/// Checks that a file of this name can be written.
+pub fn check_name(path: &Path) -> Result<(), OutputError> {
+    match Format::of(path) {
+        Some(_) => Ok(()),
+        None => Err(OutputError::UnknownFormat { path: path.into() }),
+    }
+}
+
+/// Writes what `source` knows of the whole session to `path`, in the format that its name ends in:
+/// stacks of all functions, the table of functions (`.csv`), the summary (`.json`), or the
+/// recorded calls (`.parquet`).
 pub fn write_output(path: &Path, source: &dyn Source, weight: Weight) -> Result<(), OutputError> {
     write_output_of(path, source, None, weight)
 }
@@ -71,29 +136,45 @@ pub fn write_output_of(
     function: Option<u32>,
     weight: Weight,
 ) -> Result<(), OutputError> {
-    let content = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("svg") => svg(source, function, weight)?,
-        Some("folded") => {
+    let format =
+        Format::of(path).ok_or_else(|| OutputError::UnknownFormat { path: path.into() })?;
+    let profile = || {
+        let profile = Profile::read(source, function, Window::default(), weight)?;
+        if profile.is_empty() {
+            return Err(OutputError::nothing(weight));
+        }
+        Ok(profile)
+    };
+    let failed = |source| OutputError::Io {
+        path: path.into(),
+        source,
+    };
+    let content = match format {
+        Format::Svg => svg(source, function, weight)?.into_bytes(),
+        Format::Folded => {
             let text = folded(&source.flame(function, Window::default(), weight)?);
             if text.is_empty() {
                 return Err(OutputError::nothing(weight));
             }
-            text
+            text.into_bytes()
         }
-        Some("csv") => functions_csv(&functions(source, function)?),
-        Some("json") => {
+        Format::Pprof => pprof(&profile()?).map_err(failed)?,
+        Format::Speedscope => speedscope(&profile()?).map_err(json)?.into_bytes(),
+        Format::Firefox => firefox(source, &profile()?, function)?.into_bytes(),
+        Format::Parquet => calls_parquet(source, function)?,
+        Format::Csv => functions_csv(&functions(source, function)?).into_bytes(),
+        Format::Json => {
             let summary = Summary::from((source.overview()?, functions(source, function)?));
-            let mut text = serde_json::to_string_pretty(&summary)
-                .map_err(|error| QueryError::Store(error.to_string()))?;
+            let mut text = serde_json::to_string_pretty(&summary).map_err(json)?;
             text.push('\n');
-            text
+            text.into_bytes()
         }
-        _ => return Err(OutputError::UnknownFormat { path: path.into() }),
     };
-    replace(path, content.as_bytes()).map_err(|source| OutputError::Io {
-        path: path.into(),
-        source,
-    })
+    replace(path, &content).map_err(failed)
+}
+
+fn json(error: serde_json::Error) -> QueryError {
+    QueryError::Store(error.to_string())
 }
 
 fn functions(source: &dyn Source, function: Option<u32>) -> Result<Vec<FunctionRow>, QueryError> {
