@@ -97,7 +97,8 @@ pub enum GoVersion {
 }
 
 impl GoVersion {
-    fn compiler(self) -> Result<PathBuf> {
+    /// Its `go` command.
+    pub fn compiler(self) -> Result<PathBuf> {
         let version = match self {
             Self::Distribution => return existing(PathBuf::from("/usr/bin/go")),
             Self::V1_21 => "1.21.13",
