@@ -9,13 +9,13 @@ const flags = [
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
 
-/** Starts a browser. `CHROMIUM` names another executable than Debian's. */
-export async function launch() {
+/** Starts a browser, with further flags. `CHROMIUM` names another executable than Debian's. */
+export async function launch(more = []) {
   const profile = mkdtempSync(join(tmpdir(), "monigo-e2e-"));
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
-    args: flags,
+    args: [...flags, ...more],
     viewport: { width: 1440, height: 900 },
     colorScheme: "light",
   });

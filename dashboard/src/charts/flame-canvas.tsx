@@ -1,6 +1,5 @@
 // The frames of a flame graph, on a canvas that the keyboard can walk.
 import { useRef } from "preact/hooks";
-import { useView } from "../context";
 import { colour, useCanvas, useWidth, type Theme } from "../hooks";
 import { ancestors, hash, kindOf, moduleOf, pathOf, step, type FlameFrame, type FlameLayout, type Move } from "../logic/flame";
 
@@ -22,6 +21,7 @@ interface Props {
   traced: ReadonlySet<string>;
   /** Root at the bottom. */
   upwards: boolean;
+  theme: Theme;
   zoom(path: string[]): void;
   focus(path: string[] | null): void;
   point(index: number | null): void;
@@ -29,12 +29,11 @@ interface Props {
 }
 
 export function FlameCanvas(props: Props) {
-  const { graph, zoomed, focused, pointed, hits, traced, upwards, zoom, focus, point, clearSearch } = props;
+  const { graph, zoomed, focused, pointed, hits, traced, upwards, theme, zoom, focus, point, clearSearch } = props;
   const { frames } = graph;
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const width = useWidth(box);
-  const { theme } = useView();
   const height = graph.depth * ROW;
   const above = ancestors(frames, zoomed);
   const view = frames[zoomed] ?? { start: 0, end: 1, depth: 0 };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
+    body::Body,
     extract::State,
     http::{HeaderName, header},
     response::{IntoResponse, Response},
@@ -10,7 +11,7 @@ use axum::{
 
 use super::{App, error::ApiError, params::Params};
 use crate::{
-    export::{self, FlameCaption, OutputError, format},
+    export::{self, FlameCaption, HtmlFlames, OutputError, Profile, format},
     query::{QueryError, Source, Weight, Window},
 };
 
@@ -38,6 +39,50 @@ pub async fn svg(State(app): State<Arc<App>>, params: Params) -> Result<Response
     let subject = Subject::read(params)?;
     let drawn = app.ask(move |source| draw(source, subject)).await?;
     Ok(attachment("flamegraph.svg", "image/svg+xml", drawn?))
+}
+
+/// `GET flamegraph.html`.
+pub async fn html(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+    let subject = Subject::read(params)?;
+    let page = app.ask(move |source| page(source, subject)).await?;
+    Ok(attachment(
+        "flamegraph.html",
+        "text/html; charset=utf-8",
+        page?,
+    ))
+}
+
+/// `GET flamegraph.pb.gz`, for `go tool pprof`.
+pub async fn pprof(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+    let profile = profile(&app, params).await?;
+    let bytes = export::pprof(&profile).map_err(|error| ApiError::internal(&error))?;
+    Ok(attachment("flamegraph.pb.gz", "application/gzip", bytes))
+}
+
+/// `GET flamegraph.speedscope.json`.
+pub async fn speedscope(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+    let profile = profile(&app, params).await?;
+    let text = export::speedscope(&profile).map_err(|error| ApiError::internal(&error))?;
+    Ok(attachment(
+        "flamegraph.speedscope.json",
+        "application/json",
+        text,
+    ))
+}
+
+async fn profile(app: &Arc<App>, params: Params) -> Result<Profile, ApiError> {
+    let Subject {
+        function,
+        window,
+        weight,
+    } = Subject::read(params)?;
+    let profile = app
+        .ask(move |source| Profile::read(source, function, window, weight))
+        .await?;
+    if profile.is_empty() {
+        return Err(OutputError::NoStacks.into());
+    }
+    Ok(profile)
 }
 
 /// `GET flamegraph.folded`.
@@ -69,6 +114,31 @@ pub async fn csv(State(app): State<Arc<App>>, params: Params) -> Result<Response
     Ok(attachment("functions.csv", "text/csv; charset=utf-8", text))
 }
 
+fn page(source: &dyn Source, subject: Subject) -> Result<Result<String, OutputError>, QueryError> {
+    let Subject {
+        function,
+        window,
+        weight,
+    } = subject;
+    let overview = source.overview()?;
+    let mut rows = source.functions(window)?;
+    rows.retain(|row| function.is_none_or(|id| id == row.id));
+    let flames = export::flames(|weight| source.flame(function, window, weight))?;
+    let duration = format::duration_ns(overview.duration_ns());
+    let part = if window == Window::default() {
+        ""
+    } else {
+        ", part of the recording"
+    };
+    Ok(export::html(&HtmlFlames {
+        title: &export::subject(&rows),
+        subtitle: &format!("{}, {duration}{part}", overview.target),
+        first: weight,
+        flames,
+        traced: rows.into_iter().map(|row| row.name).collect(),
+    }))
+}
+
 fn draw(source: &dyn Source, subject: Subject) -> Result<Result<String, OutputError>, QueryError> {
     let Subject {
         function,
@@ -79,10 +149,7 @@ fn draw(source: &dyn Source, subject: Subject) -> Result<Result<String, OutputEr
     let mut rows = source.functions(window)?;
     rows.retain(|row| function.is_none_or(|id| id == row.id));
     let root = source.flame(function, window, weight)?;
-    let mut subject = match rows.as_slice() {
-        [row] => row.name.clone(),
-        rows => format!("{} functions", format::count(rows.len() as u64)),
-    };
+    let mut subject = export::subject(&rows);
     if window != Window::default() {
         subject.push_str(", part of the recording");
     }
@@ -99,13 +166,15 @@ impl From<OutputError> for ApiError {
     fn from(error: OutputError) -> Self {
         match error {
             OutputError::Query(error) => error.into(),
-            OutputError::NoStacks => Self::not_found(error.to_string()),
+            OutputError::NoStacks | OutputError::NoSamples(..) => {
+                Self::not_found(error.to_string())
+            }
             _ => Self::internal(&error),
         }
     }
 }
 
-fn attachment(name: &str, kind: &'static str, body: String) -> Response {
+fn attachment(name: &str, kind: &'static str, body: impl Into<Body>) -> Response {
     let headers: [(HeaderName, String); 2] = [
         (header::CONTENT_TYPE, kind.to_owned()),
         (
@@ -113,5 +182,5 @@ fn attachment(name: &str, kind: &'static str, body: String) -> Response {
             format!("attachment; filename=\"{name}\""),
         ),
     ];
-    (headers, body).into_response()
+    (headers, body.into()).into_response()
 }

@@ -141,7 +141,7 @@ pub struct TraceArgs {
     /// What exported flame graphs weigh
     #[arg(long, value_enum, default_value_t = FlameMode::Wall)]
     pub flame: FlameMode,
-    /// Write a file at the end; .svg .folded .pb.gz .speedscope.json .firefox.json .parquet .csv .json; repeatable
+    /// Write a file at the end; .svg .html .folded .pb.gz .speedscope.json .firefox.json .parquet .csv .json; repeatable
     #[arg(short, long = "output", value_name = "FILE", value_parser = parse_output)]
     pub output: Vec<PathBuf>,
     /// Format of the summary on stdout
@@ -237,7 +237,7 @@ pub struct FlamegraphArgs {
     /// What widths mean
     #[arg(long, value_enum, default_value_t = FlameMode::Wall)]
     pub flame: FlameMode,
-    /// File to write; .svg .folded .pb.gz .speedscope.json .firefox.json .parquet .csv .json
+    /// File to write; .svg .html .folded .pb.gz .speedscope.json .firefox.json .parquet .csv .json
     #[arg(short, long = "output", value_name = "FILE", value_parser = parse_output, default_value = "flamegraph.svg")]
     pub output: PathBuf,
 }

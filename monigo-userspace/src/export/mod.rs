@@ -4,6 +4,7 @@ mod discovery;
 mod figures;
 mod folded;
 pub mod format;
+mod html;
 mod notes;
 mod output;
 mod parquet;
@@ -15,7 +16,9 @@ mod table;
 pub use self::{
     discovery::{basis, discovery_csv, discovery_table},
     folded::folded,
-    output::{EXTENSIONS, OutputError, check_name, write_output, write_output_of},
+    html::{HtmlFlames, flames, html},
+    output::{EXTENSIONS, OutputError, check_name, subject, write_output, write_output_of},
+    profile::{Profile, pprof, speedscope},
     summary::{Events, FunctionSummary, Overhead, Summary, TargetSummary},
     svg::{FlameCaption, flame_svg},
     table::{functions_csv, sql_csv, sql_table, summary_table},

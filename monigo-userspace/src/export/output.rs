@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     FlameCaption, Summary, flame_svg, folded, format, functions_csv,
+    html::{HtmlFlames, flames, html},
     parquet::calls_parquet,
     profile::{Profile, firefox, pprof, speedscope},
 };
@@ -62,8 +63,9 @@ impl OutputError {
 }
 
 /// Names of files that can be written, by how they end.
-pub const EXTENSIONS: [&str; 8] = [
+pub const EXTENSIONS: [&str; 9] = [
     ".svg",
+    ".html",
     ".folded",
     ".pb.gz",
     ".speedscope.json",
@@ -78,6 +80,8 @@ pub const EXTENSIONS: [&str; 8] = [
 enum Format {
     /// A flame graph.
     Svg,
+    /// Flame graphs to explore.
+    Html,
     /// Stacks as text.
     Folded,
     /// For `go tool pprof`.
@@ -98,6 +102,7 @@ impl Format {
     /// In the order of [`EXTENSIONS`].
     const ALL: [Self; EXTENSIONS.len()] = [
         Self::Svg,
+        Self::Html,
         Self::Folded,
         Self::Pprof,
         Self::Speedscope,
@@ -151,6 +156,7 @@ pub fn write_output_of(
     };
     let content = match format {
         Format::Svg => svg(source, function, weight)?.into_bytes(),
+        Format::Html => page(source, function, weight)?.into_bytes(),
         Format::Folded => {
             let text = folded(&source.flame(function, Window::default(), weight)?);
             if text.is_empty() {
@@ -159,13 +165,15 @@ pub fn write_output_of(
             text.into_bytes()
         }
         Format::Pprof => pprof(&profile()?).map_err(failed)?,
-        Format::Speedscope => speedscope(&profile()?).map_err(json)?.into_bytes(),
+        Format::Speedscope => speedscope(&profile()?)
+            .map_err(|error| json(&error))?
+            .into_bytes(),
         Format::Firefox => firefox(source, &profile()?, function)?.into_bytes(),
         Format::Parquet => calls_parquet(source, function)?,
         Format::Csv => functions_csv(&functions(source, function)?).into_bytes(),
         Format::Json => {
             let summary = Summary::from((source.overview()?, functions(source, function)?));
-            let mut text = serde_json::to_string_pretty(&summary).map_err(json)?;
+            let mut text = serde_json::to_string_pretty(&summary).map_err(|error| json(&error))?;
             text.push('\n');
             text.into_bytes()
         }
@@ -173,7 +181,7 @@ pub fn write_output_of(
     replace(path, &content).map_err(failed)
 }
 
-fn json(error: serde_json::Error) -> QueryError {
+fn json(error: &serde_json::Error) -> QueryError {
     QueryError::Store(error.to_string())
 }
 
@@ -183,14 +191,35 @@ fn functions(source: &dyn Source, function: Option<u32>) -> Result<Vec<FunctionR
     Ok(rows)
 }
 
+fn page(source: &dyn Source, function: Option<u32>, weight: Weight) -> Result<String, OutputError> {
+    let overview = source.overview()?;
+    let rows = functions(source, function)?;
+    html(&HtmlFlames {
+        title: &subject(&rows),
+        subtitle: &format!(
+            "{}, {}",
+            overview.target,
+            format::duration_ns(overview.duration_ns())
+        ),
+        first: weight,
+        flames: flames(|weight| source.flame(function, Window::default(), weight))?,
+        traced: rows.into_iter().map(|row| row.name).collect(),
+    })
+}
+
+/// A function's name, or how many there are.
+pub fn subject(rows: &[FunctionRow]) -> String {
+    match rows {
+        [row] => row.name.clone(),
+        rows => format!("{} functions", format::count(rows.len() as u64)),
+    }
+}
+
 fn svg(source: &dyn Source, function: Option<u32>, weight: Weight) -> Result<String, OutputError> {
     let overview = source.overview()?;
     let rows = functions(source, function)?;
     let root = source.flame(function, Window::default(), weight)?;
-    let subject = match rows.as_slice() {
-        [row] => row.name.clone(),
-        rows => format!("{} functions", format::count(rows.len() as u64)),
-    };
+    let subject = subject(&rows);
     let caption = FlameCaption {
         overview: &overview,
         subject: &subject,

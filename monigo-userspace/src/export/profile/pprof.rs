@@ -25,6 +25,7 @@ struct Sample {
     values: Vec<i64>,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "as in the format")]
 #[derive(Clone, PartialEq, Message)]
 struct Mapping {
     #[prost(uint64, tag = "1")]
@@ -159,11 +160,11 @@ struct Table {
     string_ids: HashMap<String, i64>,
     mapping_ids: HashMap<String, u64>,
     function_ids: HashMap<(String, Option<String>), u64>,
-    location_ids: HashMap<(u64, Vec<Line2>), u64>,
+    location_ids: HashMap<(u64, Vec<Place>), u64>,
 }
 
-/// Function and line; what makes locations of one address different is how they were inlined.
-type Line2 = (u64, i64, u64);
+/// Function, line and address: what makes locations of one address different is what was inlined.
+type Place = (u64, i64, u64);
 
 impl Table {
     fn text(&mut self, text: &str) -> i64 {
@@ -222,7 +223,7 @@ impl Table {
         for group in frames.split_inclusive(|frame| !frame.inlined) {
             let Some(outer) = group.last() else { continue };
             let mapping = self.mapping(&outer.image);
-            let lines: Vec<Line2> = group
+            let lines: Vec<Place> = group
                 .iter()
                 .map(|frame| {
                     let line = frame.line.map_or(0, i64::from);
