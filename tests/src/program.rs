@@ -76,10 +76,7 @@ impl Program {
         let line = self.output.wait_for("the target's JSON line", |line| {
             line.starts_with('{').then(|| line.to_owned())
         });
-        let line = line.with_context(|| match self.child.try_wait() {
-            Ok(Some(status)) => format!("the target ended early with {status}"),
-            other => format!("the target's state is {other:?}"),
-        })?;
+        let line = line.with_context(|| self.fate())?;
         serde_json::from_str(&line).with_context(|| format!("the target printed {line}"))
     }
 
@@ -91,6 +88,24 @@ impl Program {
         let status = self.child.wait()?;
         ensure!(status.success(), "the target ended with {status}");
         Ok(())
+    }
+
+    /// What became of it, for a report: it should be running.
+    fn fate(&mut self) -> String {
+        let state = match self.child.try_wait() {
+            Ok(Some(status)) => format!("the target ended early with {status}"),
+            Ok(None) => "the target still runs".to_owned(),
+            Err(error) => format!("the target's state is not known: {error}"),
+        };
+        // A crash, or a warning of the kernel's, has left its traces there.
+        let log = Command::new("dmesg").output();
+        let log = log.map_or_else(
+            |error| error.to_string(),
+            |output| String::from_utf8_lossy(&output.stdout).into_owned(),
+        );
+        let lines: Vec<&str> = log.lines().collect();
+        let last = &lines[lines.len().saturating_sub(60)..];
+        format!("{state}; the kernel's log ends with\n{}", last.join("\n"))
     }
 
     fn say(&mut self, word: &str) -> Result<()> {
