@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::state::{App, Column, Focus, Overlay, Tab};
+use super::state::{App, Column, FlamePane, Focus, Overlay, Step, Tab};
 
 /// What a key changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,10 @@ pub fn handle(app: &mut App, key: KeyEvent) -> Change {
     }
     if app.overlay.is_some() {
         return overlay(app, key.code);
+    }
+    let in_flame = app.focus == Focus::Detail && app.detail.tab == Tab::Flame;
+    if in_flame && let Some(change) = flame(&mut app.detail.flame, key.code) {
+        return change;
     }
     anywhere(app, key.code)
         .or_else(|| match app.focus {
@@ -139,7 +143,7 @@ fn anywhere(app: &mut App, code: KeyCode) -> Option<Change> {
         KeyCode::BackTab | KeyCode::Left | KeyCode::Char('h') => {
             open_tab(app, app.detail.tab.step(-1))
         }
-        KeyCode::Char(digit @ '1'..='4') => open_tab(app, Tab::ALL[digit as usize - '1' as usize]),
+        KeyCode::Char(digit @ '1'..='5') => open_tab(app, Tab::ALL[digit as usize - '1' as usize]),
         KeyCode::Char('L') => {
             app.detail.log_bars = !app.detail.log_bars;
             Change::Screen
@@ -214,6 +218,54 @@ fn in_detail(app: &mut App, code: KeyCode) -> Option<Change> {
     }
     app.detail.cursor = cursor;
     app.detail.frame_scroll = 0;
+    Some(Change::Screen)
+}
+
+/// Keys that mean something else in the flame graph.
+fn flame(pane: &mut FlamePane, code: KeyCode) -> Option<Change> {
+    if pane.editing {
+        match code {
+            KeyCode::Enter => pane.editing = false,
+            KeyCode::Esc => {
+                pane.editing = false;
+                pane.search.clear();
+            }
+            KeyCode::Backspace => {
+                pane.search.pop();
+            }
+            KeyCode::Char(character) => pane.search.push(character),
+            _ => return Some(Change::Nothing),
+        }
+        return Some(Change::Screen);
+    }
+    let (out, inwards) = if pane.upwards {
+        (Step::In, Step::Out)
+    } else {
+        (Step::Out, Step::In)
+    };
+    let step = match code {
+        KeyCode::Up | KeyCode::Char('k') => Some(out),
+        KeyCode::Down | KeyCode::Char('j') => Some(inwards),
+        KeyCode::Left | KeyCode::Char('h') => Some(Step::Left),
+        KeyCode::Right | KeyCode::Char('l') => Some(Step::Right),
+        _ => None,
+    };
+    if let Some(step) = step {
+        pane.step(step);
+        return Some(Change::Screen);
+    }
+    match code {
+        KeyCode::Enter => pane.zoom_in(),
+        KeyCode::Home => pane.home(),
+        KeyCode::Char('f') => pane.upwards = !pane.upwards,
+        KeyCode::Char('s') => pane.editing = true,
+        KeyCode::Char('n') if !pane.search.is_empty() => {
+            pane.next_match();
+        }
+        KeyCode::Esc | KeyCode::Backspace if pane.zoom_out() => {}
+        KeyCode::Esc | KeyCode::Backspace if !pane.search.is_empty() => pane.search.clear(),
+        _ => return None,
+    }
     Some(Change::Screen)
 }
 

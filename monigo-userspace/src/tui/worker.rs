@@ -91,7 +91,7 @@ fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer
             unit: question.unit,
         };
         let one = Some(function);
-        let asks: [(Parts, Ask<'_>); 4] = [
+        let asks: [(Parts, Ask<'_>); 5] = [
             (Parts::HISTOGRAM, &|| {
                 source.histogram(function, window).map(Part::Histogram)
             }),
@@ -105,6 +105,10 @@ fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer
             }),
             (Parts::CALLS, &|| {
                 source.slowest(one, window, CALLS).map(Part::Calls)
+            }),
+            (Parts::FLAME, &|| {
+                let weight = question.unit.weight();
+                source.flame(one, window, weight).map(Part::Flame)
             }),
         ];
         for (_, ask) in asks.iter().filter(|(wanted, _)| parts.has(*wanted)) {

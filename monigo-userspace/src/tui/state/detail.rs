@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Span;
-use crate::query::{Bucket, Call, Frame, SeriesPoint, StackRow, Weight};
+use super::{FlameFrame, FlamePane, Span};
+use crate::query::{Bucket, Call, FlameNode, Frame, SeriesPoint, StackRow, Weight};
 
 /// Parts of the detail pane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,11 +17,19 @@ pub enum Tab {
     Stacks,
     /// Slowest calls.
     Calls,
+    /// Flame graph.
+    Flame,
 }
 
 impl Tab {
     /// Every tab, from the left.
-    pub const ALL: [Self; 4] = [Self::Latency, Self::Time, Self::Stacks, Self::Calls];
+    pub const ALL: [Self; 5] = [
+        Self::Latency,
+        Self::Time,
+        Self::Stacks,
+        Self::Calls,
+        Self::Flame,
+    ];
 
     /// As shown.
     pub const fn label(self) -> &'static str {
@@ -30,6 +38,7 @@ impl Tab {
             Self::Time => "Time",
             Self::Stacks => "Stacks",
             Self::Calls => "Calls",
+            Self::Flame => "Flame",
         }
     }
 
@@ -98,6 +107,8 @@ pub enum Part {
     Stacks(Vec<StackRow>),
     /// Its slowest calls.
     Calls(Vec<Call>),
+    /// Its flame graph.
+    Flame(FlameNode),
 }
 
 /// The selected function. Answers are `None` until they are in.
@@ -115,6 +126,8 @@ pub struct Detail {
     pub frame_scroll: usize,
     /// First row shown of the list.
     pub offset: usize,
+    /// Flame graph.
+    pub flame: FlamePane,
     key: Option<DetailKey>,
     histogram: Option<Vec<Bucket>>,
     series: Option<Vec<SeriesPoint>>,
@@ -147,6 +160,7 @@ impl Detail {
                 }
                 self.calls = Some(it);
             }
+            Part::Flame(it) => self.flame.accept(&it),
         }
         let length = self.list_len();
         self.cursor = self.cursor.min(length.saturating_sub(1));
@@ -171,6 +185,7 @@ impl Detail {
         self.series = None;
         self.stacks = None;
         self.calls = None;
+        self.flame.forget();
     }
 
     fn is_about(&self, key: DetailKey) -> bool {
@@ -197,10 +212,15 @@ impl Detail {
         self.calls.as_deref().filter(|_| self.is_about(key))
     }
 
+    /// Frames of the flame graph of `key`, if in.
+    pub fn flame(&self, key: DetailKey) -> Option<&[FlameFrame]> {
+        self.flame.frames().filter(|_| self.is_about(key))
+    }
+
     /// Rows of the open tab's list; 0 for a tab without one.
     pub fn list_len(&self) -> usize {
         match self.tab {
-            Tab::Latency | Tab::Time => 0,
+            Tab::Latency | Tab::Time | Tab::Flame => 0,
             Tab::Stacks => self.stacks.as_ref().map_or(0, Vec::len),
             Tab::Calls => self.calls.as_ref().map_or(0, Vec::len),
         }
@@ -224,7 +244,7 @@ impl Detail {
     /// What the cursor is on, as an overlay.
     pub fn overlay(&self) -> Option<Overlay> {
         match self.tab {
-            Tab::Latency | Tab::Time => None,
+            Tab::Latency | Tab::Time | Tab::Flame => None,
             Tab::Stacks => {
                 let row = self.stacks.as_ref()?.get(self.cursor)?;
                 Some(Overlay::Stack {

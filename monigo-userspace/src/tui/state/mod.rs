@@ -2,6 +2,7 @@
 
 mod detail;
 mod discovery;
+mod flame;
 mod question;
 mod table;
 
@@ -15,6 +16,7 @@ use jiff::tz::TimeZone;
 pub use self::{
     detail::{Detail, DetailKey, Overlay, Part, Tab, Unit},
     discovery::DiscoveryPane,
+    flame::{FlameFrame, FlamePane, Step, is_inside},
     question::{Answer, Parts, Question},
     table::{Column, TableState},
 };
@@ -313,6 +315,7 @@ impl App {
             Tab::Time => Parts::SERIES,
             Tab::Stacks => Parts::STACKS,
             Tab::Calls => Parts::CALLS,
+            Tab::Flame => Parts::FLAME,
         };
     }
 

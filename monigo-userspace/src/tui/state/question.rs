@@ -21,6 +21,9 @@ impl Parts {
     /// One stack by its id.
     pub const STACK: Self = Self(1 << 5);
 
+    /// Flame graph.
+    pub const FLAME: Self = Self(1 << 6);
+
     /// Nothing.
     pub const fn empty() -> Self {
         Self(0)

@@ -12,8 +12,8 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::{
     plan::CostClass,
     query::{
-        Bucket, Call, ExitProbe, Frame, FunctionRow, Latency, LossRow, Overview, ProbeRow,
-        SeriesPoint, StackRow,
+        Bucket, Call, ExitProbe, FlameNode, Frame, FunctionRow, Latency, LossRow, Overview,
+        ProbeRow, SeriesPoint, StackRow,
     },
     symbols::Language,
     tui::{
@@ -91,6 +91,7 @@ pub fn answer_detail(app: &mut App) {
         Part::Series(series()),
         Part::Stacks(stacks()),
         Part::Calls(calls()),
+        Part::Flame(flame()),
     ] {
         app.accept(Answer::Part { key, part });
     }
@@ -297,6 +298,60 @@ pub fn server_frames() -> Vec<Frame> {
             false,
         ),
     ]
+}
+
+fn flame() -> FlameNode {
+    let node = |name: &str, detail: &str, value, children| FlameNode {
+        name: name.to_owned(),
+        detail: detail.to_owned(),
+        value,
+        children,
+    };
+    let wait = node("futex_wait", "[kernel]", 900_000_000, vec![]);
+    let lock = node(
+        "sync.(*Mutex).Lock",
+        "/srv/orders",
+        1_400_000_000,
+        vec![wait],
+    );
+    let charge = node(
+        "main.(*Service).chargeCard",
+        "/srv/orders",
+        2_600_000_000,
+        vec![lock],
+    );
+    let reserve = node(
+        "main.(*Service).reserveStock",
+        "/srv/orders",
+        900_000_000,
+        vec![],
+    );
+    let encode = node("encoding/json.Marshal", "/srv/orders", 120_000_000, vec![]);
+    let process = node(
+        "main.(*Service).ProcessOrder",
+        "/srv/orders",
+        4_000_000_000,
+        vec![charge, reserve, encode],
+    );
+    let serve = node(
+        "net/http.(*conn).serve",
+        "/srv/orders",
+        3_000_000_000,
+        vec![],
+    );
+    let work = node(
+        "main.runWorker",
+        "/srv/orders",
+        4_000_000_000,
+        vec![process],
+    );
+    let exit = node(
+        "runtime.goexit",
+        "/srv/orders",
+        7_000_000_000,
+        vec![serve, work],
+    );
+    node("all", "", 7_000_000_000, vec![exit])
 }
 
 fn stacks() -> Vec<StackRow> {

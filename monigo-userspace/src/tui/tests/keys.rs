@@ -120,9 +120,32 @@ fn tabs_go_in_a_circle() {
     press(&mut app, &[KeyCode::Tab]);
     assert_eq!(app.detail.tab, Tab::Time);
     press(&mut app, &[KeyCode::BackTab, KeyCode::BackTab]);
+    assert_eq!(app.detail.tab, Tab::Flame);
+    press(&mut app, &[KeyCode::BackTab]);
     assert_eq!(app.detail.tab, Tab::Calls);
     press(&mut app, &[Char('3')]);
     assert_eq!(app.detail.tab, Tab::Stacks);
+}
+
+#[test]
+fn the_flame_graph_has_keys_of_its_own() {
+    let mut app = few();
+    press(&mut app, &[Char('5'), KeyCode::Enter, KeyCode::Down]);
+    let pane = &app.detail.flame;
+    assert_eq!(pane.at(), 1);
+    press(&mut app, &[KeyCode::Down, KeyCode::Enter]);
+    assert_eq!(app.detail.flame.zoomed(), app.detail.flame.at());
+    // The whole again, then out of the pane.
+    press(&mut app, &[KeyCode::Esc]);
+    assert_eq!((app.detail.flame.zoomed(), app.focus), (0, Focus::Detail));
+    press(&mut app, &[KeyCode::Esc]);
+    assert_eq!(app.focus, Focus::Table);
+    // What is typed into the search is no key.
+    press(&mut app, &[KeyCode::Enter]);
+    type_in(&mut app, "sq?");
+    assert_eq!(app.detail.flame.search, "q?");
+    press(&mut app, &[KeyCode::Esc]);
+    assert!(app.detail.flame.search.is_empty() && !app.detail.flame.editing);
 }
 
 #[test]

@@ -54,6 +54,25 @@ fn stacks() {
 }
 
 #[test]
+fn flame() {
+    compare("flame", || {
+        let mut app = tab(Tab::Flame);
+        let deeper = [KeyCode::Enter, KeyCode::Down, KeyCode::Down, KeyCode::Down];
+        press(&mut app, &deeper);
+        app
+    });
+    compare_at(&[(80, 24)], "flame_searched", || {
+        let mut app = tab(Tab::Flame);
+        press(&mut app, &[KeyCode::Enter]);
+        type_in(&mut app, "slock");
+        press(&mut app, &[KeyCode::Enter]);
+        type_in(&mut app, "nf");
+        press(&mut app, &[KeyCode::Enter]);
+        app
+    });
+}
+
+#[test]
 fn calls() {
     compare("calls", || tab(Tab::Calls));
 }

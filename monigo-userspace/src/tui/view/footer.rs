@@ -73,10 +73,21 @@ fn keys(app: &App) -> Vec<(&'static str, &'static str)> {
                 ("Enter", "its stack"),
                 ("Tab", "tabs"),
             ],
+            Tab::Flame if app.detail.flame.editing => {
+                return vec![("Enter", "keep search"), ("Esc", "clear")];
+            }
+            Tab::Flame => vec![
+                ("Esc", "back"),
+                ("↑↓←→", "frame"),
+                ("Enter", "zoom in"),
+                ("s", "search"),
+                ("f", "flip"),
+                ("Tab", "tabs"),
+            ],
         },
     };
-    if app.detail.tab == Tab::Stacks {
-        keys.push(("m", "time/calls"));
+    if matches!(app.detail.tab, Tab::Stacks | Tab::Flame) {
+        keys.push(("m", "time/calls/CPU"));
     }
     if app.focus == Focus::Table {
         keys.extend([("/", "filter"), ("< >", "sort")]);

@@ -4,6 +4,7 @@ mod calls;
 mod chart;
 mod detail;
 mod discovery;
+mod flame;
 mod footer;
 mod header;
 mod histogram;

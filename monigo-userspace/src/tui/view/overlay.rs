@@ -97,7 +97,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
 }
 
 fn help(theme: Theme) -> Vec<Line<'static>> {
-    const KEYS: [(&str, &str); 21] = [
+    const KEYS: [(&str, &str); 22] = [
         ("↑ ↓  j k", "move; PgUp PgDn, Home End go further"),
         (
             "Enter",
@@ -105,8 +105,8 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         ),
         ("Esc", "back to the table; there: clear the filter"),
         (
-            "Tab  1 2 3 4",
-            "latency, time, stacks, calls (Shift-Tab, ← → too)",
+            "Tab  1 2 3 4 5",
+            "latency, time, stacks, calls, flame (Shift-Tab, ← → too)",
         ),
         ("/", "filter functions by name; capitals make case count"),
         ("< >", "sort by the column to the left or right"),
@@ -117,6 +117,10 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
             "pause: the figures stand still; monigo records on",
         ),
         ("m", "weigh stacks by time, calls, on CPU, off CPU"),
+        (
+            "in a flame",
+            "↑↓←→ frame, Enter zoom, Esc whole, s n search, f flip",
+        ),
         ("L", "histogram bars by the logarithm of the count"),
         ("z", "zoom: the pane in use fills the screen"),
         ("w  d", "warnings and losses; discover what else is called"),

@@ -102,6 +102,44 @@ impl Theme {
         self.ink(Color::Red).add_modifier(Modifier::BOLD)
     }
 
+    /// Whether there are colours.
+    pub const fn has_color(self) -> bool {
+        self.color
+    }
+
+    fn block(self, color: Color) -> Style {
+        if self.color {
+            Style::new().fg(Color::Black).bg(color)
+        } else {
+            Style::new()
+        }
+    }
+
+    /// A frame of a flame graph. Black can be read on all of these.
+    pub fn flame(self, shade: usize) -> Style {
+        const SHADES: [Color; 3] = [Color::Yellow, Color::LightRed, Color::LightYellow];
+        self.block(SHADES[shade % SHADES.len()])
+    }
+
+    /// Kernel code in a flame graph.
+    pub fn flame_kernel(self) -> Style {
+        self.block(Color::LightBlue)
+    }
+
+    /// All that a flame graph shows.
+    pub fn flame_root(self) -> Style {
+        self.block(Color::Gray)
+    }
+
+    /// What is looked for in a flame graph.
+    pub fn flame_match(self) -> Style {
+        if self.color {
+            Style::new().fg(Color::Black).bg(Color::LightMagenta)
+        } else {
+            Style::new().add_modifier(Modifier::UNDERLINED)
+        }
+    }
+
     /// Replaces what an ASCII terminal cannot show.
     pub fn degrade(self, buffer: &mut Buffer) {
         if self.unicode {
