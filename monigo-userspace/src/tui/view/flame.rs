@@ -115,7 +115,7 @@ fn readout(
         share(frame.value, total)
     );
     if frame.own > 0 && frame.own < frame.value {
-        figures.push_str(&format!(", own {}", share(frame.own, total)));
+        figures += &format!(", own {}", share(frame.own, total));
     }
     let found = if pane.editing {
         format!("search: {}_ ", pane.search)
