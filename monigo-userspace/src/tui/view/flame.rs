@@ -109,14 +109,16 @@ fn readout(
         Unit::Cpu => "on CPU",
         Unit::OffCpu => "off CPU",
     };
-    let mut figures = format!(
-        "  {}, {} of {what}",
+    let own = if frame.own > 0 && frame.own < frame.value {
+        format!(", own {}", share(frame.own, total))
+    } else {
+        String::new()
+    };
+    let figures = format!(
+        "  {}, {} of {what}{own}",
         value(frame.value),
         share(frame.value, total)
     );
-    if frame.own > 0 && frame.own < frame.value {
-        figures += &format!(", own {}", share(frame.own, total));
-    }
     let found = if pane.editing {
         format!("search: {}_ ", pane.search)
     } else if pane.search.is_empty() {
