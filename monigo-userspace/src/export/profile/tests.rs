@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    query::DuckSource,
+    query::{DuckSource, Window},
     store::{Database, fixture},
 };
 
@@ -18,7 +18,7 @@ fn source() -> (Database, DuckSource) {
 }
 
 fn profile(source: &DuckSource) -> Profile {
-    Profile::read(source, None, Window::default(), Weight::Cpu).expect("reads")
+    Profile::read(source, &Selection::of(None, Window::default(), Weight::Cpu)).expect("reads")
 }
 
 fn row(names: &[&str], weight: u64) -> StackRow {
