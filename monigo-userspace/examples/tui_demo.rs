@@ -16,8 +16,9 @@ use std::{
 use monigo::{
     plan::CostClass,
     query::{
-        Bucket, Call, ExitProbe, FlameNode, Frame, FunctionRow, Heatmap, Latency, LossRow,
-        Overview, ProbeRow, QueryError, SeriesPoint, Source, StackRow, Table, Weight, Window,
+        Bucket, Call, CallKey, CompareQuestion, Comparison, ExitProbe, FlameNode, Frame,
+        FunctionRow, Heatmap, Latency, LossRow, Overview, ProbeRow, QueryError, Selection,
+        SeriesPoint, Source, StackRow, Story, Table, Tail, TailQuestion, Weight, Window,
     },
     symbols::Language,
     tui::{self, Phase, Status, TuiContext},
@@ -461,12 +462,8 @@ impl Source for Shop {
         Ok(Heatmap::default())
     }
 
-    fn slowest(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        limit: u32,
-    ) -> Result<Vec<Call>, QueryError> {
+    fn slowest(&self, selection: &Selection, limit: u32) -> Result<Vec<Call>, QueryError> {
+        let (function, window) = (selection.function, selection.window);
         let mut calls: Vec<Call> = self
             .state()
             .calls
@@ -480,14 +477,8 @@ impl Source for Shop {
         Ok(calls)
     }
 
-    fn stacks(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-        _: u32,
-    ) -> Result<Vec<StackRow>, QueryError> {
-        let calls = self.slowest(function, window, u32::MAX)?;
+    fn stacks(&self, selection: &Selection, _: u32) -> Result<Vec<StackRow>, QueryError> {
+        let calls = self.slowest(selection, u32::MAX)?;
         let mut rows: Vec<StackRow> = (0..4)
             .filter_map(|id| {
                 let mine: Vec<&Call> = calls.iter().filter(|it| it.stack == Some(id)).collect();
@@ -495,8 +486,8 @@ impl Source for Shop {
                 let total: u64 = mine.iter().map(|it| it.duration_ns * 16).sum();
                 Some(StackRow {
                     id,
-                    weight: match weight {
-                        Weight::Wall | Weight::Cpu | Weight::OffCpu => total,
+                    weight: match selection.weight {
+                        Weight::Wall | Weight::Cpu | Weight::OffCpu | Weight::Time => total,
                         Weight::Calls => calls,
                     },
                     calls,
@@ -514,8 +505,26 @@ impl Source for Shop {
         Ok(frames(id))
     }
 
-    fn flame(&self, _: Option<u32>, _: Window, _: Weight) -> Result<FlameNode, QueryError> {
+    fn flame(&self, _: &Selection) -> Result<FlameNode, QueryError> {
         Ok(FlameNode::default())
+    }
+
+    fn tail(&self, _: &TailQuestion) -> Result<Tail, QueryError> {
+        Err(QueryError::NoSuchCalls(
+            "this recording is made up".to_owned(),
+        ))
+    }
+
+    fn story(&self, _: CallKey) -> Result<Story, QueryError> {
+        Err(QueryError::NoSuchCalls(
+            "this recording is made up".to_owned(),
+        ))
+    }
+
+    fn compare(&self, _: &CompareQuestion) -> Result<Comparison, QueryError> {
+        Err(QueryError::NoSuchCalls(
+            "this recording is made up".to_owned(),
+        ))
     }
 
     fn sql(&self, _: &str, _: u32) -> Result<Table, QueryError> {

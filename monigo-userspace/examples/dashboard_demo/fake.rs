@@ -11,8 +11,9 @@ use std::{
 use monigo::{
     plan::CostClass,
     query::{
-        Bucket, Call, ExitProbe, FlameNode, Frame, FunctionRow, Heatmap, Latency, LossRow,
-        Overview, ProbeRow, QueryError, SeriesPoint, Source, StackRow, Table, Weight, Window,
+        Bucket, Call, CallKey, CompareQuestion, Comparison, ExitProbe, FlameNode, Frame,
+        FunctionRow, Heatmap, Latency, LossRow, Overview, ProbeRow, QueryError, Selection,
+        SeriesPoint, Source, StackRow, Story, Table, Tail, TailQuestion, Weight, Window,
     },
     symbols::Language,
 };
@@ -441,9 +442,15 @@ fn frame(function: &str, place: Option<(&str, u32)>, inlined: bool) -> Frame {
     }
 }
 
-fn selected(state: &State, function: Option<u32>, window: Window) -> impl Iterator<Item = &Call> {
+fn selected<'a>(state: &'a State, selection: &Selection) -> impl Iterator<Item = &'a Call> {
+    let Selection {
+        function, window, ..
+    } = *selection;
+    let (least, most) = (selection.slower_than_ns, selection.faster_than_ns);
     state.calls.iter().filter(move |call| {
-        function.is_none_or(|function| call.function == function)
+        least.is_none_or(|ns| call.duration_ns >= ns)
+            && most.is_none_or(|ns| call.duration_ns < ns)
+            && function.is_none_or(|function| call.function == function)
             && window.from_ns.is_none_or(|from| call.start_ns >= from)
             && window.to_ns.is_none_or(|to| call.start_ns < to)
     })
@@ -577,30 +584,19 @@ impl Source for Recording {
         })
     }
 
-    fn slowest(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        limit: u32,
-    ) -> Result<Vec<Call>, QueryError> {
+    fn slowest(&self, selection: &Selection, limit: u32) -> Result<Vec<Call>, QueryError> {
         let state = self.state();
-        let mut calls: Vec<Call> = selected(&state, function, window).cloned().collect();
+        let mut calls: Vec<Call> = selected(&state, selection).cloned().collect();
         calls.sort_by_key(|call| std::cmp::Reverse(call.duration_ns));
         calls.truncate(limit as usize);
         Ok(calls)
     }
 
-    fn stacks(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-        limit: u32,
-    ) -> Result<Vec<StackRow>, QueryError> {
+    fn stacks(&self, selection: &Selection, limit: u32) -> Result<Vec<StackRow>, QueryError> {
         let state = self.state();
         // Per stack: estimated ns, estimated calls, recorded ns, recorded calls.
         let mut sums: BTreeMap<u64, [u64; 4]> = BTreeMap::new();
-        for call in selected(&state, function, window) {
+        for call in selected(&state, selection) {
             let sum = sums.entry(call.stack.unwrap_or(0)).or_default();
             let weight = u64::from(call.weight);
             let add = [call.duration_ns * weight, weight, call.duration_ns, 1];
@@ -612,7 +608,11 @@ impl Source for Recording {
             .into_iter()
             .map(|(id, [wall, calls, recorded_ns, recorded])| StackRow {
                 id,
-                weight: if weight == Weight::Calls { calls } else { wall },
+                weight: if selection.weight == Weight::Calls {
+                    calls
+                } else {
+                    wall
+                },
                 calls,
                 mean_ns: recorded_ns / recorded.max(1),
                 frames: frames(id),
@@ -628,17 +628,12 @@ impl Source for Recording {
         Ok(frames(id))
     }
 
-    fn flame(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-    ) -> Result<FlameNode, QueryError> {
+    fn flame(&self, selection: &Selection) -> Result<FlameNode, QueryError> {
         let mut root = FlameNode {
             name: "all".to_owned(),
             ..FlameNode::default()
         };
-        for row in self.stacks(function, window, weight, u32::MAX)? {
+        for row in self.stacks(selection, u32::MAX)? {
             root.value += row.weight;
             let mut node = &mut root;
             for frame in row.frames.iter().rev() {
@@ -664,6 +659,24 @@ impl Source for Recording {
             }
         }
         Ok(root)
+    }
+
+    fn tail(&self, _: &TailQuestion) -> Result<Tail, QueryError> {
+        Err(QueryError::NoSuchCalls(
+            "this recording is made up".to_owned(),
+        ))
+    }
+
+    fn story(&self, _: CallKey) -> Result<Story, QueryError> {
+        Err(QueryError::NoSuchCalls(
+            "this recording is made up".to_owned(),
+        ))
+    }
+
+    fn compare(&self, _: &CompareQuestion) -> Result<Comparison, QueryError> {
+        Err(QueryError::NoSuchCalls(
+            "this recording is made up".to_owned(),
+        ))
     }
 
     fn sql(&self, _query: &str, _limit: u32) -> Result<Table, QueryError> {

@@ -4,47 +4,37 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::State,
+    extract::{Path, State},
     http::{HeaderName, header},
     response::{IntoResponse, Response},
 };
 
-use super::{App, error::ApiError, params::Params};
-use crate::{
-    export::{self, FlameCaption, HtmlFlames, OutputError, Profile, format},
-    query::{QueryError, Source, Weight, Window},
+use super::{
+    App,
+    error::ApiError,
+    params::{Params, SELECTION},
+    routes,
 };
-
-/// What a flame graph is of.
-#[derive(Clone, Copy)]
-struct Subject {
-    function: Option<u32>,
-    window: Window,
-    weight: Weight,
-}
-
-impl Subject {
-    fn read(params: Params) -> Result<Self, ApiError> {
-        let params = params.only(&["function", "from", "to", "weight"])?;
-        Ok(Self {
-            function: params.function()?,
-            window: params.window()?,
-            weight: params.weight()?,
-        })
-    }
-}
+use crate::{
+    export::{self, OutputError, Profile},
+    query::QueryError,
+};
 
 /// `GET flamegraph.svg`.
 pub async fn svg(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
-    let subject = Subject::read(params)?;
-    let drawn = app.ask(move |source| draw(source, subject)).await?;
+    let selection = params.only(&SELECTION)?.selection()?;
+    let drawn = app
+        .ask(move |source| split(export::selection_svg(source, &selection)))
+        .await?;
     Ok(attachment("flamegraph.svg", "image/svg+xml", drawn?))
 }
 
 /// `GET flamegraph.html`.
 pub async fn html(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
-    let subject = Subject::read(params)?;
-    let page = app.ask(move |source| page(source, subject)).await?;
+    let selection = params.only(&SELECTION)?.selection()?;
+    let page = app
+        .ask(move |source| split(export::selection_page(source, &selection)))
+        .await?;
     Ok(attachment(
         "flamegraph.html",
         "text/html; charset=utf-8",
@@ -71,13 +61,9 @@ pub async fn speedscope(State(app): State<Arc<App>>, params: Params) -> Result<R
 }
 
 async fn profile(app: &Arc<App>, params: Params) -> Result<Profile, ApiError> {
-    let Subject {
-        function,
-        window,
-        weight,
-    } = Subject::read(params)?;
+    let selection = params.only(&SELECTION)?.selection()?;
     let profile = app
-        .ask(move |source| Profile::read(source, function, window, weight))
+        .ask(move |source| Profile::read(source, &selection))
         .await?;
     if profile.is_empty() {
         return Err(OutputError::NoStacks.into());
@@ -87,14 +73,8 @@ async fn profile(app: &Arc<App>, params: Params) -> Result<Profile, ApiError> {
 
 /// `GET flamegraph.folded`.
 pub async fn folded(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
-    let Subject {
-        function,
-        window,
-        weight,
-    } = Subject::read(params)?;
-    let root = app
-        .ask(move |source| source.flame(function, window, weight))
-        .await?;
+    let selection = params.only(&SELECTION)?.selection()?;
+    let root = app.ask(move |source| source.flame(&selection)).await?;
     let text = export::folded(&root);
     if text.is_empty() {
         return Err(OutputError::NoStacks.into());
@@ -106,6 +86,38 @@ pub async fn folded(State(app): State<Arc<App>>, params: Params) -> Result<Respo
     ))
 }
 
+/// `GET tail.svg`.
+pub async fn tail_svg(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+    let question = routes::tail_question(params)?;
+    let drawn = app
+        .ask(move |source| Ok(export::tail_svg(&source.tail(&question)?)))
+        .await?;
+    Ok(attachment("tail.svg", "image/svg+xml", drawn?))
+}
+
+/// `GET diff.svg`.
+pub async fn diff_svg(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+    let question = routes::compare_question(params)?;
+    let drawn = app
+        .ask(move |source| Ok(export::comparison_svg(&source.compare(&question)?)))
+        .await?;
+    Ok(attachment("diff.svg", "image/svg+xml", drawn?))
+}
+
+/// `GET story/{call}/trace.json`.
+pub async fn trace(
+    State(app): State<Arc<App>>,
+    Path(call): Path<String>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    params.only(&[])?;
+    let call = routes::parse_id(&call, "call")?;
+    let text = app
+        .ask(move |source| export::trace_of(source, &source.story(call)?))
+        .await?;
+    Ok(attachment("trace.json", "application/json", text))
+}
+
 /// `GET functions.csv`.
 pub async fn csv(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
     let window = params.only(&["from", "to"])?.window()?;
@@ -114,52 +126,12 @@ pub async fn csv(State(app): State<Arc<App>>, params: Params) -> Result<Response
     Ok(attachment("functions.csv", "text/csv; charset=utf-8", text))
 }
 
-fn page(source: &dyn Source, subject: Subject) -> Result<Result<String, OutputError>, QueryError> {
-    let Subject {
-        function,
-        window,
-        weight,
-    } = subject;
-    let overview = source.overview()?;
-    let mut rows = source.functions(window)?;
-    rows.retain(|row| function.is_none_or(|id| id == row.id));
-    let flames = export::flames(|weight| source.flame(function, window, weight))?;
-    let duration = format::duration_ns(overview.duration_ns());
-    let part = if window == Window::default() {
-        ""
-    } else {
-        ", part of the recording"
-    };
-    Ok(export::html(&HtmlFlames {
-        title: &export::subject(&rows),
-        subtitle: &format!("{}, {duration}{part}", overview.target),
-        first: weight,
-        flames,
-        traced: rows.into_iter().map(|row| row.name).collect(),
-    }))
-}
-
-fn draw(source: &dyn Source, subject: Subject) -> Result<Result<String, OutputError>, QueryError> {
-    let Subject {
-        function,
-        window,
-        weight,
-    } = subject;
-    let overview = source.overview()?;
-    let mut rows = source.functions(window)?;
-    rows.retain(|row| function.is_none_or(|id| id == row.id));
-    let root = source.flame(function, window, weight)?;
-    let mut subject = export::subject(&rows);
-    if window != Window::default() {
-        subject.push_str(", part of the recording");
+/// Keeps what the source answers apart from what cannot be drawn.
+fn split<T>(drawn: Result<T, OutputError>) -> Result<Result<T, OutputError>, QueryError> {
+    match drawn {
+        Err(OutputError::Query(error)) => Err(error),
+        other => Ok(other),
     }
-    let caption = FlameCaption {
-        overview: &overview,
-        subject: &subject,
-        calls: rows.iter().map(|row| row.calls).sum(),
-        weight,
-    };
-    Ok(export::flame_svg(&root, &caption))
 }
 
 impl From<OutputError> for ApiError {

@@ -80,6 +80,8 @@ impl From<QueryError> for ApiError {
         let (status, code) = match &error {
             QueryError::Sql(_) => (StatusCode::BAD_REQUEST, "sql"),
             QueryError::UnknownFunction(_) => (StatusCode::NOT_FOUND, "unknown_function"),
+            QueryError::Selection(_) => (StatusCode::BAD_REQUEST, "bad_selection"),
+            QueryError::NoSuchCalls(_) => (StatusCode::NOT_FOUND, "no_such_calls"),
             QueryError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
             QueryError::Remote(_) => (StatusCode::BAD_GATEWAY, "remote"),
         };

@@ -8,7 +8,19 @@ use axum::{
 };
 
 use super::error::ApiError;
-use crate::query::{Weight, Window};
+use crate::query::{Percentile, Root, Selection, Weight, Window};
+
+/// Parameters of [`Params::selection`].
+pub const SELECTION: [&str; 8] = [
+    "function",
+    "from",
+    "to",
+    "weight",
+    "slower_than",
+    "faster_than",
+    "percentile",
+    "root",
+];
 
 /// The query string of a request.
 #[derive(Debug, Default)]
@@ -54,16 +66,7 @@ impl Params {
 
     /// `from` and `to`, Unix time in ns.
     pub fn window(&self) -> Result<Window, ApiError> {
-        let window = Window {
-            from_ns: self.time("from")?,
-            to_ns: self.time("to")?,
-        };
-        match (window.from_ns, window.to_ns) {
-            (Some(from), Some(to)) if from >= to => {
-                Err(ApiError::parameter("from", "must be before 'to'"))
-            }
-            _ => Ok(window),
-        }
+        self.window_of("from", "to")
     }
 
     /// `function`, an id; all functions when absent.
@@ -78,11 +81,69 @@ impl Params {
             Some("calls") => Ok(Weight::Calls),
             Some("cpu") => Ok(Weight::Cpu),
             Some("offcpu") => Ok(Weight::OffCpu),
+            Some("time") => Ok(Weight::Time),
             Some(_) => Err(ApiError::parameter(
                 "weight",
-                "must be wall, calls, cpu or offcpu",
+                "must be wall, calls, cpu, offcpu or time",
             )),
         }
+    }
+
+    /// `root`, `callers` when absent.
+    fn root(&self) -> Result<Root, ApiError> {
+        match self.0.get("root").map(String::as_str) {
+            None | Some("callers") => Ok(Root::Callers),
+            Some("function") => Ok(Root::Function),
+            Some(_) => Err(ApiError::parameter("root", "must be callers or function")),
+        }
+    }
+
+    /// A duration in ns.
+    pub fn duration(&self, name: &str) -> Result<Option<u64>, ApiError> {
+        self.parse(name, "must be a duration in ns, a whole number")
+    }
+
+    /// `percentile`.
+    pub fn percentile(&self) -> Result<Option<Percentile>, ApiError> {
+        self.parse("percentile", "must be a number above 0 and below 100")
+    }
+
+    /// Everything in [`SELECTION`].
+    pub fn selection(&self) -> Result<Selection, ApiError> {
+        Ok(Selection {
+            function: self.function()?,
+            window: self.window()?,
+            weight: self.weight()?,
+            slower_than_ns: self.duration("slower_than")?,
+            faster_than_ns: self.duration("faster_than")?,
+            percentile: self.percentile()?,
+            root: self.root()?,
+        })
+    }
+
+    /// A window between two other names.
+    pub fn window_of(&self, from: &str, to: &str) -> Result<Window, ApiError> {
+        let window = Window {
+            from_ns: self.time(from)?,
+            to_ns: self.time(to)?,
+        };
+        match (window.from_ns, window.to_ns) {
+            (Some(from_ns), Some(to_ns)) if from_ns >= to_ns => Err(ApiError::parameter(
+                from,
+                format_args!("must be before '{to}'"),
+            )),
+            _ => Ok(window),
+        }
+    }
+
+    /// The id of a session.
+    pub fn session(&self, name: &str) -> Result<Option<i64>, ApiError> {
+        self.parse(name, "must be the id of a session")
+    }
+
+    /// A text.
+    pub fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned()
     }
 
     /// A count between 1 and `max`.

@@ -9,9 +9,16 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{App, discovery, downloads, error::ApiError, events, live::LiveStatus, params::Params};
+use super::{
+    App, discovery, downloads,
+    error::ApiError,
+    events,
+    live::LiveStatus,
+    params::{Params, SELECTION},
+};
 use crate::query::{
-    Bucket, Call, FlameNode, Frame, FunctionRow, Heatmap, Overview, SeriesPoint, StackRow,
+    Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow, Heatmap,
+    Overview, Part, SeriesPoint, StackRow, Story, Tail, TailQuestion,
 };
 
 type Answer<T> = Result<Json<T>, ApiError>;
@@ -33,7 +40,13 @@ pub fn router() -> Router<Arc<App>> {
         .route("/stacks", get(stacks))
         .route("/stack/{id}", get(stack))
         .route("/flame", get(flame))
+        .route("/tail", get(tail))
+        .route("/diff", get(diff))
+        .route("/story/{call}", get(story))
         .route("/events", get(events::events))
+        .route("/tail.svg", get(downloads::tail_svg))
+        .route("/diff.svg", get(downloads::diff_svg))
+        .route("/story/{call}/trace.json", get(downloads::trace))
         .route("/flamegraph.svg", get(downloads::svg))
         .route("/flamegraph.pb.gz", get(downloads::pprof))
         .route("/flamegraph.speedscope.json", get(downloads::speedscope))
@@ -113,20 +126,19 @@ async fn heatmap(State(app): Shared, params: Params) -> Answer<Heatmap> {
 }
 
 async fn calls(State(app): Shared, params: Params) -> Answer<Vec<Call>> {
-    let params = params.only(&["function", "from", "to", "limit"])?;
-    let (function, window) = (params.function()?, params.window()?);
+    let params = params.only(&[&SELECTION[..], &["limit"]].concat())?;
+    let selection = params.selection()?;
     let limit = params.count("limit", 50, MAX_ROWS)?;
-    app.ask(move |source| source.slowest(function, window, limit))
+    app.ask(move |source| source.slowest(&selection, limit))
         .await
         .map(Json)
 }
 
 async fn stacks(State(app): Shared, params: Params) -> Answer<Vec<StackRow>> {
-    let params = params.only(&["function", "from", "to", "weight", "limit"])?;
-    let (function, window) = (params.function()?, params.window()?);
-    let weight = params.weight()?;
+    let params = params.only(&[&SELECTION[..], &["limit"]].concat())?;
+    let selection = params.selection()?;
     let limit = params.count("limit", 20, MAX_ROWS)?;
-    app.ask(move |source| source.stacks(function, window, weight, limit))
+    app.ask(move |source| source.stacks(&selection, limit))
         .await
         .map(Json)
 }
@@ -142,15 +154,74 @@ async fn stack(State(app): Shared, Path(id): Path<String>, params: Params) -> An
 }
 
 async fn flame(State(app): Shared, params: Params) -> Answer<FlameNode> {
-    let params = params.only(&["function", "from", "to", "weight"])?;
-    let (function, window) = (params.function()?, params.window()?);
-    let weight = params.weight()?;
-    app.ask(move |source| source.flame(function, window, weight))
+    let selection = params.only(&SELECTION)?.selection()?;
+    app.ask(move |source| source.flame(&selection))
         .await
         .map(Json)
 }
 
-fn parse_id<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, ApiError> {
+/// Slow calls of a function against fast ones.
+async fn tail(State(app): Shared, params: Params) -> Answer<Tail> {
+    let question = tail_question(params)?;
+    app.ask(move |source| source.tail(&question))
+        .await
+        .map(Json)
+}
+
+/// What `tail` and its drawing take.
+pub fn tail_question(params: Params) -> Result<TailQuestion, ApiError> {
+    let params = params.only(&["function", "from", "to", "slower_than", "percentile"])?;
+    let function = params.function()?;
+    Ok(TailQuestion {
+        function: function.ok_or_else(|| ApiError::parameter("function", "is missing"))?,
+        window: params.window()?,
+        slower_than_ns: params.duration("slower_than")?,
+        percentile: params.percentile()?,
+    })
+}
+
+/// Two sessions, or two parts of one: what is looked at, and what it is compared with.
+async fn diff(State(app): Shared, params: Params) -> Answer<Comparison> {
+    let question = compare_question(params)?;
+    app.ask(move |source| source.compare(&question))
+        .await
+        .map(Json)
+}
+
+/// What `diff` and its drawing take.
+pub fn compare_question(params: Params) -> Result<CompareQuestion, ApiError> {
+    let params = params.only(&[
+        "session",
+        "from",
+        "to",
+        "against_session",
+        "against_from",
+        "against_to",
+        "name",
+        "weight",
+    ])?;
+    Ok(CompareQuestion {
+        before: Part {
+            session: params.session("against_session")?,
+            window: params.window_of("against_from", "against_to")?,
+        },
+        after: Part {
+            session: params.session("session")?,
+            window: params.window()?,
+        },
+        function: params.text("name"),
+        weight: params.weight()?,
+    })
+}
+
+/// What happened during one recorded call, by its key.
+async fn story(State(app): Shared, Path(call): Path<String>, params: Params) -> Answer<Story> {
+    params.only(&[])?;
+    let call: CallKey = parse_id(&call, "call")?;
+    app.ask(move |source| source.story(call)).await.map(Json)
+}
+
+pub fn parse_id<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, ApiError> {
     text.parse().map_err(|_| {
         ApiError::new(
             axum::http::StatusCode::BAD_REQUEST,

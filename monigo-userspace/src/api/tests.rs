@@ -24,8 +24,9 @@ use super::{
 };
 use crate::{
     query::{
-        Bucket, Call, FlameNode, Frame, FunctionRow, Heatmap, Overview, QueryError, SeriesPoint,
-        Source, StackRow, Table, Weight, Window,
+        Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow, Heatmap,
+        Overview, QueryError, Root, Selection, SeriesPoint, Source, StackRow, Story, Table, Tail,
+        TailQuestion, Window,
     },
     symbols::Language,
 };
@@ -90,32 +91,57 @@ impl Source for Scripted {
     fn heatmap(&self, _: u32, _: Window, _: u32) -> Result<Heatmap, QueryError> {
         panic!("a bug in the source")
     }
-    fn slowest(&self, _: Option<u32>, _: Window, limit: u32) -> Result<Vec<Call>, QueryError> {
-        self.note(format!("slowest {limit}"));
+    fn slowest(&self, selection: &Selection, limit: u32) -> Result<Vec<Call>, QueryError> {
+        self.note(format!("slowest {limit}{}", shown(selection)));
         Ok(Vec::new())
     }
-    fn stacks(
-        &self,
-        _: Option<u32>,
-        _: Window,
-        weight: Weight,
-        _: u32,
-    ) -> Result<Vec<StackRow>, QueryError> {
-        self.note(format!("stacks {weight:?}"));
+    fn stacks(&self, selection: &Selection, _: u32) -> Result<Vec<StackRow>, QueryError> {
+        self.note(format!("stacks {:?}", selection.weight));
         Err(QueryError::Store("disk on fire".to_owned()))
     }
     fn stack(&self, _: u64) -> Result<Vec<Frame>, QueryError> {
         Ok(Vec::new())
     }
-    fn flame(&self, _: Option<u32>, _: Window, _: Weight) -> Result<FlameNode, QueryError> {
+    fn flame(&self, _: &Selection) -> Result<FlameNode, QueryError> {
         // Long enough to be worth compressing.
         Ok(FlameNode {
             name: "all".repeat(2000),
             ..FlameNode::default()
         })
     }
+    fn tail(&self, question: &TailQuestion) -> Result<Tail, QueryError> {
+        self.note(format!("tail {question:?}"));
+        Err(QueryError::NoSuchCalls("none of them was slow".to_owned()))
+    }
+    fn story(&self, call: CallKey) -> Result<Story, QueryError> {
+        self.note(format!("story {call}"));
+        Err(QueryError::NoSuchCalls(format!("no call {call}")))
+    }
+    fn compare(&self, question: &CompareQuestion) -> Result<Comparison, QueryError> {
+        self.note(format!(
+            "compare {:?} {:?}",
+            question.before, question.after
+        ));
+        Ok(Comparison::default())
+    }
     fn sql(&self, _: &str, _: u32) -> Result<Table, QueryError> {
         panic!("no SQL over the network")
+    }
+}
+
+/// What is unusual about a selection.
+fn shown(selection: &Selection) -> String {
+    if selection.is_ranged() || selection.root != Root::Callers {
+        let Selection {
+            slower_than_ns,
+            faster_than_ns,
+            percentile,
+            root,
+            ..
+        } = selection;
+        format!(" {slower_than_ns:?} {faster_than_ns:?} {percentile:?} {root:?}")
+    } else {
+        String::new()
     }
 }
 
@@ -252,6 +278,54 @@ async fn parameters_reach_the_source() {
 }
 
 #[tokio::test]
+async fn questions_about_slow_calls_reach_the_source() {
+    let fixture = loopback();
+    for (path, status, code) in [
+        (
+            "/api/v1/calls?function=3&slower_than=10&faster_than=20&root=function&limit=5",
+            StatusCode::OK,
+            "",
+        ),
+        (
+            "/api/v1/tail?function=3&percentile=99.9",
+            StatusCode::NOT_FOUND,
+            "no_such_calls",
+        ),
+        (
+            "/api/v1/story/3-100-17",
+            StatusCode::NOT_FOUND,
+            "no_such_calls",
+        ),
+        (
+            "/api/v1/story/3-100-17/trace.json",
+            StatusCode::NOT_FOUND,
+            "no_such_calls",
+        ),
+        (
+            "/api/v1/diff?session=2&against_session=1&against_to=9",
+            StatusCode::OK,
+            "",
+        ),
+        ("/api/v1/diff.svg", StatusCode::NOT_FOUND, "not_found"),
+    ] {
+        let answer = get(&fixture.router, path).await;
+        assert_eq!(answer.status, status, "{path}");
+        if status != StatusCode::OK {
+            assert_eq!(answer.code(), code, "{path}");
+        }
+    }
+    let asked = fixture.source.asked.lock().unwrap().clone();
+    assert_eq!(asked[0], "slowest 5 Some(10) Some(20) None Function");
+    assert!(asked[1].contains("function: 3") && asked[1].contains("Percentile(99900)"));
+    assert_eq!(asked[2..4], ["story 3-100-17", "story 3-100-17"]);
+    assert!(
+        asked[4].contains("Some(1)") && asked[4].contains("Some(9)"),
+        "{}",
+        asked[4]
+    );
+}
+
+#[tokio::test]
 async fn bad_parameters_are_named() {
     let router = loopback().router;
     for (path, part) in [
@@ -278,8 +352,34 @@ async fn bad_parameters_are_named() {
         ("/api/v1/heatmap", "'function' is missing"),
         (
             "/api/v1/flame?weight=heavy",
-            "'weight' must be wall, calls, cpu or offcpu",
+            "'weight' must be wall, calls, cpu, offcpu or time",
         ),
+        (
+            "/api/v1/flame?root=leaf",
+            "'root' must be callers or function",
+        ),
+        (
+            "/api/v1/flame?percentile=100",
+            "'percentile' must be a number",
+        ),
+        (
+            "/api/v1/calls?slower_than=1ms",
+            "'slower_than' must be a duration in ns",
+        ),
+        ("/api/v1/tail", "'function' is missing"),
+        (
+            "/api/v1/tail?function=0&weight=cpu",
+            "'weight' is not known",
+        ),
+        (
+            "/api/v1/diff?session=last",
+            "'session' must be the id of a session",
+        ),
+        (
+            "/api/v1/diff?against_from=2&against_to=1",
+            "'against_from' must be before",
+        ),
+        ("/api/v1/story/17", "'17' is not the id of a call"),
         (
             "/api/v1/functions/main/histogram",
             "'main' is not the id of a function",

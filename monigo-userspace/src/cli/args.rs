@@ -1,9 +1,14 @@
 //! Arguments of every subcommand.
 
+mod explain;
+
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::explain::{
+    DiffArgs, FlamegraphArgs, RootMode, SlowArgs, StoryArgs, TextFormat, WhyArgs,
+};
 use crate::{export::check_name, query::Weight};
 
 /// Trace functions of running programs: exact call counts, true latency, and the stacks behind them.
@@ -38,6 +43,12 @@ pub enum Command {
     Report(ReportArgs),
     /// Write a flame graph of a recorded session
     Flamegraph(FlamegraphArgs),
+    /// Say why the slow calls of a function are slow
+    Why(WhyArgs),
+    /// Show what happened during one recorded call
+    Story(StoryArgs),
+    /// Compare two sessions, or two parts of one
+    Diff(DiffArgs),
     /// Show a recorded session in the web dashboard
     Serve(ServeArgs),
     /// Run SQL over a recorded session
@@ -141,6 +152,12 @@ pub struct TraceArgs {
     /// What exported flame graphs weigh
     #[arg(long, value_enum, default_value_t = FlameMode::Wall)]
     pub flame: FlameMode,
+    /// Where the stacks of exported flame graphs begin
+    #[arg(long, value_enum, default_value_t = RootMode::Callers)]
+    pub root: RootMode,
+    /// What exported flame graphs hold, and what the summary explains.
+    #[command(flatten)]
+    pub slow: SlowArgs,
     /// Write a file at the end; .svg .html .folded .pb.gz .speedscope.json .firefox.json .parquet .csv .json; repeatable
     #[arg(short, long = "output", value_name = "FILE", value_parser = parse_output)]
     pub output: Vec<PathBuf>,
@@ -223,23 +240,6 @@ pub struct ReportArgs {
     /// Format on stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
-}
-
-/// `monigo flamegraph`.
-#[derive(Debug, Args)]
-pub struct FlamegraphArgs {
-    /// The recording.
-    #[command(flatten)]
-    pub db: DbArgs,
-    /// Only stacks of this function (default: all traced functions)
-    #[arg(long = "fn", value_name = "NAME")]
-    pub function: Option<String>,
-    /// What widths mean
-    #[arg(long, value_enum, default_value_t = FlameMode::Wall)]
-    pub flame: FlameMode,
-    /// File to write; .svg .html .folded .pb.gz .speedscope.json .firefox.json .parquet .csv .json
-    #[arg(short, long = "output", value_name = "FILE", value_parser = parse_output, default_value = "flamegraph.svg")]
-    pub output: PathBuf,
 }
 
 /// `monigo serve`.
@@ -380,6 +380,8 @@ pub enum FlameMode {
     Offcpu,
     /// Number of calls
     Calls,
+    /// Time inside the functions, running or waiting, by what they did
+    Time,
 }
 
 impl From<FlameMode> for Weight {
@@ -389,6 +391,7 @@ impl From<FlameMode> for Weight {
             FlameMode::Cpu => Self::Cpu,
             FlameMode::Offcpu => Self::OffCpu,
             FlameMode::Calls => Self::Calls,
+            FlameMode::Time => Self::Time,
         }
     }
 }
@@ -414,9 +417,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         let number: f64 = rest[..digits].parse().map_err(|_| help)?;
         rest = &rest[digits..];
         let letters = rest
-            .find(|c: char| !c.is_ascii_alphabetic())
+            .find(|c: char| !c.is_alphabetic())
             .unwrap_or(rest.len());
         let seconds = match &rest[..letters] {
+            "us" | "µs" => 0.000_001,
             "ms" => 0.001,
             "s" | "sec" => 1.0,
             "m" | "min" => 60.0,

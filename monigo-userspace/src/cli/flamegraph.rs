@@ -3,17 +3,33 @@
 use anyhow::Result;
 
 use super::{args::FlamegraphArgs, recording};
-use crate::{export::write_output_of, query::Window};
+use crate::{
+    export::write_output,
+    query::{Root, Selection, Source, Window},
+};
 
 /// Runs the subcommand.
 pub fn run(args: &FlamegraphArgs) -> Result<()> {
     let source = recording::open(&args.db)?;
-    let function = args
-        .function
-        .as_deref()
-        .map(|name| recording::find_function(&source.functions(Window::default())?, name))
-        .transpose()?;
-    write_output_of(&args.output, source.as_ref(), function, args.flame.into())?;
+    let selection = selection(source.as_ref(), args)?;
+    write_output(&args.output, source.as_ref(), &selection).map_err(recording::output_failure)?;
     eprintln!("monigo: wrote {}", args.output.display());
     Ok(())
+}
+
+fn selection(source: &dyn Source, args: &FlamegraphArgs) -> Result<Selection> {
+    let rows = source.functions(Window::default())?;
+    let root = Root::from(args.root);
+    let one = args.slow.any() || root == Root::Function;
+    let function = match args.function.as_deref() {
+        Some(name) => Some(recording::find_function(&rows, name)?),
+        None if one => Some(recording::only_function(&rows)?),
+        None => None,
+    };
+    Ok(Selection {
+        slower_than_ns: args.slow.slower_than_ns(),
+        percentile: args.slow.percentile,
+        root,
+        ..Selection::of(function, Window::default(), args.flame.into())
+    })
 }

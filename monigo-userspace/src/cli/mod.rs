@@ -2,6 +2,7 @@
 
 pub mod args;
 mod attach;
+mod diff;
 mod discover;
 mod doctor;
 pub mod exit;
@@ -14,7 +15,9 @@ mod report;
 mod run;
 mod select;
 pub(crate) mod serve;
+mod story;
 mod trace;
+mod why;
 
 use std::process::ExitCode;
 
@@ -42,6 +45,9 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::run(&args, cli.verbose > 0),
         Command::Report(args) => report::run(&args),
         Command::Flamegraph(args) => flamegraph::run(&args),
+        Command::Why(args) => why::run(&args),
+        Command::Story(args) => story::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Doctor(args) => doctor::run(&args),

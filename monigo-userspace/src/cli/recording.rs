@@ -7,7 +7,8 @@ use anyhow::{Result, anyhow};
 
 use super::{Failure, args::DbArgs};
 use crate::{
-    query::{FunctionRow, OpenError, Source, open_source},
+    export::OutputError,
+    query::{FunctionRow, OpenError, QueryError, Source, open_source},
     store::StoreError,
 };
 
@@ -84,6 +85,56 @@ pub fn find_function(functions: &[FunctionRow], name: &str) -> Result<u32> {
             "'{name}' means several functions; give one in full: {}",
             list(several)
         ))),
+    }
+}
+
+/// The function of a recording of a single one.
+pub fn only_function(functions: &[FunctionRow]) -> Result<u32> {
+    match functions {
+        [row] => Ok(row.id),
+        _ => Err(Failure::usage(anyhow!(
+            "this is about one function, and {} were traced; name it with --fn: {}",
+            functions.len(),
+            first_names(functions)
+        ))),
+    }
+}
+
+/// The function that takes most time.
+pub fn busiest(functions: &[FunctionRow]) -> Result<u32> {
+    let called = functions.iter().find(|row| row.calls > 0);
+    let row = called.or(functions.first());
+    row.map(|row| row.id)
+        .ok_or_else(|| Failure::usage(anyhow!("no function was traced in this recording")))
+}
+
+fn first_names(functions: &[FunctionRow]) -> String {
+    let names: Vec<&str> = functions
+        .iter()
+        .take(5)
+        .map(|row| row.name.as_str())
+        .collect();
+    let more = if functions.len() > names.len() {
+        ", …"
+    } else {
+        ""
+    };
+    format!("{}{more}", names.join(", "))
+}
+
+/// The exit status that a question without an answer deserves.
+pub fn query_failure(error: QueryError) -> anyhow::Error {
+    match error {
+        QueryError::Selection(_) => Failure::usage(error),
+        _ => error.into(),
+    }
+}
+
+/// As [`query_failure`], of a file that was not written.
+pub fn output_failure(error: OutputError) -> anyhow::Error {
+    match error {
+        OutputError::Query(error) => query_failure(error),
+        _ => error.into(),
     }
 }
 

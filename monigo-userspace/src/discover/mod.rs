@@ -23,6 +23,7 @@ use std::{
 
 use serde::Serialize;
 
+pub(crate) use self::runtime::is_runtime;
 pub use self::{
     catalogue::Catalogue,
     live::{Discoverer, Discovery, RequestError, Tracing},

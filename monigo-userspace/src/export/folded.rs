@@ -31,7 +31,7 @@ fn walk(node: &FlameNode, path: &mut Vec<String>, text: &mut String) {
     path.pop();
 }
 
-fn clean(name: &str) -> String {
+pub(super) fn clean(name: &str) -> String {
     let mut name = name.replace(';', ":").replace(['\n', '\r'], " ");
     // Readers would take a number at the end of the last frame for a second weight.
     if let Some((head, tail)) = name.rsplit_once(' ')

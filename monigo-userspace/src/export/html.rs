@@ -6,7 +6,7 @@ use rust_embed::RustEmbed;
 use serde::Serialize;
 
 use super::{OutputError, profile::WEIGHTS};
-use crate::query::{FlameNode, QueryError, Weight};
+use crate::query::{FlameNode, QueryError, Selection, Source, Weight};
 
 /// Script and style of the page, built from `dashboard/src/saved.tsx`.
 #[derive(RustEmbed)]
@@ -36,16 +36,25 @@ const fn name(weight: Weight) -> &'static str {
         Weight::Calls => "calls",
         Weight::Cpu => "cpu",
         Weight::OffCpu => "offcpu",
+        Weight::Time => "time",
     }
 }
 
 /// Asks for the flame graphs of all weights.
 pub fn flames(
-    mut flame: impl FnMut(Weight) -> Result<FlameNode, QueryError>,
+    source: &dyn Source,
+    selection: &Selection,
 ) -> Result<BTreeMap<&'static str, FlameNode>, QueryError> {
     let mut flames = BTreeMap::new();
     for weight in WEIGHTS {
-        let root = flame(weight)?;
+        let selection = Selection {
+            weight,
+            ..*selection
+        };
+        if selection.shown_weight() != weight {
+            continue;
+        }
+        let root = source.flame(&selection)?;
         if root.value > 0 {
             flames.insert(name(weight), root);
         }

@@ -1,5 +1,7 @@
 //! What leaves monigo as text or files: tables, JSON, CSV, folded stacks and flame graphs.
 
+mod comparison;
+mod difference;
 mod discovery;
 mod figures;
 mod folded;
@@ -9,19 +11,30 @@ mod notes;
 mod output;
 mod parquet;
 mod profile;
+mod story;
 mod summary;
 mod svg;
 mod table;
+mod tail;
+mod trace;
 
 pub use self::{
+    comparison::{comparison_csv, comparison_table},
+    difference::{comparison_svg, tail_svg},
     discovery::{basis, discovery_csv, discovery_table},
     folded::folded,
     html::{HtmlFlames, flames, html},
-    output::{EXTENSIONS, OutputError, check_name, subject, write_output, write_output_of},
+    output::{
+        EXTENSIONS, OutputError, check_name, has_stacks, selection_page, selection_svg, write_file,
+        write_output,
+    },
     profile::{Profile, pprof, speedscope},
+    story::story_text,
     summary::{Events, FunctionSummary, Overhead, Summary, TargetSummary},
     svg::{FlameCaption, flame_svg},
     table::{functions_csv, sql_csv, sql_table, summary_table},
+    tail::tail_text,
+    trace::trace_of,
 };
 
 #[cfg(test)]

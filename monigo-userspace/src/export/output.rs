@@ -10,8 +10,9 @@ use super::{
     html::{HtmlFlames, flames, html},
     parquet::calls_parquet,
     profile::{Profile, firefox, pprof, speedscope},
+    svg::calls_like,
 };
-use crate::query::{FunctionRow, QueryError, Source, Weight, Window};
+use crate::query::{FunctionRow, QueryError, Selection, Source, Weight, Window};
 
 /// Why a file was not written.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +59,7 @@ impl OutputError {
                 "waiting inside",
                 ". Goroutines wait without leaving a thread, so there is nothing for Go",
             ),
+            Weight::Time => Self::NoSamples("inside", ""),
         }
     }
 }
@@ -119,6 +121,14 @@ impl Format {
     }
 }
 
+/// Whether a file of this name holds stacks.
+pub fn has_stacks(path: &Path) -> bool {
+    !matches!(
+        Format::of(path),
+        None | Some(Format::Csv | Format::Json | Format::Parquet)
+    )
+}
+
 /// Checks that a file of this name can be written.
 pub fn check_name(path: &Path) -> Result<(), OutputError> {
     match Format::of(path) {
@@ -127,24 +137,19 @@ pub fn check_name(path: &Path) -> Result<(), OutputError> {
     }
 }
 
-/// Writes what `source` knows of the whole session to `path`, in the format that its name ends in:
-/// stacks of all functions, the table of functions (`.csv`), the summary (`.json`), or the
-/// recorded calls (`.parquet`).
-pub fn write_output(path: &Path, source: &dyn Source, weight: Weight) -> Result<(), OutputError> {
-    write_output_of(path, source, None, weight)
-}
-
-/// As [`write_output`], of one function only when `function` is given.
-pub fn write_output_of(
+/// Writes what `source` knows of `selection` to `path`, in the format that its name ends in: its
+/// stacks, or of its function, whatever the durations of the calls, the table (`.csv`), the summary
+/// (`.json`), or the recorded calls (`.parquet`).
+pub fn write_output(
     path: &Path,
     source: &dyn Source,
-    function: Option<u32>,
-    weight: Weight,
+    selection: &Selection,
 ) -> Result<(), OutputError> {
+    let (function, weight) = (selection.function, selection.shown_weight());
     let format =
         Format::of(path).ok_or_else(|| OutputError::UnknownFormat { path: path.into() })?;
     let profile = || {
-        let profile = Profile::read(source, function, Window::default(), weight)?;
+        let profile = Profile::read(source, selection)?;
         if profile.is_empty() {
             return Err(OutputError::nothing(weight));
         }
@@ -155,10 +160,10 @@ pub fn write_output_of(
         source,
     };
     let content = match format {
-        Format::Svg => svg(source, function, weight)?.into_bytes(),
-        Format::Html => page(source, function, weight)?.into_bytes(),
+        Format::Svg => selection_svg(source, selection)?.into_bytes(),
+        Format::Html => selection_page(source, selection)?.into_bytes(),
         Format::Folded => {
-            let text = folded(&source.flame(function, Window::default(), weight)?);
+            let text = folded(&source.flame(selection)?);
             if text.is_empty() {
                 return Err(OutputError::nothing(weight));
             }
@@ -170,61 +175,81 @@ pub fn write_output_of(
             .into_bytes(),
         Format::Firefox => firefox(source, &profile()?, function)?.into_bytes(),
         Format::Parquet => calls_parquet(source, function)?,
-        Format::Csv => functions_csv(&functions(source, function)?).into_bytes(),
+        Format::Csv => functions_csv(&functions(source, selection)?).into_bytes(),
         Format::Json => {
-            let summary = Summary::from((source.overview()?, functions(source, function)?));
+            let summary = Summary::from((source.overview()?, functions(source, selection)?));
             let mut text = serde_json::to_string_pretty(&summary).map_err(|error| json(&error))?;
             text.push('\n');
             text.into_bytes()
         }
     };
-    replace(path, &content).map_err(failed)
+    write_file(path, &content)
+}
+
+/// Writes a whole file, or leaves what was there.
+pub fn write_file(path: &Path, content: &[u8]) -> Result<(), OutputError> {
+    replace(path, content).map_err(|source| OutputError::Io {
+        path: path.into(),
+        source,
+    })
 }
 
 fn json(error: &serde_json::Error) -> QueryError {
     QueryError::Store(error.to_string())
 }
 
-fn functions(source: &dyn Source, function: Option<u32>) -> Result<Vec<FunctionRow>, QueryError> {
-    let mut rows = source.functions(Window::default())?;
-    rows.retain(|row| function.is_none_or(|function| function == row.id));
+fn functions(source: &dyn Source, selection: &Selection) -> Result<Vec<FunctionRow>, QueryError> {
+    let mut rows = source.functions(selection.window)?;
+    rows.retain(|row| selection.function.is_none_or(|function| function == row.id));
     Ok(rows)
 }
 
-fn page(source: &dyn Source, function: Option<u32>, weight: Weight) -> Result<String, OutputError> {
+/// The page of the flame graphs of `selection`.
+pub fn selection_page(source: &dyn Source, selection: &Selection) -> Result<String, OutputError> {
     let overview = source.overview()?;
-    let rows = functions(source, function)?;
+    let rows = functions(source, selection)?;
+    let title = whole_subject(&rows, selection);
     html(&HtmlFlames {
-        title: &subject(&rows),
+        title: &title,
         subtitle: &format!(
-            "{}, {}",
+            "{}, {}{}",
             overview.target,
-            format::duration_ns(overview.duration_ns())
+            format::duration_ns(overview.duration_ns()),
+            calls_like(selection)
         ),
-        first: weight,
-        flames: flames(|weight| source.flame(function, Window::default(), weight))?,
+        first: selection.shown_weight(),
+        flames: flames(source, selection)?,
         traced: rows.into_iter().map(|row| row.name).collect(),
     })
 }
 
+/// What a flame graph is of, and that it is of a part, if it is.
+fn whole_subject(rows: &[FunctionRow], selection: &Selection) -> String {
+    let mut subject = subject(rows);
+    if selection.window != Window::default() {
+        subject.push_str(", part of the recording");
+    }
+    subject
+}
+
 /// A function's name, or how many there are.
-pub fn subject(rows: &[FunctionRow]) -> String {
+fn subject(rows: &[FunctionRow]) -> String {
     match rows {
         [row] => row.name.clone(),
         rows => format!("{} functions", format::count(rows.len() as u64)),
     }
 }
 
-fn svg(source: &dyn Source, function: Option<u32>, weight: Weight) -> Result<String, OutputError> {
+/// The flame graph of `selection`.
+pub fn selection_svg(source: &dyn Source, selection: &Selection) -> Result<String, OutputError> {
     let overview = source.overview()?;
-    let rows = functions(source, function)?;
-    let root = source.flame(function, Window::default(), weight)?;
-    let subject = subject(&rows);
+    let rows = functions(source, selection)?;
+    let root = source.flame(selection)?;
     let caption = FlameCaption {
         overview: &overview,
-        subject: &subject,
+        subject: &whole_subject(&rows, selection),
         calls: rows.iter().map(|row| row.calls).sum(),
-        weight,
+        selection,
     };
     flame_svg(&root, &caption)
 }

@@ -7,7 +7,7 @@ use inferno::flamegraph::{
 
 use super::{OutputError, folded, format};
 use crate::{
-    query::{FlameNode, Overview, Weight},
+    query::{FlameNode, Overview, Selection, Weight},
     symbols::Language,
 };
 
@@ -20,20 +20,22 @@ pub struct FlameCaption<'a> {
     pub subject: &'a str,
     /// Completed calls of what is shown.
     pub calls: u64,
-    /// What a frame's width means.
-    pub weight: Weight,
+    /// Of which calls, and what a frame's width means.
+    pub selection: &'a Selection,
 }
 
 impl FlameCaption<'_> {
     fn subtitle(&self) -> String {
-        let width = match self.weight {
+        let weight = self.selection.shown_weight();
+        let width = match weight {
             Weight::Wall => "wall-clock time inside the calls",
             Weight::Calls => "number of calls",
             Weight::Cpu => "time running inside the calls, sampled",
             Weight::OffCpu => "time waiting inside the calls (off CPU), sampled",
+            Weight::Time => "time inside the calls, running or waiting, sampled",
         };
         let recorded = self.overview.recorded;
-        let of_calls = matches!(self.weight, Weight::Wall | Weight::Calls);
+        let of_calls = !weight.is_sampled() && !self.selection.is_ranged();
         let sample = if of_calls && recorded < self.calls {
             format!(
                 ", estimated from {} recorded of {} calls",
@@ -44,24 +46,42 @@ impl FlameCaption<'_> {
             String::new()
         };
         format!(
-            "{}, {}; width is {width}{sample}",
+            "{}, {}{}; width is {width}{sample}",
             self.overview.target,
             format::duration_ns(self.overview.duration_ns()),
+            calls_like(self.selection),
         )
     }
+}
+
+/// Which calls by their durations, to be put behind something else.
+pub(super) fn calls_like(selection: &Selection) -> String {
+    let mut text = String::new();
+    let duration = format::duration_ns;
+    if let Some(ns) = selection.slower_than_ns {
+        text.push_str(&format!(", calls of {} or longer", duration(ns)));
+    }
+    if let Some(percentile) = selection.percentile {
+        text.push_str(&format!(", calls from the {percentile}th percentile on"));
+    }
+    if let Some(ns) = selection.faster_than_ns {
+        text.push_str(&format!(", calls shorter than {}", duration(ns)));
+    }
+    text
 }
 
 /// Draws a flame graph. Text is escaped by inferno; colors depend only on names, so that two
 /// graphs of the same program can be compared.
 pub fn flame_svg(root: &FlameNode, caption: &FlameCaption<'_>) -> Result<String, OutputError> {
     let lines = folded(root);
+    let weight = caption.selection.shown_weight();
     if lines.is_empty() {
-        return Err(OutputError::nothing(caption.weight));
+        return Err(OutputError::nothing(weight));
     }
     let mut options = Options::default();
     options.title = format!("monigo: {}", caption.subject);
     options.subtitle = Some(caption.subtitle());
-    caption.weight.unit().clone_into(&mut options.count_name);
+    weight.unit().clone_into(&mut options.count_name);
     options.colors = match caption.overview.language {
         Language::Rust => Palette::Multi(MultiPalette::Rust),
         _ => Palette::Basic(BasicPalette::Hot),

@@ -260,7 +260,7 @@ pub(super) fn aligned(text: &str, right: bool) -> Cell {
 }
 
 /// The table's lines without the spaces that pad their ends.
-fn trimmed(grid: &Grid) -> String {
+pub(super) fn trimmed(grid: &Grid) -> String {
     let mut text = grid.trim_fmt();
     text.push('\n');
     text

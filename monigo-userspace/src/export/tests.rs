@@ -1,10 +1,8 @@
 //! The fixture as text.
 
-use super::{
-    Summary, folded, functions_csv, sql_table, summary_table, write_output, write_output_of,
-};
+use super::{Summary, folded, functions_csv, sql_table, summary_table, write_output};
 use crate::{
-    query::{DuckSource, Latency, Source as _, Weight, Window},
+    query::{DuckSource, Latency, Selection, Source as _, Weight, Window},
     store::{Database, fixture},
 };
 
@@ -92,9 +90,7 @@ fn csv_and_folded() {
     let (_database, source) = source();
     let rows = source.functions(Window::default()).expect("functions");
     insta::assert_snapshot!("functions_csv", functions_csv(&rows));
-    let flame = source
-        .flame(None, Window::default(), Weight::Wall)
-        .expect("flame");
+    let flame = source.flame(&Selection::default()).expect("flame");
     insta::assert_snapshot!("folded", folded(&flame));
 }
 
@@ -112,7 +108,8 @@ fn files_by_extension() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let write = |name: &str, function, weight| {
         let path = directory.path().join(name);
-        write_output_of(&path, &source, function, weight).expect(name);
+        let selection = Selection::of(function, Window::default(), weight);
+        write_output(&path, &source, &selection).expect(name);
         std::fs::read_to_string(path).expect(name)
     };
     let svg = write("flame.svg", None, Weight::Wall);
@@ -133,21 +130,25 @@ fn files_by_extension() {
     let files = std::fs::read_dir(directory.path()).expect("lists").count();
     assert_eq!(files, 5, "nothing temporary stays behind");
 
-    let error = write_output(&directory.path().join("f.png"), &source, Weight::Wall);
+    let error = write_output(
+        &directory.path().join("f.png"),
+        &source,
+        &Selection::default(),
+    );
     assert!(error.expect_err("format").to_string().contains(".svg"));
-    let error = write_output(&directory.path().join("no/f.csv"), &source, Weight::Wall);
+    let error = write_output(
+        &directory.path().join("no/f.csv"),
+        &source,
+        &Selection::default(),
+    );
     assert!(
         error
             .expect_err("directory")
             .to_string()
             .contains("no/f.csv failed")
     );
-    let error = write_output_of(
-        &directory.path().join("e.svg"),
-        &source,
-        Some(1),
-        Weight::Wall,
-    );
+    let empty = Selection::of(Some(1), Window::default(), Weight::Wall);
+    let error = write_output(&directory.path().join("e.svg"), &source, &empty);
     assert!(
         error
             .expect_err("empty")

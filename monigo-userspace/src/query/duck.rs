@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use duckdb::{Connection, params};
 
 use super::{
-    Bucket, Call, FlameNode, Frame, FunctionRow, Heatmap, Histogram, Latency, LossRow, OpenError,
-    Overview, ProbeRow, QueryError, SeriesPoint, Source, StackRow, Table, Weight, Window, flame,
-    lock, sql, stacks,
-    stacks::{Stacks, Weights},
+    Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow, Heatmap,
+    Histogram, Latency, LossRow, OpenError, Overview, ProbeRow, QueryError, Selection, SeriesPoint,
+    Source, StackRow, Story, Table, Tail, TailQuestion, Window, lock, sql,
+    stacks::Stacks,
     timeline,
     totals::{self, FunctionTotals, Span, Totals},
     warnings::{self, Notice, Notices},
@@ -19,18 +19,18 @@ use crate::store::Reader;
 /// the whole session are kept, and only what is new is read.
 #[derive(Debug)]
 pub struct DuckSource {
-    reader: Reader,
-    session: i64,
+    pub(super) reader: Reader,
+    pub(super) session: i64,
     functions: Mutex<Arc<Functions>>,
     totals: Mutex<Totals>,
-    stacks: Mutex<Stacks>,
+    pub(super) stacks: Mutex<Stacks>,
 }
 
 /// The functions of a session, by id. More can come while it goes on.
 #[derive(Clone, Debug, Default)]
-struct Functions {
-    metas: Vec<Meta>,
-    names: Vec<String>,
+pub(super) struct Functions {
+    pub metas: Vec<Meta>,
+    pub names: Vec<String>,
 }
 
 impl Functions {
@@ -43,9 +43,9 @@ impl Functions {
 
 /// What does not change about a function.
 #[derive(Clone, Debug)]
-struct Meta {
-    name: String,
-    image: String,
+pub(super) struct Meta {
+    pub name: String,
+    pub image: String,
     file: Option<String>,
     line: Option<u32>,
     probe: ProbeRow,
@@ -54,8 +54,8 @@ struct Meta {
 }
 
 /// The session's row.
-struct SessionRow {
-    overview: Overview,
+pub(super) struct SessionRow {
+    pub overview: Overview,
     pruned_before_ns: Option<i64>,
 }
 
@@ -86,7 +86,7 @@ impl DuckSource {
     }
 
     /// The functions there are now.
-    fn table(&self) -> Result<Arc<Functions>, QueryError> {
+    pub(super) fn table(&self) -> Result<Arc<Functions>, QueryError> {
         let count: usize = self.reader.with(|connection| {
             connection.query_row(
                 "SELECT count(*) FROM functions WHERE session_id = ?",
@@ -101,7 +101,7 @@ impl DuckSource {
         Ok(Arc::clone(&functions))
     }
 
-    fn check(&self, function: Option<u32>) -> Result<(), QueryError> {
+    pub(super) fn check(&self, function: Option<u32>) -> Result<(), QueryError> {
         let Some(id) = function else { return Ok(()) };
         let known = |functions: &Functions| (id as usize) < functions.metas.len();
         // Apart, or the lock would be held over both.
@@ -113,7 +113,7 @@ impl DuckSource {
     }
 
     /// The window in terms of flushes.
-    fn span(&self, window: Window) -> Span {
+    pub(super) fn span(&self, window: Window) -> Span {
         Span {
             session: self.session,
             after_ns: window.from_ns.unwrap_or(i64::MIN),
@@ -121,41 +121,21 @@ impl DuckSource {
         }
     }
 
-    fn session_row(&self) -> Result<SessionRow, QueryError> {
+    pub(super) fn session_row(&self) -> Result<SessionRow, QueryError> {
         self.reader
             .with(|connection| read_session(connection, self.session))
     }
 
     /// Sums of the whole session, brought up to date.
-    fn with_totals<T>(&self, answer: impl FnOnce(&Totals) -> T) -> Result<T, QueryError> {
+    pub(super) fn with_totals<T>(
+        &self,
+        answer: impl FnOnce(&Totals) -> T,
+    ) -> Result<T, QueryError> {
         let count = self.table()?.metas.len();
         let mut totals = lock(&self.totals);
         totals.grow(count);
         totals.refresh(&self.reader, self.session)?;
         Ok(answer(&totals))
-    }
-
-    /// Stacks, brought up to date, and the weights of the window.
-    fn with_stacks<T>(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        answer: impl FnOnce(&Stacks, &Weights) -> T,
-    ) -> Result<T, QueryError> {
-        self.check(function)?;
-        if window == Window::default() {
-            let upto_ns = self.with_totals(|totals| totals.upto_ns)?;
-            let mut stacks = lock(&self.stacks);
-            stacks.refresh(&self.reader, self.session, upto_ns)?;
-            return Ok(answer(&stacks, &stacks.weights));
-        }
-        let span = self.span(window);
-        let weights = self
-            .reader
-            .with(|connection| stacks::weigh(connection, span, function))?;
-        let mut stacks = lock(&self.stacks);
-        stacks.refresh(&self.reader, self.session, None)?;
-        Ok(answer(&stacks, &weights))
     }
 
     /// Seconds of the window that lie within the session.
@@ -173,8 +153,26 @@ impl DuckSource {
         (to.saturating_sub(from)).max(0) as f64 / 1e9
     }
 
+    /// Completed calls of a function by their durations.
+    pub(super) fn histogram_of(
+        &self,
+        function: u32,
+        window: Window,
+    ) -> Result<Histogram, QueryError> {
+        self.check(Some(function))?;
+        let index = function as usize;
+        if window == Window::default() {
+            return self.with_totals(|totals| totals.functions[index].histogram.clone());
+        }
+        let span = self.span(window);
+        let mut sums = vec![FunctionTotals::default(); index + 1];
+        self.reader
+            .with(|connection| totals::add_buckets(connection, span, Some(function), &mut sums))?;
+        Ok(sums.swap_remove(index).histogram)
+    }
+
     /// Totals of each function over the window, its latency, and what is open at its end.
-    fn window_totals(
+    pub(super) fn window_totals(
         &self,
         window: Window,
     ) -> Result<Vec<(FunctionTotals, Latency, u64)>, QueryError> {
@@ -276,16 +274,7 @@ impl Source for DuckSource {
     }
 
     fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError> {
-        self.check(Some(function))?;
-        let index = function as usize;
-        if window == Window::default() {
-            return self.with_totals(|totals| totals.functions[index].histogram.buckets());
-        }
-        let span = self.span(window);
-        let mut sums = vec![FunctionTotals::default(); index + 1];
-        self.reader
-            .with(|connection| totals::add_buckets(connection, span, Some(function), &mut sums))?;
-        Ok(Histogram::buckets(&sums[index].histogram))
+        Ok(self.histogram_of(function, window)?.buckets())
     }
 
     fn series(
@@ -307,28 +296,12 @@ impl Source for DuckSource {
             .with(|connection| timeline::heatmap(connection, span, function, columns))
     }
 
-    fn slowest(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        limit: u32,
-    ) -> Result<Vec<Call>, QueryError> {
-        self.check(function)?;
-        let span = self.span(window);
-        self.reader
-            .with(|connection| read_slowest(connection, span, function, limit))
+    fn slowest(&self, selection: &Selection, limit: u32) -> Result<Vec<Call>, QueryError> {
+        self.selected_calls(selection, limit)
     }
 
-    fn stacks(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-        limit: u32,
-    ) -> Result<Vec<StackRow>, QueryError> {
-        self.with_stacks(function, window, |stacks, weights| {
-            stacks.heaviest(weights, function, weight, limit)
-        })
+    fn stacks(&self, selection: &Selection, limit: u32) -> Result<Vec<StackRow>, QueryError> {
+        self.selected_stacks(selection, limit)
     }
 
     fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError> {
@@ -339,16 +312,20 @@ impl Source for DuckSource {
         Ok(stacks.frames_of(id))
     }
 
-    fn flame(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-    ) -> Result<FlameNode, QueryError> {
-        let functions = self.table()?;
-        self.with_stacks(function, window, |stacks, weights| {
-            flame::merge(stacks, weights, &functions.names, function, weight)
-        })
+    fn flame(&self, selection: &Selection) -> Result<FlameNode, QueryError> {
+        self.selected_flame(selection)
+    }
+
+    fn tail(&self, question: &TailQuestion) -> Result<Tail, QueryError> {
+        self.tail_of(question)
+    }
+
+    fn story(&self, call: CallKey) -> Result<Story, QueryError> {
+        self.story_of(call)
+    }
+
+    fn compare(&self, question: &CompareQuestion) -> Result<Comparison, QueryError> {
+        self.compare_parts(question)
     }
 
     fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError> {
@@ -481,41 +458,4 @@ fn read_losses(connection: &Connection, session: i64) -> Result<Vec<LossRow>, Qu
         })
     })?;
     Ok(losses.collect::<Result<_, _>>()?)
-}
-
-fn read_slowest(
-    connection: &Connection,
-    span: Span,
-    function: Option<u32>,
-    limit: u32,
-) -> Result<Vec<Call>, QueryError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT function_id, start_ns, duration_ns, pid, tid, goid, cpu, weight, stack_id
-         FROM calls
-         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? AND function_id = coalesce(?, function_id)
-         ORDER BY duration_ns DESC, start_ns LIMIT ?",
-    )?;
-    let calls = statement.query_map(
-        params![
-            span.session,
-            span.after_ns,
-            span.upto_ns,
-            function.map(|id| id as i32),
-            limit
-        ],
-        |row| {
-            Ok(Call {
-                function: row.get(0)?,
-                start_ns: row.get(1)?,
-                duration_ns: row.get(2)?,
-                pid: row.get(3)?,
-                tid: row.get(4)?,
-                goid: row.get(5)?,
-                cpu: row.get(6)?,
-                weight: row.get(7)?,
-                stack: row.get(8)?,
-            })
-        },
-    )?;
-    Ok(calls.collect::<Result<_, _>>()?)
 }

@@ -1,22 +1,19 @@
-//! Merging stacks into a flame graph.
+//! Merging stacks into a flame graph, or two into a difference.
 
 use std::collections::HashMap;
 
-use super::{
-    FlameNode, Frame, Weight,
-    stacks::{Stacks, Weights},
-};
+use super::{DiffNode, FlameNode, Frame, Weight, stacks::Stacks};
 
 /// Name of the node that holds calls recorded without a stack.
 const NO_STACK: &str = "[no stack]";
 /// Name of the node under which stacks hang whose outermost frame is not known.
 const TRUNCATED: &str = "[truncated]";
 
-/// A node while it is being built.
+/// A node while it is being built. It has two weights; a plain flame graph uses the first.
 #[derive(Default)]
 struct Node<'a> {
     /// Weight of the stacks that end here.
-    own: u64,
+    own: [f64; 2],
     file: Option<&'a str>,
     line: Option<u32>,
     children: HashMap<(&'a str, &'a str), Self>,
@@ -53,15 +50,42 @@ impl<'a> Node<'a> {
             .collect();
         children.sort_by(|a, b| (b.value, &a.name, &a.detail).cmp(&(a.value, &b.name, &b.detail)));
         let inner = children.iter().map(|child| child.value).sum();
+        let own = self.own[0] as u64;
         let value = match weight {
             // The time of a call holds that of the traced calls inside it.
-            Weight::Wall => self.own.max(inner),
-            Weight::Calls | Weight::Cpu | Weight::OffCpu => self.own + inner,
+            Weight::Wall => own.max(inner),
+            Weight::Calls | Weight::Cpu | Weight::OffCpu | Weight::Time => own + inner,
         };
         FlameNode {
             name: name.to_owned(),
             detail: detail(image, self.file, self.line),
             value,
+            children,
+        }
+    }
+
+    fn finish_difference(self, name: &str, image: &str, weight: Weight) -> DiffNode {
+        let mut children: Vec<_> = self
+            .children
+            .into_iter()
+            .map(|((name, image), node)| node.finish_difference(name, image, weight))
+            .collect();
+        children.sort_by(|a, b| {
+            let size = |node: &DiffNode| node.before.max(node.after);
+            (size(b), &a.name, &a.detail).cmp(&(size(a), &b.name, &b.detail))
+        });
+        let value = |own: f64, inner: fn(&DiffNode) -> u64| {
+            let inner: u64 = children.iter().map(inner).sum();
+            match weight {
+                Weight::Wall => (own as u64).max(inner),
+                _ => own as u64 + inner,
+            }
+        };
+        DiffNode {
+            name: name.to_owned(),
+            detail: detail(image, self.file, self.line),
+            before: value(self.own[0], |child| child.before),
+            after: value(self.own[1], |child| child.after),
             children,
         }
     }
@@ -75,45 +99,112 @@ fn detail(image: &str, file: Option<&str>, line: Option<u32>) -> String {
     }
 }
 
-/// Merges the stacks of `weights`, of one function or all, from the outermost frame inwards.
-/// `names` are the names of the functions by id.
-pub(super) fn merge(
-    stacks: &Stacks,
-    weights: &Weights,
-    names: &[String],
-    function: Option<u32>,
-    weight: Weight,
-) -> FlameNode {
-    let mut root = Node::default();
-    for (&(id, stack), weighed) in weights {
-        if function.is_some_and(|function| function != id) {
-            continue;
+/// Frames at which stacks begin: those of a traced function.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RootAt<'a> {
+    pub name: &'a str,
+    pub image: &'a str,
+}
+
+impl RootAt<'_> {
+    pub fn is(self, frame: &Frame) -> bool {
+        frame.function == self.name && frame.image == self.image
+    }
+}
+
+/// A flame graph, or a difference of two, while stacks are added.
+pub(super) struct Tree<'a> {
+    stacks: &'a Stacks,
+    /// Names of the functions by id.
+    names: &'a [String],
+    root_at: Option<RootAt<'a>>,
+    root: Node<'a>,
+}
+
+impl<'a> Tree<'a> {
+    pub fn new(stacks: &'a Stacks, names: &'a [String], root_at: Option<RootAt<'a>>) -> Self {
+        Self {
+            stacks,
+            names,
+            root_at,
+            root: Node::default(),
         }
-        let value = weighed.weight(weight);
-        if value == 0 {
-            continue;
-        }
-        let known = stack.and_then(|stack| stacks.by_id.get(&stack));
-        let Some(stack) = known.filter(|stack| !stack.frames.is_empty()) else {
-            let mut node = root.named(NO_STACK);
-            if let Some(name) = names.get(id as usize) {
-                node = node.named(name);
+    }
+
+    /// Adds what a stack of `function` weighs, under `leaf` if there is one.
+    pub fn add(
+        &mut self,
+        function: u32,
+        stack: Option<u64>,
+        leaf: Option<&'static str>,
+        weights: [f64; 2],
+    ) {
+        let known = stack.and_then(|stack| self.stacks.by_id.get(&stack));
+        let known = known.filter(|stack| !stack.frames.is_empty());
+        let mut node = &mut self.root;
+        if let Some(stack) = known {
+            let frames = stack.frames.iter().rev();
+            let mut frames: Vec<&Frame> = frames
+                .filter_map(|frame| self.stacks.frames.get(frame))
+                .collect();
+            let mut truncated = stack.truncated;
+            if let Some(root_at) = self.root_at {
+                // The outermost, so that recursion nests.
+                if let Some(first) = frames.iter().position(|frame| root_at.is(frame)) {
+                    frames.drain(..first);
+                    truncated = false;
+                } else {
+                    node = node
+                        .children
+                        .entry((root_at.name, root_at.image))
+                        .or_default();
+                }
             }
-            node.own += value;
-            continue;
-        };
-        let mut node = &mut root;
-        if stack.truncated {
-            node = node.named(TRUNCATED);
-        }
-        for frame in stack.frames.iter().rev() {
-            if let Some(frame) = stacks.frames.get(frame) {
+            if truncated {
+                node = node.named(TRUNCATED);
+            }
+            for frame in frames {
                 node = node.child(frame);
             }
+        } else if let Some(root_at) = self.root_at {
+            node = node
+                .children
+                .entry((root_at.name, root_at.image))
+                .or_default();
+            node = node.named(NO_STACK);
+        } else {
+            node = node.named(NO_STACK);
+            if let Some(name) = self.names.get(function as usize) {
+                node = node.named(name);
+            }
         }
-        node.own += value;
+        if let Some(leaf) = leaf {
+            node = node.named(leaf);
+        }
+        for (own, weight) in node.own.iter_mut().zip(weights) {
+            *own += weight;
+        }
     }
-    root.finish("all", "", weight)
+
+    /// Adds time of the function at the root of which nothing else is known.
+    pub fn add_unexplained(&mut self, name: &'static str, weights: [f64; 2]) {
+        let Some(root_at) = self.root_at else { return };
+        let node = self.root.children.entry((root_at.name, root_at.image));
+        let node = node.or_default().named(name);
+        for (own, weight) in node.own.iter_mut().zip(weights) {
+            *own += weight;
+        }
+    }
+
+    /// The flame graph of the first weights.
+    pub fn flame(self, weight: Weight) -> FlameNode {
+        self.root.finish("all", "", weight)
+    }
+
+    /// The difference between the first weights and the second.
+    pub fn difference(self, weight: Weight) -> DiffNode {
+        self.root.finish_difference("all", "", weight)
+    }
 }
 
 #[cfg(test)]
@@ -125,8 +216,8 @@ mod tests {
         let tree = || {
             let mut root = Node::default();
             let outer = root.named("outer");
-            outer.own = 10;
-            outer.named("inner").own = 4;
+            outer.own = [10.0, 20.0];
+            outer.named("inner").own = [4.0, 0.0];
             root
         };
         let wall = tree().finish("all", "", Weight::Wall);
@@ -134,5 +225,8 @@ mod tests {
         assert_eq!(wall.children[0].children[0].value, 4);
         let calls = tree().finish("all", "", Weight::Calls);
         assert_eq!((calls.value, calls.children[0].value), (14, 14));
+        let difference = tree().finish_difference("all", "", Weight::Calls);
+        assert_eq!((difference.before, difference.after), (14, 20));
+        assert_eq!(difference.children[0].children[0].delta(), -4);
     }
 }

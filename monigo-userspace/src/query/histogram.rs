@@ -44,6 +44,34 @@ impl Histogram {
         0
     }
 
+    /// Bounds in ns of the bucket that the call of this rank is in, the shortest call being 1.
+    fn bucket_of_rank(&self, rank: u64) -> Option<(u64, u64)> {
+        let mut seen = 0;
+        let mut buckets = self.counts.iter();
+        let found = buckets.find(|(_, count)| {
+            seen += **count;
+            seen >= rank
+        });
+        found.map(|(&bucket, _)| bounds(usize::from(bucket)))
+    }
+
+    /// The least duration in ns such that `share` (0 to 1) of the calls, and no more than that and
+    /// a bucket, are shorter; `None` without calls. At least one call is as long.
+    pub fn slower_than(&self, share: f64) -> Option<u64> {
+        let exact = share * self.total as f64;
+        let shorter = (exact + exact * 1e-12).floor() as u64;
+        let rank = (shorter + 1).min(self.total);
+        self.bucket_of_rank(rank).map(|(low, _)| low)
+    }
+
+    /// The duration in ns below which at least `share` (0 to 1) of the calls are, and no more than that
+    /// and a bucket; `None` without calls.
+    pub fn faster_than(&self, share: f64) -> Option<u64> {
+        let exact = share * self.total as f64;
+        let rank = ((exact - exact * 1e-12).ceil() as u64).max(1);
+        self.bucket_of_rank(rank).map(|(_, high)| high)
+    }
+
     /// The middle of the highest bucket that is not empty, ns; zero without calls.
     pub fn top(&self) -> u64 {
         self.counts
@@ -137,6 +165,19 @@ mod tests {
         durations.push(1_000_000);
         assert_eq!(of(&durations).percentile(0.99), 10);
         assert!(of(&durations).percentile(0.991) > 900_000);
+    }
+
+    #[test]
+    fn the_slowest_percent_is_found_and_nothing_else() {
+        let mut durations = vec![10; 99];
+        durations.push(1_000_000);
+        let histogram = of(&durations);
+        let slow = histogram.slower_than(0.99).expect("calls");
+        assert!((900_000..=1_000_000).contains(&slow), "{slow}");
+        assert_eq!(histogram.faster_than(0.5), Some(11));
+        assert_eq!(of(&[]).slower_than(0.99), None);
+        assert_eq!(of(&[7]).slower_than(0.99), Some(7));
+        assert_eq!(of(&[7]).faster_than(0.5), Some(8));
     }
 
     #[test]

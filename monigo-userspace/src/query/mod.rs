@@ -3,13 +3,20 @@
 //! TUI, dashboard, CLI tables and exports all go through [`Source`]. There are two: one over an
 //! open store, one over the socket of a running monigo that holds the store.
 
+mod compare;
+mod diff;
 mod duck;
 mod flame;
 mod histogram;
 mod open;
 pub mod remote;
+mod samples;
+mod select;
+mod selected;
 mod sql;
 mod stacks;
+mod story;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -19,11 +26,19 @@ mod warnings;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    compare::{
+        CompareQuestion, Comparison, DiffUnit, Figures, FunctionChange, Part, PartSummary, compare,
+    },
+    diff::DiffNode,
     duck::DuckSource,
     histogram::Histogram,
     open::{OpenError, open_source},
+    samples::Activity,
+    select::{Percentile, Root, Selection},
+    story::{CallKey, NestedCall, Story, StoryEvent},
+    tail::{CallGroup, Cause, Tail, TailQuestion, phrase},
 };
-pub use crate::store::{ExitProbe, Frame};
+pub use crate::store::{ExitProbe, Frame, Wait};
 use crate::{plan::CostClass, symbols::Language};
 
 /// A half-open interval of Unix time in ns; `None` is the session's start or end.
@@ -285,22 +300,29 @@ pub enum Weight {
     Calls,
     /// Time running inside the functions, ns; sampled.
     Cpu,
-    /// Time off CPU inside the functions, ns; sampled. Threads only, so nothing for Go.
+    /// Time off CPU inside the functions, ns; sampled.
     OffCpu,
+    /// Time inside the functions, running or not, by what they did, ns; sampled.
+    Time,
 }
 
 impl Weight {
     /// The unit's name.
     pub fn unit(self) -> &'static str {
         match self {
-            Self::Wall | Self::Cpu | Self::OffCpu => "ns",
+            Self::Wall | Self::Cpu | Self::OffCpu | Self::Time => "ns",
             Self::Calls => "calls",
         }
+    }
+
+    /// Whether samples are weighed, and not calls.
+    pub fn is_sampled(self) -> bool {
+        matches!(self, Self::Cpu | Self::OffCpu | Self::Time)
     }
 }
 
 /// One distinct stack, heaviest first.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StackRow {
     /// Stack id.
     pub id: u64,
@@ -358,30 +380,21 @@ pub trait Source: Send + Sync {
     ) -> Result<Vec<SeriesPoint>, QueryError>;
     /// Latency heatmap in at most `columns` columns.
     fn heatmap(&self, function: u32, window: Window, columns: u32) -> Result<Heatmap, QueryError>;
-    /// The slowest recorded calls, of one function or all, slowest first.
-    fn slowest(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        limit: u32,
-    ) -> Result<Vec<Call>, QueryError>;
+    /// The slowest recorded calls of a selection, slowest first. Its weight and root mean nothing
+    /// here.
+    fn slowest(&self, selection: &Selection, limit: u32) -> Result<Vec<Call>, QueryError>;
     /// The heaviest distinct stacks.
-    fn stacks(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-        limit: u32,
-    ) -> Result<Vec<StackRow>, QueryError>;
+    fn stacks(&self, selection: &Selection, limit: u32) -> Result<Vec<StackRow>, QueryError>;
     /// One stack, innermost frame first; empty when the id is unknown.
     fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError>;
     /// All stacks merged from the outermost frame inwards.
-    fn flame(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-    ) -> Result<FlameNode, QueryError>;
+    fn flame(&self, selection: &Selection) -> Result<FlameNode, QueryError>;
+    /// What slow calls of a function do that fast ones do not.
+    fn tail(&self, question: &TailQuestion) -> Result<Tail, QueryError>;
+    /// What happened during one recorded call.
+    fn story(&self, call: CallKey) -> Result<Story, QueryError>;
+    /// Two sessions of the database, or parts of them, side by side.
+    fn compare(&self, question: &CompareQuestion) -> Result<Comparison, QueryError>;
     /// A read-only SQL query, at most `limit` rows.
     fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError>;
 }
@@ -395,6 +408,12 @@ pub enum QueryError {
     /// No such function id in this session.
     #[error("no function with id {0} in this session")]
     UnknownFunction(u32),
+    /// The selection contradicts itself.
+    #[error("{0}")]
+    Selection(String),
+    /// No recorded call has such a duration.
+    #[error("{0}")]
+    NoSuchCalls(String),
     /// The store failed.
     #[error("reading the database failed: {0}")]
     Store(String),

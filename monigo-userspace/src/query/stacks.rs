@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use duckdb::{Connection, params};
 
-use super::{Frame, QueryError, StackRow, Weight, totals::Span};
+use super::{Frame, QueryError, StackRow, Weight, select::Durations, totals::Span};
 use crate::store::Reader;
 
 /// A stack as stored.
@@ -15,34 +15,26 @@ pub(super) struct Stack {
     pub truncated: bool,
 }
 
-/// Estimates from recorded calls that ended with the same stack, or samples that have it.
+/// Estimates from recorded calls that ended with the same stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Weighed {
     /// Calls that the recorded ones stand for.
     pub calls: f64,
     /// Their summed duration, ns.
     pub wall_ns: f64,
-    /// Time running, ns.
-    pub cpu_ns: f64,
-    /// Time off CPU, ns.
-    pub off_cpu_ns: f64,
 }
 
 impl Weighed {
-    pub fn weight(self, weight: Weight) -> u64 {
+    pub fn weight(self, weight: Weight) -> f64 {
         match weight {
-            Weight::Wall => self.wall_ns as u64,
-            Weight::Calls => self.calls as u64,
-            Weight::Cpu => self.cpu_ns as u64,
-            Weight::OffCpu => self.off_cpu_ns as u64,
+            Weight::Calls => self.calls,
+            Weight::Wall | Weight::Cpu | Weight::OffCpu | Weight::Time => self.wall_ns,
         }
     }
 
     fn add(&mut self, other: Self) {
         self.calls += other.calls;
         self.wall_ns += other.wall_ns;
-        self.cpu_ns += other.cpu_ns;
-        self.off_cpu_ns += other.off_cpu_ns;
     }
 }
 
@@ -83,7 +75,7 @@ impl Stacks {
                     after_ns: self.upto_ns.unwrap_or(i64::MIN),
                     upto_ns,
                 };
-                for (key, weighed) in weigh(connection, span, None)? {
+                for (key, weighed) in weigh(connection, span, None, Durations::ALL)? {
                     self.weights.entry(key).or_default().add(weighed);
                 }
                 self.upto_ns = Some(upto_ns);
@@ -138,10 +130,14 @@ impl Stacks {
 
     /// Frames of a stack, innermost first; empty when the id is unknown.
     pub fn frames_of(&self, id: u64) -> Vec<Frame> {
-        let frames = self.by_id.get(&id).into_iter().flat_map(|s| &s.frames);
-        frames
-            .filter_map(|frame| self.frames.get(frame).cloned())
-            .collect()
+        self.frames_iter(Some(id)).cloned().collect()
+    }
+
+    /// As [`Stacks::frames_of`].
+    pub fn frames_iter(&self, id: Option<u64>) -> impl Iterator<Item = &Frame> + Clone {
+        let stack = id.and_then(|id| self.by_id.get(&id));
+        let frames = stack.map_or(&[][..], |stack| &stack.frames);
+        frames.iter().filter_map(|frame| self.frames.get(frame))
     }
 
     /// The heaviest stacks of `weights`, of one function or all.
@@ -160,74 +156,70 @@ impl Stacks {
                 sums.entry(stack).or_default().add(*weighed);
             }
         }
-        let mut sums: Vec<_> = sums
-            .into_iter()
-            .filter(|(_, weighed)| weighed.weight(weight) > 0)
-            .collect();
-        sums.sort_by_key(|&(id, weighed)| (std::cmp::Reverse(weighed.weight(weight)), id));
-        sums.truncate(limit as usize);
-        let sampled = matches!(weight, Weight::Cpu | Weight::OffCpu);
-        let row = |(id, weighed): (u64, Weighed)| StackRow {
+        let rows = sums.into_iter().map(|(id, weighed)| StackRow {
             id,
-            weight: weighed.weight(weight),
-            calls: if sampled {
-                0
-            } else {
-                weighed.weight(Weight::Calls)
-            },
-            mean_ns: if sampled {
-                0
-            } else {
-                (weighed.wall_ns / weighed.calls.max(1.0)) as u64
-            },
-            frames: self.frames_of(id),
-            truncated: self.by_id.get(&id).is_some_and(|stack| stack.truncated),
-        };
-        sums.into_iter().map(row).collect()
+            weight: weighed.weight(weight) as u64,
+            calls: weighed.calls as u64,
+            mean_ns: (weighed.wall_ns / weighed.calls.max(1.0)) as u64,
+            ..StackRow::default()
+        });
+        self.first(rows.collect(), limit)
+    }
+
+    /// The heaviest stacks of samples.
+    pub fn heaviest_sampled(&self, sums: Vec<(u64, f64)>, limit: u32) -> Vec<StackRow> {
+        let rows = sums.into_iter().map(|(id, weight)| StackRow {
+            id,
+            weight: weight as u64,
+            ..StackRow::default()
+        });
+        self.first(rows.collect(), limit)
+    }
+
+    fn first(&self, mut rows: Vec<StackRow>, limit: u32) -> Vec<StackRow> {
+        rows.retain(|row| row.weight > 0);
+        rows.sort_by_key(|row| (std::cmp::Reverse(row.weight), row.id));
+        rows.truncate(limit as usize);
+        for row in &mut rows {
+            row.frames = self.frames_of(row.id);
+            row.truncated = self.by_id.get(&row.id).is_some_and(|stack| stack.truncated);
+        }
+        rows
     }
 }
 
-/// Sums the recorded calls and the samples in `span` by function and stack.
+/// Sums the recorded calls in `span` that took `durations`, by function and stack.
 pub(super) fn weigh(
     connection: &Connection,
     span: Span,
     function: Option<u32>,
+    durations: Durations,
 ) -> Result<Weights, QueryError> {
     // The product can exceed 64 bits for a long call that stands for many.
     let mut statement = connection.prepare_cached(
-        "SELECT function_id, stack_id, sum(weight)::DOUBLE, sum(weight::DOUBLE * duration_ns), 0, 0
+        "SELECT function_id, stack_id, sum(weight)::DOUBLE, sum(weight::DOUBLE * duration_ns)
          FROM calls
          WHERE session_id = $1 AND at_ns > $2 AND at_ns <= $3
                AND function_id = coalesce($4, function_id)
-         GROUP BY function_id, stack_id
-         UNION ALL
-         SELECT function_id, stack_id, 0, 0,
-                coalesce(sum(weight_ns::DOUBLE) FILTER (kind = 'cpu'), 0),
-                coalesce(sum(weight_ns::DOUBLE) FILTER (kind = 'offcpu'), 0)
-         FROM samples
-         WHERE session_id = $1 AND at_ns > $2 AND at_ns <= $3
-               AND function_id = coalesce($4, function_id)
+               AND duration_ns >= $5 AND duration_ns < $6
          GROUP BY function_id, stack_id",
     )?;
+    let (low, high) = durations.signed();
     let mut rows = statement.query(params![
         span.session,
         span.after_ns,
         span.upto_ns,
-        function.map(|id| id as i32)
+        function.map(|id| id as i32),
+        low,
+        high,
     ])?;
-    // A function's calls without a stack and its samples without one share a key.
     let mut weights = Weights::new();
     while let Some(row) = rows.next()? {
         let weighed = Weighed {
             calls: row.get(2)?,
             wall_ns: row.get(3)?,
-            cpu_ns: row.get(4)?,
-            off_cpu_ns: row.get(5)?,
         };
-        weights
-            .entry((row.get(0)?, row.get(1)?))
-            .or_default()
-            .add(weighed);
+        weights.insert((row.get(0)?, row.get(1)?), weighed);
     }
     Ok(weights)
 }

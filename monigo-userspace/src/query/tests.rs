@@ -1,11 +1,12 @@
 //! Questions over the fixture, asked directly and through the socket.
 
 mod estimates;
+mod tail;
 
 use std::{path::Path, sync::Arc};
 
 use super::{
-    DuckSource, OpenError, Overview, QueryError, Source, Weight, Window, open_source,
+    DuckSource, OpenError, Overview, QueryError, Selection, Source, Weight, Window, open_source,
     remote::{RemoteSource, SocketError, serve_socket, socket_path},
 };
 use crate::{
@@ -36,6 +37,10 @@ fn recorded() -> (Database, DuckSource) {
     (database, source)
 }
 
+fn of(function: Option<u32>, window: Window, weight: Weight) -> Selection {
+    Selection::of(function, window, weight)
+}
+
 fn near(got: u64, exact: u64) -> bool {
     got.abs_diff(exact) as f64 <= 0.03 * exact as f64
 }
@@ -43,14 +48,16 @@ fn near(got: u64, exact: u64) -> bool {
 /// Samples are weighed by themselves.
 fn check_samples(source: &dyn Source) {
     let stacks = source
-        .stacks(None, WHOLE, Weight::OffCpu, 10)
+        .stacks(&of(None, WHOLE, Weight::OffCpu), 10)
         .expect("stacks");
     let weights: Vec<(u64, u64, u64)> = stacks.iter().map(|s| (s.id, s.weight, s.calls)).collect();
     assert_eq!(weights, [(2, 30_000_000, 0)], "samples are no calls");
-    let flame = source.flame(None, WHOLE, Weight::OffCpu).expect("flame");
+    let flame = source
+        .flame(&of(None, WHOLE, Weight::OffCpu))
+        .expect("flame");
     assert_eq!((flame.value, flame.children.len()), (31_000_000, 2));
     let flame = source
-        .flame(None, window(0, 1), Weight::Cpu)
+        .flame(&of(None, window(0, 1), Weight::Cpu))
         .expect("flame");
     let worker = &flame.children[0].children[0];
     assert_eq!((flame.value, worker.children.len()), (10_000_000, 1));
@@ -66,7 +73,7 @@ fn check_samples(source: &dyn Source) {
 /// Checks stacks and flame graphs of calls.
 fn check_stacks(source: &dyn Source) {
     let stacks = source
-        .stacks(None, WHOLE, Weight::Wall, 10)
+        .stacks(&of(None, WHOLE, Weight::Wall), 10)
         .expect("stacks");
     let weights: Vec<(u64, u64, u64)> = stacks.iter().map(|s| (s.id, s.weight, s.calls)).collect();
     assert_eq!(weights, [(2, 100_000_000, 101), (1, 30_000_000, 100)]);
@@ -75,7 +82,9 @@ fn check_stacks(source: &dyn Source) {
     assert_eq!(source.stack(2).expect("stack")[1].function, "main.retry");
     assert!(source.stack(99).expect("unknown").is_empty());
 
-    let flame = source.flame(Some(0), WHOLE, Weight::Calls).expect("flame");
+    let flame = source
+        .flame(&of(Some(0), WHOLE, Weight::Calls))
+        .expect("flame");
     assert_eq!((flame.name.as_str(), flame.value), ("all", 301));
     let names: Vec<(&str, u64)> = flame
         .children
@@ -91,7 +100,7 @@ fn check_stacks(source: &dyn Source) {
     assert_eq!(worker.detail, "/srv/orders /src/main.go:10");
     assert_eq!(
         source
-            .flame(Some(1), WHOLE, Weight::Wall)
+            .flame(&of(Some(1), WHOLE, Weight::Wall))
             .expect("flame")
             .value,
         0
@@ -163,7 +172,9 @@ fn check_answers(source: &dyn Source) {
     );
     assert!(heatmap.rows_ns[0] <= 1000 && heatmap.top_ns > 50_000_000);
 
-    let slowest = source.slowest(None, WHOLE, 2).expect("slowest");
+    let slowest = source
+        .slowest(&of(None, WHOLE, Weight::Wall), 2)
+        .expect("slowest");
     let durations: Vec<u64> = slowest.iter().map(|call| call.duration_ns).collect();
     assert_eq!(durations, [50_000_000, 700_000]);
     assert_eq!((slowest[0].goid, slowest[1].stack), (Some(7), None));
@@ -214,13 +225,13 @@ fn windows_tile_the_session() {
     );
     assert_eq!(
         source
-            .slowest(None, window(0, 2), 9)
+            .slowest(&of(None, window(0, 2), Weight::Wall), 9)
             .expect("slowest")
             .len(),
         3
     );
     let stacks = source
-        .stacks(None, window(0, 1), Weight::Calls, 9)
+        .stacks(&of(None, window(0, 1), Weight::Calls), 9)
         .expect("stacks");
     assert_eq!(
         stacks.iter().map(|s| s.calls).collect::<Vec<_>>(),
@@ -247,7 +258,9 @@ fn what_is_appended_later_is_seen() {
     let mut seen = Vec::new();
     for batch in fixture::batches() {
         database.append(id, &batch).expect("appends");
-        let flame = source.flame(None, WHOLE, Weight::Calls).expect("flame");
+        let flame = source
+            .flame(&of(None, WHOLE, Weight::Calls))
+            .expect("flame");
         seen.push((calls(), flame.value));
     }
     assert_eq!(seen, [(1000, 300), (1000, 300), (1001, 301)]);
@@ -259,7 +272,7 @@ fn what_is_appended_later_is_seen() {
     assert_eq!(calls(), 1);
     assert_eq!(
         source
-            .flame(None, WHOLE, Weight::Calls)
+            .flame(&of(None, WHOLE, Weight::Calls))
             .expect("flame")
             .value,
         1
@@ -311,7 +324,7 @@ fn a_long_call_that_stands_for_many_does_not_overflow() {
     let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
     assert!(
         source
-            .flame(None, WHOLE, Weight::Wall)
+            .flame(&of(None, WHOLE, Weight::Wall))
             .expect("flame")
             .value
             > 0

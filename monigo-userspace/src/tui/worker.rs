@@ -12,7 +12,7 @@ use super::{
     TuiError,
     state::{Answer, DetailKey, Part, Parts, Question},
 };
-use crate::query::{QueryError, Source};
+use crate::query::{QueryError, Selection, Source, Weight};
 
 /// Most stacks asked for.
 const STACKS: u32 = 200;
@@ -100,11 +100,12 @@ fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer
                 source.series(one, window, points).map(Part::Series)
             }),
             (Parts::STACKS, &|| {
-                let weight = question.unit.weight();
-                source.stacks(one, window, weight, STACKS).map(Part::Stacks)
+                let selection = Selection::of(one, window, question.unit.weight());
+                source.stacks(&selection, STACKS).map(Part::Stacks)
             }),
             (Parts::CALLS, &|| {
-                source.slowest(one, window, CALLS).map(Part::Calls)
+                let selection = Selection::of(one, window, Weight::Wall);
+                source.slowest(&selection, CALLS).map(Part::Calls)
             }),
             (Parts::FLAME, &|| {
                 let weight = question.unit.weight();

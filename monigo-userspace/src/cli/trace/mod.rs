@@ -7,6 +7,7 @@ mod remarks;
 mod resolver;
 mod samples;
 mod signals;
+mod slow;
 mod views;
 
 use std::{
@@ -68,6 +69,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     let mut prepared = prepare::prepare(target, Arc::clone(&image), running, args)?;
     tracing::info!("planned in {:.2?}", started.elapsed());
     let target = &prepared.narrow(target, args)?;
+    slow::check(args, prepared.functions.len())?;
     for output in &args.output {
         check_output(output)?;
     }
@@ -199,9 +201,13 @@ fn limits(target: &Target, args: &TraceArgs, held: Option<u32>) -> Limits {
 }
 
 fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
+    let selection = slow::selection(source, args)?;
     for output in &args.output {
-        export::write_output(output, source, args.flame.into())?;
+        export::write_output(output, source, &selection)?;
         eprintln!("monigo: wrote {}", output.display());
+    }
+    if args.slow.any() {
+        super::why::explain(source, &args.slow)?;
     }
     super::report::print_summary(source, args.format)
 }

@@ -9,10 +9,16 @@ mod tests;
 use std::collections::HashMap;
 
 pub use self::{firefox::firefox, pprof::pprof, speedscope::speedscope};
-use crate::query::{Frame, Overview, QueryError, Source, StackRow, Weight, Window};
+use crate::query::{Frame, Overview, QueryError, Selection, Source, StackRow, Weight};
 
 /// Every weight, as ordered in files.
-pub const WEIGHTS: [Weight; 4] = [Weight::Wall, Weight::Cpu, Weight::OffCpu, Weight::Calls];
+pub const WEIGHTS: [Weight; 5] = [
+    Weight::Wall,
+    Weight::Cpu,
+    Weight::OffCpu,
+    Weight::Calls,
+    Weight::Time,
+];
 
 /// A stack and what it weighs, by [`WEIGHTS`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -38,16 +44,18 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Reads the stacks of one function or all over a window.
-    pub fn read(
-        source: &dyn Source,
-        function: Option<u32>,
-        window: Window,
-        first: Weight,
-    ) -> Result<Self, QueryError> {
+    /// Reads the stacks of a selection.
+    pub fn read(source: &dyn Source, selection: &Selection) -> Result<Self, QueryError> {
         let mut stacks: HashMap<u64, WeighedStack> = HashMap::new();
         for (index, weight) in WEIGHTS.into_iter().enumerate() {
-            let mut rows = source.stacks(function, window, weight, u32::MAX)?;
+            let selection = Selection {
+                weight,
+                ..*selection
+            };
+            if selection.shown_weight() != weight {
+                continue;
+            }
+            let mut rows = source.stacks(&selection, u32::MAX)?;
             if weight == Weight::Wall {
                 take_off_nested(&mut rows);
             }
@@ -65,7 +73,7 @@ impl Profile {
         stacks.sort_unstable_by_key(|(id, _)| *id);
         Ok(Self {
             overview: source.overview()?,
-            first,
+            first: selection.shown_weight(),
             stacks,
         })
     }
@@ -133,5 +141,6 @@ const fn kind(weight: Weight) -> (&'static str, &'static str) {
         Weight::Cpu => ("cpu", "nanoseconds"),
         Weight::OffCpu => ("offcpu", "nanoseconds"),
         Weight::Calls => ("calls", "count"),
+        Weight::Time => ("time", "nanoseconds"),
     }
 }

@@ -85,6 +85,7 @@ pub fn speedscope(profile: &Profile) -> Result<String, serde_json::Error> {
             Weight::Cpu => ("on CPU", "nanoseconds"),
             Weight::OffCpu => ("off CPU", "nanoseconds"),
             Weight::Calls => ("calls", "none"),
+            Weight::Time => ("on and off CPU", "nanoseconds"),
         };
         profiles.push(Sampled {
             kind: "sampled",

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    query::DuckSource,
+    query::{DuckSource, Window},
     store::{Database, fixture},
 };
 
@@ -18,7 +18,7 @@ fn source() -> (Database, DuckSource) {
 }
 
 fn profile(source: &DuckSource) -> Profile {
-    Profile::read(source, None, Window::default(), Weight::Cpu).expect("reads")
+    Profile::read(source, &Selection::of(None, Window::default(), Weight::Cpu)).expect("reads")
 }
 
 fn row(names: &[&str], weight: u64) -> StackRow {
@@ -62,7 +62,7 @@ fn speedscope_sums_up() {
         serde_json::from_str(&speedscope(&profile).expect("serializes")).expect("JSON");
     let frames = file["shared"]["frames"].as_array().expect("frames").len() as u64;
     let profiles = file["profiles"].as_array().expect("profiles");
-    assert_eq!(profiles.len(), 4);
+    assert_eq!(profiles.len(), 5);
     for each in profiles {
         let weights = each["weights"].as_array().expect("weights");
         let sum: u64 = weights.iter().filter_map(Value::as_u64).sum();

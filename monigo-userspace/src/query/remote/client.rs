@@ -9,12 +9,15 @@ use std::{
 };
 
 use super::{
-    Answer, Hello, MAX_LINE, PROTOCOL, Question, flat::unflatten, short_path, socket_path,
+    Answer, FlatNode, Hello, MAX_LINE, PROTOCOL, Question,
+    flat::{Nested, unflatten},
+    short_path, socket_path,
 };
 use crate::{
     query::{
-        Bucket, Call, FlameNode, Frame, FunctionRow, Heatmap, OpenError, Overview, QueryError,
-        SeriesPoint, Source, StackRow, Table, Weight, Window, lock,
+        Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow, Heatmap,
+        OpenError, Overview, QueryError, Selection, SeriesPoint, Source, StackRow, Story, Table,
+        Tail, TailQuestion, Window, lock,
     },
     store::StoreError,
 };
@@ -91,6 +94,11 @@ fn unexpected(answer: Answer) -> QueryError {
     }
 }
 
+/// The tree that was sent as a list.
+fn whole<T: Nested>(flat: Vec<FlatNode<T>>) -> Result<T, QueryError> {
+    unflatten(flat).ok_or_else(|| QueryError::Remote("it sent a broken tree".to_owned()))
+}
+
 /// Asks, and takes the one kind of answer that fits.
 macro_rules! ask {
     ($self:ident, $question:expr, $answer:ident) => {
@@ -144,53 +152,50 @@ impl Source for RemoteSource {
         ask!(self, question, Heatmap)
     }
 
-    fn slowest(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        limit: u32,
-    ) -> Result<Vec<Call>, QueryError> {
-        let question = Question::Slowest {
-            function,
-            window,
-            limit,
-        };
-        ask!(self, question, Slowest)
+    fn slowest(&self, selection: &Selection, limit: u32) -> Result<Vec<Call>, QueryError> {
+        let selection = *selection;
+        ask!(self, Question::Slowest { selection, limit }, Slowest)
     }
 
-    fn stacks(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-        limit: u32,
-    ) -> Result<Vec<StackRow>, QueryError> {
-        let question = Question::Stacks {
-            function,
-            window,
-            weight,
-            limit,
-        };
-        ask!(self, question, Stacks)
+    fn stacks(&self, selection: &Selection, limit: u32) -> Result<Vec<StackRow>, QueryError> {
+        let selection = *selection;
+        ask!(self, Question::Stacks { selection, limit }, Stacks)
     }
 
     fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError> {
         ask!(self, Question::Stack { id }, Stack)
     }
 
-    fn flame(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-    ) -> Result<FlameNode, QueryError> {
-        let question = Question::Flame {
-            function,
-            window,
-            weight,
-        };
-        let flat = ask!(self, question, Flame)?;
-        unflatten(flat).ok_or_else(|| QueryError::Remote("it sent a broken tree".to_owned()))
+    fn flame(&self, selection: &Selection) -> Result<FlameNode, QueryError> {
+        let selection = *selection;
+        let flat = ask!(self, Question::Flame { selection }, Flame)?;
+        whole(flat)
+    }
+
+    fn tail(&self, question: &TailQuestion) -> Result<Tail, QueryError> {
+        let tail = *question;
+        match self.exchange(&Question::Tail { tail })? {
+            Answer::Tail(tail, tree) => Ok(Tail {
+                tree: whole(tree)?,
+                ..*tail
+            }),
+            other => Err(unexpected(other)),
+        }
+    }
+
+    fn story(&self, call: CallKey) -> Result<Story, QueryError> {
+        ask!(self, Question::Story { call }, Story).map(|story: Box<_>| *story)
+    }
+
+    fn compare(&self, question: &CompareQuestion) -> Result<Comparison, QueryError> {
+        let compare = question.clone();
+        match self.exchange(&Question::Compare { compare })? {
+            Answer::Compare(comparison, tree) => Ok(Comparison {
+                tree: whole(tree)?,
+                ..*comparison
+            }),
+            other => Err(unexpected(other)),
+        }
     }
 
     fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError> {

@@ -2,55 +2,62 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::query::FlameNode;
+use crate::query::{DiffNode, FlameNode};
 
-/// A node and how deep it is; a list of them in the order of a walk is a tree.
+/// A node of a tree.
+pub(super) trait Nested {
+    /// The nodes below.
+    fn children(&mut self) -> &mut Vec<Self>
+    where
+        Self: Sized;
+}
+
+impl Nested for FlameNode {
+    fn children(&mut self) -> &mut Vec<Self> {
+        &mut self.children
+    }
+}
+
+impl Nested for DiffNode {
+    fn children(&mut self) -> &mut Vec<Self> {
+        &mut self.children
+    }
+}
+
+/// A node without its children and how deep it is; a list of them in the order of a walk is a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlatNode {
+pub struct FlatNode<T> {
     /// 0 is the root.
     pub depth: u32,
-    /// As in [`FlameNode`].
-    pub name: String,
-    /// As in [`FlameNode`].
-    pub detail: String,
-    /// As in [`FlameNode`].
-    pub value: u64,
+    /// The node.
+    pub node: T,
 }
 
 /// Walks the tree.
-pub(super) fn flatten(root: FlameNode) -> Vec<FlatNode> {
+pub(super) fn flatten<T: Nested>(root: T) -> Vec<FlatNode<T>> {
     let mut flat = Vec::new();
     let mut rest = vec![(0, root)];
-    while let Some((depth, node)) = rest.pop() {
-        rest.extend(node.children.into_iter().rev().map(|c| (depth + 1, c)));
-        flat.push(FlatNode {
-            depth,
-            name: node.name,
-            detail: node.detail,
-            value: node.value,
-        });
+    while let Some((depth, mut node)) = rest.pop() {
+        let children = std::mem::take(node.children());
+        rest.extend(children.into_iter().rev().map(|child| (depth + 1, child)));
+        flat.push(FlatNode { depth, node });
     }
     flat
 }
 
 /// Rebuilds the tree; `None` when the depths are not those of a walk.
-pub(super) fn unflatten(flat: Vec<FlatNode>) -> Option<FlameNode> {
+pub(super) fn unflatten<T: Nested>(flat: Vec<FlatNode<T>>) -> Option<T> {
     // The path from the root to the node read last.
-    let mut path: Vec<FlameNode> = Vec::new();
-    for node in flat {
-        let depth = node.depth as usize;
+    let mut path: Vec<T> = Vec::new();
+    for FlatNode { depth, node } in flat {
+        let depth = depth as usize;
         if depth > path.len() || (depth == 0 && !path.is_empty()) {
             return None;
         }
         while path.len() > depth {
             close(&mut path);
         }
-        path.push(FlameNode {
-            name: node.name,
-            detail: node.detail,
-            value: node.value,
-            children: Vec::new(),
-        });
+        path.push(node);
     }
     while path.len() > 1 {
         close(&mut path);
@@ -59,11 +66,11 @@ pub(super) fn unflatten(flat: Vec<FlatNode>) -> Option<FlameNode> {
 }
 
 /// Moves the innermost open node into its parent.
-fn close(path: &mut Vec<FlameNode>) {
+fn close<T: Nested>(path: &mut Vec<T>) {
     if let Some(done) = path.pop()
         && let Some(parent) = path.last_mut()
     {
-        parent.children.push(done);
+        parent.children().push(done);
     }
 }
 
@@ -107,11 +114,9 @@ mod tests {
     fn nonsense_is_refused() {
         let at = |depth| FlatNode {
             depth,
-            name: String::new(),
-            detail: String::new(),
-            value: 0,
+            node: node("", vec![]),
         };
-        assert_eq!(unflatten(vec![]), None);
+        assert_eq!(unflatten::<FlameNode>(vec![]), None);
         assert_eq!(unflatten(vec![at(1)]), None);
         assert_eq!(unflatten(vec![at(0), at(2)]), None);
         assert_eq!(unflatten(vec![at(0), at(0)]), None);

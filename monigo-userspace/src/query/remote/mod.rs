@@ -22,12 +22,13 @@ pub use self::{
     server::{Sessions, SocketError, SocketServer, serve_socket},
 };
 use super::{
-    Bucket, Call, Frame, FunctionRow, Heatmap, Overview, QueryError, SeriesPoint, StackRow, Table,
-    Weight, Window,
+    Bucket, Call, CallKey, CompareQuestion, Comparison, DiffNode, FlameNode, Frame, FunctionRow,
+    Heatmap, Overview, QueryError, Selection, SeriesPoint, StackRow, Story, Table, Tail,
+    TailQuestion, Window,
 };
 
 /// Changes when old and new monigos would misunderstand each other.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// Longest line that either side reads, bytes.
 const MAX_LINE: u64 = 256 << 20;
 
@@ -67,26 +68,19 @@ pub enum Question {
         columns: u32,
     },
     /// [`super::Source::slowest`]
-    Slowest {
-        function: Option<u32>,
-        window: Window,
-        limit: u32,
-    },
+    Slowest { selection: Selection, limit: u32 },
     /// [`super::Source::stacks`]
-    Stacks {
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-        limit: u32,
-    },
+    Stacks { selection: Selection, limit: u32 },
     /// [`super::Source::stack`]
     Stack { id: u64 },
     /// [`super::Source::flame`]
-    Flame {
-        function: Option<u32>,
-        window: Window,
-        weight: Weight,
-    },
+    Flame { selection: Selection },
+    /// [`super::Source::tail`]
+    Tail { tail: TailQuestion },
+    /// [`super::Source::story`]
+    Story { call: CallKey },
+    /// [`super::Source::compare`]
+    Compare { compare: CompareQuestion },
     /// [`super::Source::sql`]
     Sql { query: String, limit: u32 },
 }
@@ -114,7 +108,13 @@ pub enum Answer {
     /// See [`Question::Stack`].
     Stack(Vec<Frame>),
     /// See [`Question::Flame`]. Flat, since JSON readers limit nesting.
-    Flame(Vec<FlatNode>),
+    Flame(Vec<FlatNode<FlameNode>>),
+    /// See [`Question::Tail`]. The tree is apart, and flat.
+    Tail(Box<Tail>, Vec<FlatNode<DiffNode>>),
+    /// See [`Question::Story`].
+    Story(Box<Story>),
+    /// See [`Question::Compare`]. The tree is apart, and flat.
+    Compare(Box<Comparison>, Vec<FlatNode<DiffNode>>),
     /// See [`Question::Sql`].
     Sql(Table),
     /// No such session; the ones there are.

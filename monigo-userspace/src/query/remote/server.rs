@@ -301,27 +301,25 @@ fn answer(source: &dyn Source, question: Question) -> Answer {
         } => source
             .heatmap(function, window, columns)
             .map(Answer::Heatmap),
-        Question::Slowest {
-            function,
-            window,
-            limit,
-        } => source.slowest(function, window, limit).map(Answer::Slowest),
-        Question::Stacks {
-            function,
-            window,
-            weight,
-            limit,
-        } => source
-            .stacks(function, window, weight, limit)
-            .map(Answer::Stacks),
+        Question::Slowest { selection, limit } => {
+            source.slowest(&selection, limit).map(Answer::Slowest)
+        }
+        Question::Stacks { selection, limit } => {
+            source.stacks(&selection, limit).map(Answer::Stacks)
+        }
         Question::Stack { id } => source.stack(id).map(Answer::Stack),
-        Question::Flame {
-            function,
-            window,
-            weight,
-        } => source
-            .flame(function, window, weight)
+        Question::Flame { selection } => source
+            .flame(&selection)
             .map(|root| Answer::Flame(flatten(root))),
+        Question::Tail { tail } => source.tail(&tail).map(|mut tail| {
+            let tree = flatten(std::mem::take(&mut tail.tree));
+            Answer::Tail(Box::new(tail), tree)
+        }),
+        Question::Story { call } => source.story(call).map(|s| Answer::Story(Box::new(s))),
+        Question::Compare { compare } => source.compare(&compare).map(|mut comparison| {
+            let tree = flatten(std::mem::take(&mut comparison.tree));
+            Answer::Compare(Box::new(comparison), tree)
+        }),
         Question::Sql { query, limit } => source.sql(&query, limit).map(Answer::Sql),
     };
     answer.unwrap_or_else(Answer::Failed)

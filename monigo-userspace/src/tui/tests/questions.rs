@@ -7,8 +7,9 @@ use ratatui::crossterm::event::KeyCode::{self, Char};
 use super::fixture::{START_NS, asked, few, function, overview, press, screen, starting};
 use crate::{
     query::{
-        Bucket, Call, FlameNode, Frame, FunctionRow, Heatmap, Overview, QueryError, SeriesPoint,
-        Source, StackRow, Table, Weight, Window,
+        Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow, Heatmap,
+        Overview, QueryError, Selection, SeriesPoint, Source, StackRow, Story, Table, Tail,
+        TailQuestion, Window,
     },
     tui::{
         state::{Answer, App, DetailKey, Part, Parts},
@@ -191,22 +192,25 @@ impl Source for Broken {
     fn heatmap(&self, _: u32, _: Window, _: u32) -> Result<Heatmap, QueryError> {
         panic!("not asked for")
     }
-    fn slowest(&self, _: Option<u32>, _: Window, _: u32) -> Result<Vec<Call>, QueryError> {
+    fn slowest(&self, _: &Selection, _: u32) -> Result<Vec<Call>, QueryError> {
         panic!("not asked for")
     }
-    fn stacks(
-        &self,
-        _: Option<u32>,
-        _: Window,
-        _: Weight,
-        _: u32,
-    ) -> Result<Vec<StackRow>, QueryError> {
+    fn stacks(&self, _: &Selection, _: u32) -> Result<Vec<StackRow>, QueryError> {
         panic!("not asked for")
     }
     fn stack(&self, _: u64) -> Result<Vec<Frame>, QueryError> {
         panic!("not asked for")
     }
-    fn flame(&self, _: Option<u32>, _: Window, _: Weight) -> Result<FlameNode, QueryError> {
+    fn flame(&self, _: &Selection) -> Result<FlameNode, QueryError> {
+        panic!("not asked for")
+    }
+    fn tail(&self, _: &TailQuestion) -> Result<Tail, QueryError> {
+        panic!("not asked for")
+    }
+    fn story(&self, _: CallKey) -> Result<Story, QueryError> {
+        panic!("not asked for")
+    }
+    fn compare(&self, _: &CompareQuestion) -> Result<Comparison, QueryError> {
         panic!("not asked for")
     }
     fn sql(&self, _: &str, _: u32) -> Result<Table, QueryError> {

@@ -1,0 +1,160 @@
+//! A call's story as a waterfall in text.
+
+use std::fmt::Write as _;
+
+use unicode_width::UnicodeWidthStr as _;
+
+use super::format::{self, duration_ns};
+use crate::query::{CallKey, Story};
+
+/// Columns of the bar of the whole call.
+const BAR: usize = 40;
+/// Width where there is no terminal.
+const WIDTH: u16 = 140;
+
+/// Something that happened.
+struct Line {
+    at_ns: u64,
+    /// Length of the bar.
+    duration_ns: u64,
+    /// What its figure says.
+    shown: String,
+    depth: u32,
+    label: String,
+    fill: char,
+}
+
+/// The story for people, one line for each nested call and each thing it did.
+pub fn story_text(story: &Story, width: Option<u16>) -> String {
+    let call = &story.call;
+    let mut text = format!("{}, {}", story.function, duration_ns(call.duration_ns));
+    let _ = write!(text, ", pid {}, thread {}", call.pid, call.tid);
+    if let Some(goid) = call.goid {
+        let _ = write!(text, ", goroutine {goid}");
+    }
+    let started = jiff::Timestamp::from_nanosecond(call.start_ns.into());
+    if let Ok(started) = started {
+        let _ = write!(text, ", started {started:.6}");
+    }
+    let _ = writeln!(text, "\ncall {}\n", CallKey::from(call));
+    let mut lines = lines(story);
+    lines.sort_by_key(|line| (line.at_ns, line.depth));
+    let width = usize::from(width.unwrap_or(WIDTH)).max(BAR + 40);
+    let whole = call.duration_ns.max(1);
+    for line in lines {
+        let bar = bar(line.at_ns, line.duration_ns, whole, line.fill);
+        let indent = "  ".repeat(line.depth as usize);
+        let head = format!(
+            "{:>9} {} {:>9}  ",
+            format!("+{}", duration_ns(line.at_ns)),
+            bar,
+            line.shown
+        );
+        let room = width.saturating_sub(head.width() + indent.len());
+        let _ = writeln!(text, "{head}{indent}{}", cut(&line.label, room));
+    }
+    let _ = writeln!(
+        text,
+        "\n{} of it is in samples",
+        duration_ns(story.sampled_ns.min(call.duration_ns))
+    );
+    text.push_str("█ a call, ▒ running, ░ waiting, · sampled from shorter intervals\n");
+    for note in &story.notes {
+        let _ = writeln!(text, "note: {note}");
+    }
+    text
+}
+
+fn lines(story: &Story) -> Vec<Line> {
+    let call = |name: &str, at_ns, duration_ns, depth| Line {
+        at_ns,
+        duration_ns,
+        shown: format::duration_ns(duration_ns),
+        depth,
+        label: name.to_owned(),
+        fill: '█',
+    };
+    let mut lines = vec![call(&story.function, 0, story.call.duration_ns, 0)];
+    for nested in &story.nested {
+        lines.push(call(
+            &nested.function,
+            nested.from_ns,
+            nested.call.duration_ns,
+            nested.depth,
+        ));
+    }
+    // Samples on CPU in a row at one place are shown together.
+    let mut last: Option<(usize, &str, u64)> = None;
+    for event in &story.events {
+        let inside = story.nested.iter().filter(|nested| {
+            nested.from_ns <= event.at_ns && event.at_ns < nested.from_ns + nested.call.duration_ns
+        });
+        let depth = 1 + inside.map(|nested| nested.depth).max().unwrap_or(0);
+        let running = event.duration_ns == 0;
+        if running
+            && let Some((at, place, samples)) = &mut last
+            && *place == event.place
+            && let Some(line) = lines.get_mut(*at)
+            && line.depth == depth
+        {
+            *samples += 1;
+            line.duration_ns = event.at_ns - line.at_ns + event.weight_ns;
+            line.shown = format!("{samples} smp");
+            continue;
+        }
+        let mut label = format!("{} in {}", event.label(), event.place);
+        if let Some(reason) = &event.reason {
+            let _ = write!(label, " ({reason})");
+        }
+        if let Some(waker) = &event.waker {
+            let _ = write!(label, "; woken by {waker}");
+        }
+        if event.runnable_ns > event.duration_ns / 10 && event.runnable_ns < event.duration_ns {
+            let _ = write!(label, ", then {} for a CPU", duration_ns(event.runnable_ns));
+        }
+        last = running.then_some((lines.len(), event.place.as_str(), 1));
+        lines.push(Line {
+            at_ns: event.at_ns,
+            duration_ns: if running || event.drawn {
+                0
+            } else {
+                event.duration_ns
+            },
+            shown: match (running, event.drawn) {
+                (true, _) => "1 smp".to_owned(),
+                (false, true) => "< 1 ms".to_owned(),
+                (false, false) => duration_ns(event.duration_ns),
+            },
+            depth,
+            label,
+            fill: match (running, event.drawn) {
+                (true, _) => '▒',
+                (false, true) => '·',
+                (false, false) => '░',
+            },
+        });
+    }
+    lines
+}
+
+fn bar(at_ns: u64, duration_ns: u64, whole_ns: u64, fill: char) -> String {
+    let column = |ns: u64| ((ns as f64 / whole_ns as f64) * BAR as f64) as usize;
+    let from = column(at_ns).min(BAR - 1);
+    let to = column(at_ns.saturating_add(duration_ns)).clamp(from + 1, BAR);
+    let mut bar = String::with_capacity(BAR * 3 + 2);
+    bar.push('│');
+    for at in 0..BAR {
+        bar.push(if (from..to).contains(&at) { fill } else { ' ' });
+    }
+    bar.push('│');
+    bar
+}
+
+fn cut(text: &str, room: usize) -> String {
+    if text.width() <= room {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(room.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}

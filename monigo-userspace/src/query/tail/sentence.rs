@@ -1,0 +1,157 @@
+//! Causes in words.
+
+use super::{Activity, Wait};
+
+/// What a sentence is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Parts<'a> {
+    pub share: f64,
+    pub activity: Activity,
+    pub wait: Option<Wait>,
+    pub reason: Option<&'a str>,
+    /// The traced function.
+    pub traced: &'a str,
+    pub function: &'a str,
+    pub callee: Option<&'a str>,
+    pub caller: Option<&'a str>,
+    pub waker: Option<&'a str>,
+    pub waker_function: Option<&'a str>,
+}
+
+/// What was done, as a noun.
+pub const fn phrase(activity: Activity, wait: Option<Wait>) -> &'static str {
+    match (activity, wait) {
+        (Activity::Running, _) => "running",
+        (Activity::Runnable, _) => "waiting for a CPU",
+        (Activity::Waiting, Some(Wait::Lock)) => "waiting for a lock",
+        (Activity::Waiting, Some(Wait::Io)) => "waiting for I/O",
+        (Activity::Waiting, Some(Wait::Sleep)) => "sleeping",
+        (Activity::Waiting, Some(Wait::Channel)) => "waiting for a channel",
+        (Activity::Waiting, Some(Wait::Network)) => "waiting for the network",
+        (Activity::Waiting, Some(Wait::Events)) => "waiting for events",
+        (Activity::Waiting, Some(Wait::Gc)) => "waiting for the garbage collector",
+        (Activity::Waiting, Some(Wait::Child)) => "waiting for a child process",
+        (Activity::Waiting, Some(Wait::Other) | None) => "waiting",
+    }
+}
+
+/// `79% of the extra time is waiting for a lock in `pthread_mutex_lock`, called from
+/// `reserve_stock`; ended by thread `worker-2` in `release_stock``.
+pub fn sentence(parts: &Parts<'_>) -> String {
+    let mut text = format!(
+        "{:.0}% of the extra time is {}",
+        parts.share * 100.0,
+        phrase(parts.activity, parts.wait)
+    );
+    if let Some(reason) = parts.reason {
+        text.push_str(&format!(" ({reason})"));
+    }
+    match parts.callee {
+        Some(callee) => {
+            text.push_str(&format!(" in `{callee}`, called from `{}`", parts.function));
+        }
+        None if parts.function == parts.traced => {
+            text.push_str(&format!(" in `{}` itself", parts.function));
+        }
+        None => {
+            text.push_str(&format!(" in `{}`", parts.function));
+            if let Some(caller) = parts.caller {
+                text.push_str(&format!(", called from `{caller}`"));
+            }
+        }
+    }
+    if let Some(waker) = parts.waker {
+        text.push_str(&format!("; woken by thread `{waker}`"));
+        if let Some(function) = parts.waker_function {
+            text.push_str(&format!(" in `{function}`"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Parts<'_> = Parts {
+        share: 0.79,
+        activity: Activity::Running,
+        wait: None,
+        reason: None,
+        traced: "handle",
+        function: "reserve_stock",
+        callee: None,
+        caller: None,
+        waker: None,
+        waker_function: None,
+    };
+
+    #[test]
+    fn sentences() {
+        let waiting = Parts {
+            activity: Activity::Waiting,
+            ..PLAIN
+        };
+        for (parts, expected) in [
+            (PLAIN, "79% of the extra time is running in `reserve_stock`"),
+            (
+                Parts {
+                    caller: Some("handle"),
+                    ..PLAIN
+                },
+                "79% of the extra time is running in `reserve_stock`, called from `handle`",
+            ),
+            (
+                Parts {
+                    function: "handle",
+                    ..PLAIN
+                },
+                "79% of the extra time is running in `handle` itself",
+            ),
+            (
+                Parts {
+                    callee: Some("memcpy"),
+                    caller: Some("handle"),
+                    ..PLAIN
+                },
+                "79% of the extra time is running in `memcpy`, called from `reserve_stock`",
+            ),
+            (
+                Parts {
+                    wait: Some(Wait::Lock),
+                    callee: Some("Mutex::lock"),
+                    waker: Some("worker-2"),
+                    ..waiting
+                },
+                "79% of the extra time is waiting for a lock in `Mutex::lock`, called from `reserve_stock`; woken by thread `worker-2`",
+            ),
+            (
+                Parts {
+                    wait: Some(Wait::Lock),
+                    callee: Some("Mutex::lock"),
+                    waker: Some("worker-2"),
+                    waker_function: Some("restock"),
+                    ..waiting
+                },
+                "79% of the extra time is waiting for a lock in `Mutex::lock`, called from `reserve_stock`; woken by thread `worker-2` in `restock`",
+            ),
+            (
+                Parts {
+                    wait: Some(Wait::Channel),
+                    reason: Some("chan receive"),
+                    ..waiting
+                },
+                "79% of the extra time is waiting for a channel (chan receive) in `reserve_stock`",
+            ),
+            (
+                Parts {
+                    activity: Activity::Runnable,
+                    ..PLAIN
+                },
+                "79% of the extra time is waiting for a CPU in `reserve_stock`",
+            ),
+        ] {
+            assert_eq!(sentence(&parts), expected);
+        }
+    }
+}

@@ -1,0 +1,467 @@
+//! Slow calls alone, against fast ones, and one by one, over a recording with a planted cause.
+
+use super::*;
+use crate::{
+    query::{
+        Activity, CallKey, CompareQuestion, DiffUnit, Part, Percentile, Root, TailQuestion, Wait,
+    },
+    store::{CallRow, Frame, NewFrame, NewStack, SampleKind, SampleRow, Waker},
+};
+
+const FAST_NS: u64 = 1_000_000;
+const SLOW_NS: u64 = 11_000_000;
+const EVERY: i64 = 20_000_000;
+
+fn frame(id: u64, function: &str, kernel: bool) -> NewFrame {
+    let image = if kernel { "[kernel]" } else { "/srv/orders" };
+    NewFrame {
+        id,
+        frame: Frame {
+            function: function.to_owned(),
+            image: image.to_owned(),
+            address: id,
+            file: None,
+            line: None,
+            inlined: false,
+            kernel,
+        },
+    }
+}
+
+fn stack(id: u64, frames: &[u64]) -> NewStack {
+    NewStack {
+        id,
+        frames: frames.to_vec(),
+        truncated: false,
+    }
+}
+
+/// 990 calls of 1 ms, of which 1 in 10 is recorded, and ten of 11 ms, which all are. Each spins for
+/// 1 ms; slow ones then wait for 10 ms inside `main.charge`, which is traced, too.
+fn batch() -> Batch {
+    let mut calls = Vec::new();
+    let mut samples = Vec::new();
+    let mut durations = vec![FAST_NS; 990];
+    durations.extend([SLOW_NS; 10]);
+    for index in 0..109_i64 {
+        let slow = index % 10 == 9 && index < 100;
+        let start_ns = START + index * EVERY;
+        let duration_ns = if slow { SLOW_NS } else { FAST_NS };
+        calls.push(CallRow {
+            goid: None,
+            ..fixture::call(start_ns, duration_ns, if slow { 1 } else { 10 }, Some(1))
+        });
+        samples.push(SampleRow {
+            call_start_ns: start_ns,
+            ..fixture::sample(start_ns + 100, SampleKind::Cpu, FAST_NS, Some(2))
+        });
+        if !slow {
+            continue;
+        }
+        let inner_ns = start_ns + 1_000_000;
+        calls.push(CallRow {
+            function: 1,
+            goid: None,
+            ..fixture::call(inner_ns, 10_000_000, 1, Some(1))
+        });
+        samples.push(SampleRow {
+            function: 1,
+            call_start_ns: inner_ns,
+            callers: vec![(0, start_ns)],
+            wait: Some(Wait::Lock),
+            runnable_ns: 1_000_000,
+            reason: Some("sync.Mutex.Lock".to_owned()),
+            waker: Some(Waker {
+                tid: 7,
+                name: "worker-2".to_owned(),
+                stack: Some(4),
+            }),
+            ..fixture::sample(inner_ns + 1000, SampleKind::OffCpu, 10_000_000, Some(3))
+        });
+    }
+    // Of calls that were not recorded.
+    samples.push(SampleRow {
+        call_start_ns: START - 5,
+        ..fixture::sample(START + 7, SampleKind::Cpu, 500, Some(2))
+    });
+    for (id, sample) in (1..).zip(&mut samples) {
+        sample.id = id;
+    }
+    Batch {
+        at_ns: START + SECOND,
+        functions: vec![
+            fixture::delta(0, &durations, (FAST_NS, SLOW_NS)),
+            fixture::delta(1, &[10_000_000; 10], (10_000_000, 10_000_000)),
+        ],
+        calls,
+        samples,
+        frames: vec![
+            frame(1, "main.process_order", false),
+            frame(2, "main.checksum", false),
+            frame(3, "main.charge", false),
+            frame(4, "sync.(*Mutex).Lock", false),
+            frame(5, "futex_wait", true),
+            frame(6, "main.restock", false),
+            frame(7, "main.main", false),
+        ],
+        stacks: vec![
+            stack(1, &[1, 7]),
+            stack(2, &[2, 1, 7]),
+            stack(3, &[5, 4, 3, 1, 7]),
+            stack(4, &[6, 7]),
+        ],
+        ..Batch::default()
+    }
+}
+
+fn slow_and_fast() -> (Database, DuckSource) {
+    let mut database = Database::in_memory().expect("opens");
+    let id = database
+        .begin_session(&fixture::session())
+        .expect("session");
+    database.append(id, &batch()).expect("batch");
+    database.end_session(id, START + SECOND).expect("end");
+    let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
+    (database, source)
+}
+
+fn slow(selection: Selection) -> Selection {
+    Selection {
+        slower_than_ns: Some(10_000_000),
+        ..selection
+    }
+}
+
+fn check_slow_only(source: &dyn Source) {
+    let all = of(Some(0), WHOLE, Weight::Calls);
+    assert_eq!(source.flame(&all).expect("flame").value, 1000);
+    assert_eq!(source.flame(&slow(all)).expect("flame").value, 10);
+    let percentile = Selection {
+        percentile: Some(Percentile::P99),
+        ..all
+    };
+    assert_eq!(source.flame(&percentile).expect("flame").value, 10);
+    let fast = Selection {
+        faster_than_ns: Some(10_000_000),
+        ..all
+    };
+    assert_eq!(source.flame(&fast).expect("flame").value, 990);
+    let wall = source
+        .stacks(&slow(of(Some(0), WHOLE, Weight::Wall)), 9)
+        .expect("stacks");
+    assert_eq!((wall.len(), wall[0].weight), (1, 10 * SLOW_NS));
+    let slowest = source.slowest(&fast, 1).expect("calls");
+    assert_eq!(slowest[0].duration_ns, FAST_NS);
+
+    // Samples of fast calls stand for the calls that were not recorded.
+    let cpu = |selection| {
+        source.flame(&Selection {
+            weight: Weight::Cpu,
+            ..selection
+        })
+    };
+    assert_eq!(cpu(slow(all)).expect("flame").value, 10 * FAST_NS);
+    assert_eq!(cpu(fast).expect("flame").value, 990 * FAST_NS);
+    // Time in traced callees belongs to the function, too, but to all functions once.
+    let off = |function| {
+        source
+            .flame(&of(function, WHOLE, Weight::OffCpu))
+            .expect("flame")
+            .value
+    };
+    assert_eq!(
+        (off(Some(0)), off(Some(1)), off(None)),
+        (100_000_000, 100_000_000, 100_000_000)
+    );
+}
+
+fn check_rooted(source: &dyn Source) {
+    let rooted = Selection {
+        root: Root::Function,
+        ..slow(of(Some(0), WHOLE, Weight::Wall))
+    };
+    let flame = source.flame(&rooted).expect("flame");
+    let function = &flame.children[0];
+    assert_eq!(
+        (function.name.as_str(), function.value),
+        ("main.process_order", 10 * SLOW_NS)
+    );
+    let names: Vec<(&str, u64)> = function
+        .children
+        .iter()
+        .map(|child| (child.name.as_str(), child.value))
+        .collect();
+    assert_eq!(
+        names,
+        [("main.charge", 100_000_000), ("main.checksum", 10_000_000)]
+    );
+    let wait = &function.children[0].children[0].children[0];
+    let leaves: Vec<(&str, u64)> = wait
+        .children
+        .iter()
+        .map(|child| (child.name.as_str(), child.value))
+        .collect();
+    assert_eq!(
+        leaves,
+        [
+            ("[waiting for a lock]", 90_000_000),
+            ("[waiting for a CPU]", 10_000_000)
+        ]
+    );
+    // Fast calls that were not recorded were not sampled, and that is shown.
+    let flame = source
+        .flame(&Selection {
+            root: Root::Function,
+            ..of(Some(0), WHOLE, Weight::Time)
+        })
+        .expect("flame");
+    let missing = flame.children[0]
+        .children
+        .iter()
+        .find(|child| child.name == "[not sampled]");
+    assert_eq!(flame.value, 990 * FAST_NS + 10 * SLOW_NS);
+    assert!(missing.is_some_and(|child| child.value > 800_000_000));
+}
+
+fn check_tail(source: &dyn Source) {
+    for question in [
+        TailQuestion::default(),
+        TailQuestion {
+            slower_than_ns: Some(10_000_000),
+            ..TailQuestion::default()
+        },
+    ] {
+        let tail = source.tail(&question).expect("tail");
+        assert_eq!(tail.name, "main.process_order");
+        assert_eq!(
+            (tail.slow.recorded, tail.slow.calls, tail.slow.mean_ns),
+            (10, 10, SLOW_NS)
+        );
+        assert_eq!(
+            (tail.fast.recorded, tail.fast.calls, tail.fast.mean_ns),
+            (99, 990, FAST_NS)
+        );
+        assert_eq!((tail.extra_ns, tail.unattributed_ns), (10_000_000, 0));
+        let sentences: Vec<&str> = tail
+            .causes
+            .iter()
+            .map(|cause| cause.sentence.as_str())
+            .collect();
+        assert_eq!(
+            sentences,
+            [
+                "90% of the extra time is waiting for a lock (sync.Mutex.Lock) in `sync.(*Mutex).Lock`, called from `main.charge`; woken by thread `worker-2` in `main.restock`",
+                "10% of the extra time is waiting for a CPU in `sync.(*Mutex).Lock`, called from `main.charge`",
+            ]
+        );
+        let first = &tail.causes[0];
+        assert_eq!(
+            (first.slow_ns, first.fast_ns, first.stack),
+            (9_000_000, 0, Some(3))
+        );
+        assert_eq!(tail.notes, [] as [&str; 0]);
+        let function = &tail.tree.children[0];
+        assert_eq!((function.before, function.after), (FAST_NS, SLOW_NS));
+        let checksum = function
+            .children
+            .iter()
+            .find(|child| child.name == "main.checksum");
+        assert_eq!(
+            checksum.map(|node| (node.before, node.after)),
+            Some((FAST_NS, FAST_NS))
+        );
+    }
+}
+
+fn check_story(source: &dyn Source) {
+    let slowest = source
+        .slowest(&of(Some(0), WHOLE, Weight::Wall), 1)
+        .expect("calls");
+    let key = CallKey::from(&slowest[0]);
+    assert_eq!(key.to_string().parse(), Ok(key));
+    let story = source.story(key).expect("story");
+    assert_eq!(story.function, "main.process_order");
+    let nested = &story.nested[0];
+    assert_eq!(
+        (story.nested.len(), nested.function.as_str()),
+        (1, "main.charge")
+    );
+    assert_eq!((nested.from_ns, nested.depth), (1_000_000, 1));
+    let [ran, waited] = story.events.as_slice() else {
+        panic!("{:?}", story.events);
+    };
+    assert_eq!(
+        (ran.at_ns, ran.duration_ns, ran.activity),
+        (100, 0, Activity::Running)
+    );
+    assert_eq!((waited.at_ns, waited.duration_ns), (1_001_000, 10_000_000));
+    assert_eq!(
+        (waited.wait, waited.waker.as_deref()),
+        (Some(Wait::Lock), Some("worker-2"))
+    );
+    assert_eq!(waited.place, "sync.(*Mutex).Lock called from main.charge");
+    assert_eq!(story.sampled_ns, SLOW_NS);
+    let unknown = CallKey { start_ns: 1, ..key };
+    assert!(matches!(
+        source.story(unknown),
+        Err(QueryError::NoSuchCalls(_))
+    ));
+}
+
+fn check_errors(source: &dyn Source) {
+    let one = of(Some(0), WHOLE, Weight::Wall);
+    let none = Selection {
+        slower_than_ns: Some(SECOND as u64),
+        ..one
+    };
+    let error = source.flame(&none).expect_err("no such calls").to_string();
+    assert_eq!(
+        error,
+        "none of the 109 recorded calls of main.process_order took 1.00 s or longer; the longest took 11.0 ms"
+    );
+    assert_eq!(
+        source.slowest(&none, 9),
+        Ok(Vec::new()),
+        "a list may be empty"
+    );
+    assert!(matches!(
+        source.flame(&slow(of(None, WHOLE, Weight::Wall))),
+        Err(QueryError::Selection(_))
+    ));
+    let tail = |slower_than_ns| {
+        let question = TailQuestion {
+            slower_than_ns: Some(slower_than_ns),
+            ..TailQuestion::default()
+        };
+        source
+            .tail(&question)
+            .expect_err("nothing to compare")
+            .to_string()
+    };
+    assert!(tail(1).contains("all recorded calls"), "{}", tail(1));
+    assert!(tail(SECOND as u64).contains("none of the recorded calls"));
+    // All calls of this one are as long.
+    let error = source.tail(&TailQuestion {
+        function: 1,
+        ..TailQuestion::default()
+    });
+    assert!(
+        matches!(error, Err(QueryError::NoSuchCalls(_))),
+        "{error:?}"
+    );
+}
+
+fn check_comparison(source: &dyn Source) {
+    let same = source
+        .compare(&CompareQuestion::default())
+        .expect("compares");
+    assert_eq!(same.unit, DiffUnit::NsPerSecond);
+    assert_eq!(same.tree.delta(), 0);
+    assert_eq!(same.functions[0].time_ratio(), Some(1.0));
+    let part = |from, to| Part {
+        session: None,
+        window: window(from, to),
+    };
+    let empty = CompareQuestion {
+        before: part(2, 3),
+        after: part(0, 2),
+        weight: Weight::Calls,
+        ..CompareQuestion::default()
+    };
+    let comparison = source.compare(&empty).expect("compares");
+    assert_eq!(comparison.tree.before, 0);
+    assert_eq!(
+        comparison.functions[0].before.map(|figures| figures.calls),
+        Some(0)
+    );
+    assert!(comparison.notes[0].contains("no call completed"));
+    let one = CompareQuestion {
+        function: Some("main.charge".to_owned()),
+        weight: Weight::Time,
+        ..CompareQuestion::default()
+    };
+    let comparison = source.compare(&one).expect("compares");
+    assert_eq!(
+        (comparison.unit, comparison.functions.len()),
+        (DiffUnit::NsPerCall, 1)
+    );
+    assert_eq!(comparison.tree.after, 10_000_000);
+    let missing = CompareQuestion {
+        function: Some("none".to_owned()),
+        ..CompareQuestion::default()
+    };
+    assert!(matches!(
+        source.compare(&missing),
+        Err(QueryError::Selection(_))
+    ));
+    let other = CompareQuestion {
+        before: Part {
+            session: Some(99),
+            ..Part::default()
+        },
+        ..CompareQuestion::default()
+    };
+    assert!(
+        source
+            .compare(&other)
+            .expect_err("session")
+            .to_string()
+            .contains("no session 99")
+    );
+}
+
+fn check_all(source: &dyn Source) {
+    check_slow_only(source);
+    check_rooted(source);
+    check_tail(source);
+    check_story(source);
+    check_errors(source);
+    check_comparison(source);
+}
+
+#[test]
+fn slow_calls_are_told_from_fast_ones() {
+    let (_database, source) = slow_and_fast();
+    check_all(&source);
+}
+
+#[test]
+fn and_through_the_socket() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("slow.duckdb");
+    let (_database, source) = slow_and_fast();
+    let _server = serve_socket(&path, Arc::new(source), None).expect("serves");
+    check_all(&RemoteSource::open(&path, None, locked(&path)).expect("connects"));
+}
+
+/// Recordings of a monigo that did not store which call a sample belongs to.
+#[test]
+fn old_samples_belong_to_the_call_that_was_open_then() {
+    let mut database = Database::in_memory().expect("opens");
+    let id = database
+        .begin_session(&fixture::session())
+        .expect("session");
+    database.append(id, &batch()).expect("batch");
+    database
+        .reader()
+        .expect("reads")
+        .with(|connection| {
+            connection.execute_batch(
+                "UPDATE samples SET sample_id = NULL, call_start_ns = NULL, wait = NULL, runnable_ns = NULL;
+                 DELETE FROM sample_callers;",
+            )
+        })
+        .expect("made old");
+    let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
+    let story = source
+        .slowest(&of(Some(0), WHOLE, Weight::Wall), 1)
+        .expect("calls");
+    let story = source.story(CallKey::from(&story[0])).expect("story");
+    assert_eq!(
+        story.events[1].wait,
+        Some(Wait::Lock),
+        "by the kernel's frames"
+    );
+    let tail = source.tail(&TailQuestion::default()).expect("tail");
+    assert_eq!(tail.slow.sampled_ns, FAST_NS, "its own samples");
+}
