@@ -108,8 +108,8 @@ fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer
                 source.slowest(&selection, CALLS).map(Part::Calls)
             }),
             (Parts::FLAME, &|| {
-                let weight = question.unit.weight();
-                source.flame(one, window, weight).map(Part::Flame)
+                let selection = Selection::of(one, window, question.unit.weight());
+                source.flame(&selection).map(Part::Flame)
             }),
         ];
         for (_, ask) in asks.iter().filter(|(wanted, _)| parts.has(*wanted)) {
