@@ -17,6 +17,8 @@ pub enum Change {
     Everything,
     /// A stack is to be looked up.
     Stack,
+    /// What happened during a call is to be looked up.
+    Story,
     /// Functions to trace are to be looked for.
     Discover,
     /// The selected function of the discovery is to be traced.
@@ -85,6 +87,8 @@ fn open(app: &mut App, overlay: Overlay) -> Change {
     app.overlay_scroll = 0;
     if lookup {
         Change::Stack
+    } else if matches!(&app.overlay, Some(Overlay::Story { .. })) {
+        Change::Story
     } else {
         Change::Screen
     }
@@ -143,7 +147,7 @@ fn anywhere(app: &mut App, code: KeyCode) -> Option<Change> {
         KeyCode::BackTab | KeyCode::Left | KeyCode::Char('h') => {
             open_tab(app, app.detail.tab.step(-1))
         }
-        KeyCode::Char(digit @ '1'..='5') => open_tab(app, Tab::ALL[digit as usize - '1' as usize]),
+        KeyCode::Char(digit @ '1'..='6') => open_tab(app, Tab::ALL[digit as usize - '1' as usize]),
         KeyCode::Char('L') => {
             app.detail.log_bars = !app.detail.log_bars;
             Change::Screen
@@ -199,6 +203,13 @@ fn in_detail(app: &mut App, code: KeyCode) -> Option<Change> {
             return app
                 .detail
                 .overlay()
+                .map(|overlay| open(app, overlay))
+                .or(Some(Change::Nothing));
+        }
+        KeyCode::Char('s') if app.detail.tab == Tab::Calls => {
+            return app
+                .detail
+                .story()
                 .map(|overlay| open(app, overlay))
                 .or(Some(Change::Nothing));
         }

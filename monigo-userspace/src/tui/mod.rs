@@ -176,6 +176,7 @@ async fn show(
                         Change::Everything => app.want_all(),
                         Change::Detail => app.want_detail(),
                         Change::Stack => app.want_stack(),
+                        Change::Story => app.want_story(),
                         Change::Discover => discover(&mut app, context.discoverer.as_ref()),
                         Change::Trace => trace(&app, context.discoverer.as_ref()),
                         Change::Screen | Change::Nothing => {}

@@ -12,7 +12,7 @@ use super::{
     TuiError,
     state::{Answer, DetailKey, Part, Parts, Question},
 };
-use crate::query::{QueryError, Selection, Source, Weight};
+use crate::query::{QueryError, Selection, Source, TailQuestion, Weight};
 
 /// Most stacks asked for.
 const STACKS: u32 = 200;
@@ -91,7 +91,7 @@ fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer
             unit: question.unit,
         };
         let one = Some(function);
-        let asks: [(Parts, Ask<'_>); 5] = [
+        let asks: [(Parts, Ask<'_>); 6] = [
             (Parts::HISTOGRAM, &|| {
                 source.histogram(function, window).map(Part::Histogram)
             }),
@@ -111,6 +111,16 @@ fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer
                 let selection = Selection::of(one, window, question.unit.weight());
                 source.flame(&selection).map(Part::Flame)
             }),
+            (Parts::TAIL, &|| {
+                let question = TailQuestion {
+                    function,
+                    window,
+                    ..TailQuestion::default()
+                };
+                source
+                    .tail(&question)
+                    .map(|tail| Part::Tail(Box::new(tail)))
+            }),
         ];
         for (_, ask) in asks.iter().filter(|(wanted, _)| parts.has(*wanted)) {
             if !deliver(ask().map(|part| Answer::Part { key, part })) {
@@ -121,6 +131,15 @@ fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer
     if parts.has(Parts::STACK)
         && let Some(id) = question.stack
         && !deliver(source.stack(id).map(|frames| Answer::Stack { id, frames }))
+    {
+        return false;
+    }
+    if parts.has(Parts::STORY)
+        && let Some(key) = question.story
+        && !deliver(source.story(key).map(|story| Answer::Story {
+            key,
+            story: Box::new(story),
+        }))
     {
         return false;
     }

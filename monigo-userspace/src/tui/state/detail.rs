@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::{FlameFrame, FlamePane, Span};
-use crate::query::{Bucket, Call, FlameNode, Frame, SeriesPoint, StackRow, Weight};
+use crate::query::{
+    Bucket, Call, CallKey, FlameNode, Frame, SeriesPoint, StackRow, Story, Tail, Weight,
+};
 
 /// Parts of the detail pane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,16 +21,19 @@ pub enum Tab {
     Calls,
     /// Flame graph.
     Flame,
+    /// Slow calls against fast ones.
+    Why,
 }
 
 impl Tab {
     /// Every tab, from the left.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Latency,
         Self::Time,
         Self::Stacks,
         Self::Calls,
         Self::Flame,
+        Self::Why,
     ];
 
     /// As shown.
@@ -39,6 +44,7 @@ impl Tab {
             Self::Stacks => "Stacks",
             Self::Calls => "Calls",
             Self::Flame => "Flame",
+            Self::Why => "Why",
         }
     }
 
@@ -109,6 +115,8 @@ pub enum Part {
     Calls(Vec<Call>),
     /// Its flame graph.
     Flame(FlameNode),
+    /// Its slow calls against its fast ones.
+    Tail(Box<Tail>),
 }
 
 /// The selected function. Answers are `None` until they are in.
@@ -133,6 +141,7 @@ pub struct Detail {
     series: Option<Vec<SeriesPoint>>,
     stacks: Option<Vec<StackRow>>,
     calls: Option<Vec<Call>>,
+    tail: Option<Box<Tail>>,
 }
 
 impl Detail {
@@ -161,6 +170,7 @@ impl Detail {
                 self.calls = Some(it);
             }
             Part::Flame(it) => self.flame.accept(&it),
+            Part::Tail(it) => self.tail = Some(it),
         }
         let length = self.list_len();
         self.cursor = self.cursor.min(length.saturating_sub(1));
@@ -186,6 +196,7 @@ impl Detail {
         self.stacks = None;
         self.calls = None;
         self.flame.forget();
+        self.tail = None;
     }
 
     fn is_about(&self, key: DetailKey) -> bool {
@@ -217,12 +228,18 @@ impl Detail {
         self.flame.frames().filter(|_| self.is_about(key))
     }
 
+    /// Slow calls of `key` against fast ones, if in.
+    pub fn tail(&self, key: DetailKey) -> Option<&Tail> {
+        self.tail.as_deref().filter(|_| self.is_about(key))
+    }
+
     /// Rows of the open tab's list; 0 for a tab without one.
     pub fn list_len(&self) -> usize {
         match self.tab {
             Tab::Latency | Tab::Time | Tab::Flame => 0,
             Tab::Stacks => self.stacks.as_ref().map_or(0, Vec::len),
             Tab::Calls => self.calls.as_ref().map_or(0, Vec::len),
+            Tab::Why => self.tail.as_ref().map_or(0, |tail| tail.causes.len()),
         }
     }
 
@@ -241,6 +258,13 @@ impl Detail {
         self.frame_scroll = 0;
     }
 
+    /// The story of the call under the cursor.
+    pub fn story(&self) -> Option<Overlay> {
+        let call = self.calls.as_ref().filter(|_| self.tab == Tab::Calls)?;
+        let key = CallKey::from(call.get(self.cursor)?);
+        Some(Overlay::Story { key, story: None })
+    }
+
     /// What the cursor is on, as an overlay.
     pub fn overlay(&self) -> Option<Overlay> {
         match self.tab {
@@ -252,6 +276,15 @@ impl Detail {
                     call: None,
                     frames: Some(Arc::new(row.frames.clone())),
                     truncated: row.truncated,
+                })
+            }
+            Tab::Why => {
+                let cause = self.tail.as_ref()?.causes.get(self.cursor)?;
+                Some(Overlay::Stack {
+                    id: Some(cause.stack?),
+                    call: None,
+                    frames: None,
+                    truncated: false,
                 })
             }
             Tab::Calls => {
@@ -276,6 +309,13 @@ pub enum Overlay {
     Warnings,
     /// Functions that could be traced.
     Discovery,
+    /// What happened during a call.
+    Story {
+        /// The call.
+        key: CallKey,
+        /// `None` until answered.
+        story: Option<Arc<Story>>,
+    },
     /// One stack.
     Stack {
         /// Its id; `None` when no stack was taken.

@@ -316,12 +316,18 @@ impl App {
             Tab::Stacks => Parts::STACKS,
             Tab::Calls => Parts::CALLS,
             Tab::Flame => Parts::FLAME,
+            Tab::Why => Parts::TAIL,
         };
     }
 
     /// Asks for one stack, for the overlay.
     pub fn want_stack(&mut self) {
         self.wanted |= Parts::STACK;
+    }
+
+    /// Asks for what happened during one call, for the overlay.
+    pub fn want_story(&mut self) {
+        self.wanted |= Parts::STORY;
     }
 
     /// The next question to send, unless one is on its way or nothing is wanted.
@@ -338,6 +344,10 @@ impl App {
             Some(Overlay::Stack { id, .. }) => *id,
             _ => None,
         };
+        let story = match &self.overlay {
+            Some(Overlay::Story { key, .. }) => Some(*key),
+            _ => None,
+        };
         let question = Question {
             serial: self.serial,
             parts: self.wanted,
@@ -347,6 +357,7 @@ impl App {
             points: self.measured.points,
             unit: self.detail.unit,
             stack,
+            story,
         };
         self.wanted = Parts::empty();
         Some(question)
@@ -384,6 +395,16 @@ impl App {
                     && *shown == Some(id)
                 {
                     *slot = Some(Arc::new(frames));
+                }
+            }
+            Answer::Story { key, story } => {
+                if let Some(Overlay::Story {
+                    key: shown,
+                    story: slot,
+                }) = &mut self.overlay
+                    && *shown == key
+                {
+                    *slot = Some(Arc::from(story));
                 }
             }
             Answer::Failed(reason) => self.problem = Some(reason),

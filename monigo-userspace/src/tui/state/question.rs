@@ -1,11 +1,11 @@
 //! What the screen asks the query layer, and the answers as they come in.
 
 use super::{Span, Unit, detail::DetailKey, detail::Part};
-use crate::query::{Frame, FunctionRow, Overview, Window};
+use crate::query::{CallKey, Frame, FunctionRow, Overview, Story, Window};
 
 /// A set of things to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Parts(u8);
+pub struct Parts(u16);
 
 impl Parts {
     /// Overview and function table.
@@ -23,6 +23,10 @@ impl Parts {
 
     /// Flame graph.
     pub const FLAME: Self = Self(1 << 6);
+    /// Slow calls against fast ones.
+    pub const TAIL: Self = Self(1 << 7);
+    /// What happened during one call.
+    pub const STORY: Self = Self(1 << 8);
 
     /// Nothing.
     pub const fn empty() -> Self {
@@ -72,6 +76,8 @@ pub struct Question {
     pub unit: Unit,
     /// Stack id for [`Parts::STACK`].
     pub stack: Option<u64>,
+    /// The call for [`Parts::STORY`].
+    pub story: Option<CallKey>,
 }
 
 /// A piece of the answers to a [`Question`], sent as soon as it is there.
@@ -99,6 +105,13 @@ pub enum Answer {
         id: u64,
         /// Innermost first.
         frames: Vec<Frame>,
+    },
+    /// What happened during one call.
+    Story {
+        /// The call.
+        key: CallKey,
+        /// The answer.
+        story: Box<Story>,
     },
     /// A question failed; the others of the round are still answered.
     Failed(String),

@@ -12,8 +12,8 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::{
     plan::CostClass,
     query::{
-        Bucket, Call, ExitProbe, FlameNode, Frame, FunctionRow, Latency, LossRow, Overview,
-        ProbeRow, SeriesPoint, StackRow,
+        Activity, Bucket, Call, CallGroup, Cause, DiffNode, ExitProbe, FlameNode, Frame,
+        FunctionRow, Latency, LossRow, Overview, ProbeRow, SeriesPoint, StackRow, Tail, Wait,
     },
     symbols::Language,
     tui::{
@@ -92,6 +92,7 @@ pub fn answer_detail(app: &mut App) {
         Part::Stacks(stacks()),
         Part::Calls(calls()),
         Part::Flame(flame()),
+        Part::Tail(Box::new(tail())),
     ] {
         app.accept(Answer::Part { key, part });
     }
@@ -298,6 +299,58 @@ pub fn server_frames() -> Vec<Frame> {
             false,
         ),
     ]
+}
+
+fn tail() -> Tail {
+    let cause = |sentence: &str, share, slow_ns, fast_ns| Cause {
+        sentence: sentence.to_owned(),
+        share,
+        slow_ns,
+        fast_ns,
+        activity: Activity::Waiting,
+        wait: Some(Wait::Lock),
+        reason: None,
+        function: "reserve_stock".to_owned(),
+        callee: None,
+        caller: None,
+        waker: None,
+        waker_function: None,
+        samples: 41,
+        stack: Some(7),
+    };
+    let group = |recorded, mean_ns| CallGroup {
+        recorded,
+        calls: recorded,
+        mean_ns,
+        sampled_ns: mean_ns / 2,
+        samples: recorded,
+    };
+    Tail {
+        function: 0,
+        name: "main.processOrder".to_owned(),
+        slower_than_ns: 28_000_000,
+        faster_than_ns: 2_000_000,
+        slow: group(1_210, 34_000_000),
+        fast: group(3_400, 1_400_000),
+        extra_ns: 32_600_000,
+        unattributed_ns: 1_304_000,
+        causes: vec![
+            cause(
+                "79% of the extra time is waiting for a lock in `pthread_mutex_lock`, called from `reserve_stock`; woken by thread `worker-2` in `restock`",
+                0.79,
+                25_800_000,
+                0,
+            ),
+            cause(
+                "17% of the extra time is waiting for a CPU in `main.processOrder` itself",
+                0.17,
+                5_600_000,
+                58_000,
+            ),
+        ],
+        notes: vec!["samples are few: shares can be off by 8%".to_owned()],
+        tree: DiffNode::default(),
+    }
 }
 
 fn flame() -> FlameNode {

@@ -120,11 +120,28 @@ fn tabs_go_in_a_circle() {
     press(&mut app, &[KeyCode::Tab]);
     assert_eq!(app.detail.tab, Tab::Time);
     press(&mut app, &[KeyCode::BackTab, KeyCode::BackTab]);
-    assert_eq!(app.detail.tab, Tab::Flame);
-    press(&mut app, &[KeyCode::BackTab]);
+    assert_eq!(app.detail.tab, Tab::Why);
+    press(&mut app, &[KeyCode::BackTab, KeyCode::BackTab]);
     assert_eq!(app.detail.tab, Tab::Calls);
     press(&mut app, &[Char('3')]);
     assert_eq!(app.detail.tab, Tab::Stacks);
+}
+
+#[test]
+fn a_call_has_a_story_and_a_cause_has_a_stack() {
+    let mut app = few();
+    press(&mut app, &[Char('4'), KeyCode::Enter]);
+    assert_eq!(press(&mut app, &[Char('s')]), [Change::Story]);
+    assert!(matches!(
+        app.overlay,
+        Some(Overlay::Story { story: None, .. })
+    ));
+    press(&mut app, &[KeyCode::Esc, Char('6')]);
+    assert_eq!(press(&mut app, &[KeyCode::Enter]), [Change::Stack]);
+    assert!(matches!(
+        app.overlay,
+        Some(Overlay::Stack { id: Some(7), .. })
+    ));
 }
 
 #[test]

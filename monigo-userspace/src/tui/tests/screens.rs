@@ -73,6 +73,15 @@ fn flame() {
 }
 
 #[test]
+fn why() {
+    compare("why", || {
+        let mut app = tab(Tab::Why);
+        press(&mut app, &[KeyCode::Enter, KeyCode::Down]);
+        app
+    });
+}
+
+#[test]
 fn calls() {
     compare("calls", || tab(Tab::Calls));
 }

@@ -7,7 +7,7 @@ use ratatui::{
     widgets::Paragraph,
 };
 
-use super::{Theme, calls, chart, ends, flame, histogram, note, stacks, text};
+use super::{Theme, calls, chart, ends, flame, histogram, note, stacks, text, why};
 use crate::{
     export::format,
     plan::CostClass,
@@ -80,6 +80,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
         Tab::Stacks => stacks::draw(frame, body, app, key, &row, theme),
         Tab::Calls => calls::draw(frame, body, app, key, theme),
         Tab::Flame => flame::draw(frame, body, app, key, &row, theme),
+        Tab::Why => why::draw(frame, body, app, key, theme),
     }
 }
 

@@ -71,6 +71,13 @@ fn keys(app: &App) -> Vec<(&'static str, &'static str)> {
                 ("Esc", "back"),
                 ("↑↓", "call"),
                 ("Enter", "its stack"),
+                ("s", "its story"),
+                ("Tab", "tabs"),
+            ],
+            Tab::Why => vec![
+                ("Esc", "back"),
+                ("↑↓", "cause"),
+                ("Enter", "its stack"),
                 ("Tab", "tabs"),
             ],
             Tab::Flame if app.detail.flame.editing => {

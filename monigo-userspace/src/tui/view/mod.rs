@@ -14,6 +14,7 @@ mod table;
 mod text;
 mod theme;
 mod time;
+mod why;
 
 use ratatui::{
     Frame,

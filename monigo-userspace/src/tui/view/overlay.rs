@@ -9,7 +9,7 @@ use ratatui::{
 
 use super::{Theme, discovery, stacks, text, time};
 use crate::{
-    export::format,
+    export::{format, story_text},
     query::{Call, LossRow},
     tui::state::{App, Overlay},
 };
@@ -39,6 +39,17 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
                 columns,
                 discovery::lines(app, columns.into(), theme),
             )
+        }
+        Overlay::Story { story, .. } => {
+            let columns = area.width.saturating_sub(4).min(160);
+            let lines = match story {
+                None => vec![Line::styled("reading…", theme.dim())],
+                Some(story) => story_text(story, Some(columns))
+                    .lines()
+                    .map(|line| Line::raw(line.to_owned()))
+                    .collect(),
+            };
+            ("what happened during the call".to_owned(), columns, lines)
         }
         Overlay::Stack {
             id,
@@ -105,8 +116,8 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         ),
         ("Esc", "back to the table; there: clear the filter"),
         (
-            "Tab  1 2 3 4 5",
-            "latency, time, stacks, calls, flame (Shift-Tab, ← → too)",
+            "Tab  1 to 6",
+            "latency, time, stacks, calls, flame, why (Shift-Tab, ← → too)",
         ),
         ("/", "filter functions by name; capitals make case count"),
         ("< >", "sort by the column to the left or right"),
