@@ -46,7 +46,7 @@ fn link_duckdb() {
     }
 }
 
-/// Compiles `monigo-ebpf` into `OUT_DIR/monigo`.
+/// Compiles `monigo-ebpf` into `OUT_DIR/monigo` and, for older kernels, `OUT_DIR/monigo-portable`.
 ///
 /// The compiler's output lives in one place per target directory, not in `OUT_DIR`: cargo makes a
 /// new one of those for each combination of command and features, and `core` takes minutes.
@@ -71,38 +71,28 @@ fn build_kernel_programs(root: &Path) -> Result<()> {
         "-Clinker=bpf-linker".to_owned(),
         "-Clink-arg=--btf".to_owned(),
     ];
-    let status = Command::new("rustup")
-        .args([
-            "run",
-            toolchain,
-            "cargo",
-            "build",
-            "--package",
-            "monigo-ebpf",
-            "--bins",
-        ])
-        .args([
-            "--release",
-            "-Zbuild-std=core",
-            "--target",
-            TARGET,
-            "--target-dir",
-        ])
-        .arg(&target_dir)
-        .current_dir(root)
-        .env("RUSTC_BOOTSTRAP", "1")
-        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
-        // Meant for the compiler and the commands of the outer build.
-        .env_remove("RUSTC")
-        .env_remove("RUSTC_WRAPPER")
-        .env_remove("RUSTC_WORKSPACE_WRAPPER")
-        .status();
-    ensure!(
-        status.context("running rustup")?.success(),
-        "building the kernel programs failed; `cargo xtask setup` installs what they need"
-    );
-    let built = target_dir.join(TARGET).join("release/monigo");
-    fs::copy(&built, out.join("monigo")).with_context(|| format!("copying {}", built.display()))?;
+    for (name, features) in [("monigo", ""), ("monigo-portable", "portable")] {
+        let status = Command::new("rustup")
+            .args(["run", toolchain, "cargo", "build"])
+            .args(["--package", "monigo-ebpf", "--bins", "--release"])
+            .args(["--features", features])
+            .args(["-Zbuild-std=core", "--target", TARGET, "--target-dir"])
+            .arg(&target_dir)
+            .current_dir(root)
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+            // Meant for the compiler and the commands of the outer build.
+            .env_remove("RUSTC")
+            .env_remove("RUSTC_WRAPPER")
+            .env_remove("RUSTC_WORKSPACE_WRAPPER")
+            .status();
+        ensure!(
+            status.context("running rustup")?.success(),
+            "building the kernel programs failed; `cargo xtask setup` installs what they need"
+        );
+        let built = target_dir.join(TARGET).join("release/monigo");
+        fs::copy(&built, out.join(name)).with_context(|| format!("copying {}", built.display()))?;
+    }
     Ok(())
 }
 

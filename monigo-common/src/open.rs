@@ -4,8 +4,10 @@ use crate::pod;
 
 /// Innermost calls kept inside [`OpenCalls`]; deeper ones go to an overflow map.
 pub const INLINE_DEPTH: usize = 8;
-/// Most calls that one event may close as unwound: more than can be open.
-pub const MAX_UNWIND: u32 = 1 << 20;
+/// Open calls that the overflow map holds, of all owners together.
+pub const DEEP_CALLS: u32 = 1 << 16;
+/// Most calls that one event may close as unwound, plus one: as many as can be open.
+pub const MAX_UNWIND: u32 = DEEP_CALLS + INLINE_DEPTH as u32 + 1;
 
 /// Who makes a call: a thread, or a goroutine in Go programs.
 #[repr(C)]

@@ -8,7 +8,9 @@ use monigo_common::{
     config::{Control, Costs, FunctionControl, FutureSite},
     counters::{Buckets, Counters},
     event::{Loss, SampleRecord},
-    open::{DeepKey, ForeignKey, FutureKey, FutureState, OpenCall, OpenCalls, OwnerKey},
+    open::{
+        DEEP_CALLS, DeepKey, ForeignKey, FutureKey, FutureState, OpenCall, OpenCalls, OwnerKey,
+    },
 };
 
 use crate::atomic;
@@ -55,7 +57,12 @@ pub static FOREIGN: HashMap<ForeignKey, OpenCall> = HashMap::with_max_entries(16
 
 /// Open calls nested too deeply for `OPEN`.
 #[map]
-pub static DEEP: HashMap<DeepKey, OpenCall> = HashMap::with_max_entries(65_536, 0);
+pub static DEEP: HashMap<DeepKey, OpenCall> = HashMap::with_max_entries(DEEP_CALLS, 0);
+
+/// Nothing but a number of elements to call a function for: the loop of kernels without `bpf_loop`.
+#[cfg(feature = "portable")]
+#[map]
+pub static ROUNDS: Array<u8> = Array::with_max_entries(monigo_common::open::MAX_UNWIND, 0);
 
 /// Where poll functions find the state of their futures; sized by the user side.
 #[map]

@@ -1,13 +1,8 @@
 //! Who makes a call, and where on its stack.
 
-use core::ffi::c_void;
-
 use aya_ebpf::{
-    bindings::{pt_regs, task_struct},
-    helpers::{
-        bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_user,
-        generated::{bpf_find_vma, bpf_get_current_task_btf},
-    },
+    bindings::pt_regs,
+    helpers::{bpf_get_current_pid_tgid, bpf_probe_read_kernel, bpf_probe_read_user},
 };
 use monigo_common::{
     config::Control,
@@ -154,10 +149,7 @@ pub fn place(owner: &Owner, control: &Control) -> Place {
 fn bound(open: *mut OpenCalls, owner: &Owner, control: &Control) {
     let found = own_stack(owner, control);
     let unbounded = u32::from(found.is_none());
-    let bounds = found.unwrap_or(Bounds {
-        low: 0,
-        high: u64::MAX,
-    });
+    let bounds = found.unwrap_or(Bounds::EVERYWHERE);
     // SAFETY: `open` points to a live map value that only its owner's probes touch.
     unsafe {
         (*open).stack_low = bounds.low;
@@ -187,6 +179,14 @@ struct Bounds {
     high: u64,
 }
 
+impl Bounds {
+    /// Every stack counts as the own one.
+    const EVERYWHERE: Self = Self {
+        low: 0,
+        high: u64::MAX,
+    };
+}
+
 /// The initial thread's stack grows, and the kernel keeps at least this much free for it.
 /// Source: `MIN_GAP` in Linux `mm/util.c`.
 const MAIN_STACK_BYTES: u64 = 128 << 20;
@@ -196,17 +196,55 @@ const MAIN_STACK_BYTES: u64 = 128 << 20;
 fn own_stack(owner: &Owner, control: &Control) -> Option<Bounds> {
     let thread = owner.key.owner == u64::from(owner.tid);
     if control.fsbase_offset == 0 || !thread {
-        return Some(Bounds {
-            low: 0,
-            high: u64::MAX,
-        });
+        return Some(Bounds::EVERYWHERE);
     }
-    let initial = owner.key.pid == owner.tid;
+    stack_of_thread(owner.key.pid == owner.tid, control)
+}
+
+/// Where the initial thread's stack began.
+#[inline(always)]
+fn start_stack(task: u64, control: &Control) -> Option<u64> {
+    let mm = kernel_word(task, control.mm_offset)?;
+    kernel_word(mm, control.start_stack_offset)
+}
+
+#[inline(always)]
+fn kernel_word(base: u64, offset: u32) -> Option<u64> {
+    // SAFETY: reading kernel memory by a helper that checks the address.
+    unsafe { bpf_probe_read_kernel((base + u64::from(offset)) as *const u64) }.ok()
+}
+
+/// The stack of the current thread, which is the initial one of its process or not: a memory area
+/// that some address is known to be in.
+#[cfg(not(feature = "portable"))]
+#[inline(always)]
+fn stack_of_thread(initial: bool, control: &Control) -> Option<Bounds> {
+    use core::ffi::c_void;
+
+    use aya_ebpf::{
+        bindings::task_struct,
+        helpers::generated::{bpf_find_vma, bpf_get_current_task_btf},
+    };
+
+    /// Called with the memory area that an address is in.
+    #[inline(never)]
+    extern "C" fn note_bounds(
+        _task: *mut task_struct,
+        area: *const u64,
+        bounds: *mut c_void,
+    ) -> i64 {
+        // SAFETY: `bpf_find_vma` passes on what it was given below.
+        let bounds = unsafe { &mut *bounds.cast::<Bounds>() };
+        // `vm_start` and `vm_end` are the first two words of `struct vm_area_struct`.
+        bounds.low = kernel_word(area as u64, 0).unwrap_or(0);
+        bounds.high = kernel_word(area as u64, 8).unwrap_or(0);
+        0
+    }
+
     // SAFETY: takes no arguments.
     let task = unsafe { bpf_get_current_task_btf() };
     let anchor = if initial {
-        let mm = kernel_word(task as u64, control.mm_offset)?;
-        kernel_word(mm, control.start_stack_offset)?
+        start_stack(task as u64, control)?
     } else {
         // C libraries keep the thread control block on the thread's own stack.
         kernel_word(task as u64, control.fsbase_offset)?
@@ -234,19 +272,20 @@ fn own_stack(owner: &Owner, control: &Control) -> Option<Bounds> {
     Some(bounds)
 }
 
+/// The same for kernels without `bpf_find_vma`: only of the initial thread the stack is known, by
+/// where it began.
+#[cfg(feature = "portable")]
 #[inline(always)]
-fn kernel_word(base: u64, offset: u32) -> Option<u64> {
-    // SAFETY: reading kernel memory by a helper that checks the address.
-    unsafe { bpf_probe_read_kernel((base + u64::from(offset)) as *const u64) }.ok()
-}
+fn stack_of_thread(initial: bool, control: &Control) -> Option<Bounds> {
+    use aya_ebpf::helpers::generated::bpf_get_current_task;
 
-/// Called with the memory area that an address is in.
-#[inline(never)]
-extern "C" fn note_bounds(_task: *mut task_struct, area: *const u64, bounds: *mut c_void) -> i64 {
-    // SAFETY: `bpf_find_vma` passes on what `own_stack` gave it.
-    let bounds = unsafe { &mut *bounds.cast::<Bounds>() };
-    // `vm_start` and `vm_end` are the first two words of `struct vm_area_struct`.
-    bounds.low = kernel_word(area as u64, 0).unwrap_or(0);
-    bounds.high = kernel_word(area as u64, 8).unwrap_or(0);
-    0
+    if !initial {
+        return Some(Bounds::EVERYWHERE);
+    }
+    // SAFETY: takes no arguments.
+    let high = start_stack(unsafe { bpf_get_current_task() }, control)?;
+    Some(Bounds {
+        low: high.saturating_sub(MAIN_STACK_BYTES),
+        high,
+    })
 }

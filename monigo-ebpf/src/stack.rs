@@ -2,8 +2,7 @@
 
 use core::{arch::asm, ffi::c_void};
 
-use aya_ebpf::helpers::generated::bpf_loop;
-use monigo_common::open::{DeepKey, INLINE_DEPTH, MAX_UNWIND, OpenCall, OpenCalls, OwnerKey};
+use monigo_common::open::{DeepKey, INLINE_DEPTH, OpenCall, OpenCalls, OwnerKey};
 
 use crate::{
     futures,
@@ -144,15 +143,7 @@ impl Stack {
                 owner: self.owner,
                 limit,
             };
-            // SAFETY: the callback and its argument outlive the call.
-            unsafe {
-                bpf_loop(
-                    MAX_UNWIND,
-                    unwind_one as *mut c_void,
-                    (&raw mut unwind).cast(),
-                    0,
-                );
-            }
+            unwind_each(&mut unwind);
         }
     }
 
@@ -163,6 +154,60 @@ impl Stack {
     }
 }
 
+/// Calls [`unwind_one`] until it is done, at most as often as calls can be open.
+#[cfg(not(feature = "portable"))]
+#[inline(always)]
+fn unwind_each(unwind: &mut Unwind) {
+    use aya_ebpf::helpers::generated::bpf_loop;
+    use monigo_common::open::MAX_UNWIND;
+
+    /// One round.
+    #[inline(never)]
+    extern "C" fn round(_number: u32, unwind: *mut c_void) -> i64 {
+        unwind_one(unwind)
+    }
+
+    // SAFETY: the callback and its argument outlive the call.
+    unsafe {
+        bpf_loop(
+            MAX_UNWIND,
+            round as *mut c_void,
+            (&raw mut *unwind).cast(),
+            0,
+        )
+    };
+}
+
+/// The same for kernels without `bpf_loop`: once for each element of a map, until it is done.
+#[cfg(feature = "portable")]
+#[inline(always)]
+fn unwind_each(unwind: &mut Unwind) {
+    use aya_ebpf::helpers::generated::bpf_for_each_map_elem;
+
+    use crate::maps::ROUNDS;
+
+    /// One round.
+    #[inline(never)]
+    extern "C" fn round(
+        _map: *mut c_void,
+        _key: *const u32,
+        _value: *mut u8,
+        unwind: *mut c_void,
+    ) -> i64 {
+        unwind_one(unwind)
+    }
+
+    // SAFETY: the callback and its argument outlive the call.
+    unsafe {
+        bpf_for_each_map_elem(
+            (&raw const ROUNDS).cast_mut().cast(),
+            round as *mut c_void,
+            (&raw mut *unwind).cast(),
+            0,
+        );
+    }
+}
+
 /// What [`unwind_one`] works on.
 struct Unwind {
     open: *mut OpenCalls,
@@ -170,11 +215,11 @@ struct Unwind {
     limit: u64,
 }
 
-/// Closes the innermost call if it lies below the limit; one round of `bpf_loop`, which the
-/// verifier checks once whatever the number of rounds. Returns 1 to stop.
-#[inline(never)]
-extern "C" fn unwind_one(_round: u32, unwind: *mut c_void) -> i64 {
-    // SAFETY: `bpf_loop` passes on what `unwind_below` gave it.
+/// Closes the innermost call if it lies below the limit; the verifier checks this once whatever the
+/// number of rounds. Returns 1 to stop.
+#[inline(always)]
+fn unwind_one(unwind: *mut c_void) -> i64 {
+    // SAFETY: the kernel passes on what `unwind_below` made.
     let unwind = unsafe { &*unwind.cast::<Unwind>() };
     let mut stack = Stack::new(unwind.open, unwind.owner);
     let Some(top) = stack.top() else { return 1 };

@@ -8,12 +8,29 @@ use std::{
 
 use monigo::{
     plan::ImagePlanner,
-    probe::{Kernel, LinkKind, PlannedFunction, Sizes, Watch},
+    probe::{Features, Kernel, PlannedFunction, Sizes, Watch},
     store::ExitProbe,
     symbols::Image,
 };
 
-fn load(links: LinkKind) -> Kernel {
+const BEST: Features = Features {
+    perf_links: false,
+    portable_programs: false,
+};
+const PERF_LINKS: Features = Features {
+    perf_links: true,
+    ..BEST
+};
+const PORTABLE: Features = Features {
+    portable_programs: true,
+    ..BEST
+};
+const OLDEST: Features = Features {
+    portable_programs: true,
+    ..PERF_LINKS
+};
+
+fn load(features: Features) -> Kernel {
     let sizes = Sizes {
         functions: 2,
         histograms: 2,
@@ -22,19 +39,24 @@ fn load(links: LinkKind) -> Kernel {
         futures: 64,
         ring_bytes: 1 << 20,
     };
-    Kernel::load(sizes, links).unwrap()
+    Kernel::load(sizes, features).unwrap()
 }
 
 #[test]
-fn call_programs_pass_the_verifier_for_either_link() {
-    for links in [LinkKind::Best, LinkKind::Perf] {
-        assert_eq!(load(links).counters(1).unwrap().entered, 0);
+fn call_programs_pass_the_verifier() {
+    for features in [BEST, PERF_LINKS, PORTABLE, OLDEST] {
+        assert_eq!(load(features).counters(1).unwrap().entered, 0);
     }
 }
 
 #[test]
 fn scheduler_and_clock_programs_pass_the_verifier() {
-    let mut kernel = load(LinkKind::Best);
+    for features in [BEST, PORTABLE] {
+        scheduler_and_clock_programs(load(features));
+    }
+}
+
+fn scheduler_and_clock_programs(mut kernel: Kernel) {
     kernel.list(std::process::id()).unwrap();
     let offset = kernel.follow_forks().unwrap();
     assert!(
@@ -51,8 +73,8 @@ fn scheduler_and_clock_programs_pass_the_verifier() {
 
 #[test]
 fn probes_are_priced_on_this_host() {
-    for links in [LinkKind::Best, LinkKind::Perf] {
-        let mut kernel = load(links);
+    for features in [BEST, OLDEST] {
+        let mut kernel = load(features);
         kernel.calibrate().unwrap();
         let costs = kernel.calibration().costs();
         for entry in 0..3 {
@@ -117,7 +139,7 @@ fn many_functions_at_once() {
             futures: 0,
             ring_bytes: 1 << 20,
         },
-        LinkKind::Best,
+        BEST,
     )
     .unwrap();
     eprintln!("loaded for {count} functions in {:?}", started.elapsed());

@@ -150,7 +150,9 @@ fn fixed_address_and_frame_pointers() -> Result<()> {
 
 #[test]
 fn by_perf_events() -> Result<()> {
-    check(&["-C", "opt-level=2", "-g"], &["--perf-links"])
+    let older = ["--perf-links", "--portable-programs"];
+    check(&["-C", "opt-level=2", "-g"], &older[..1])?;
+    check(&["-C", "opt-level=2", "-g"], &older)
 }
 
 /// An execution that was left behind is over when its process is.

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::explain::{
     DiffArgs, FlamegraphArgs, RootMode, SlowArgs, StoryArgs, TextFormat, WhyArgs,
 };
-use crate::{export::check_name, query::Weight};
+use crate::{export::check_name, probe::Features, query::Weight};
 
 /// Trace functions of running programs: exact call counts, true latency, and the stacks behind them.
 #[derive(Debug, Parser)]
@@ -127,9 +127,9 @@ pub struct TraceArgs {
     /// Do not record what threads wait for inside traced functions
     #[arg(long)]
     pub no_off_cpu: bool,
-    /// Attach by perf events, as on kernels without `uprobe_multi`
-    #[arg(long, hide = true)]
-    pub perf_links: bool,
+    /// What of the kernel to use.
+    #[command(flatten)]
+    pub features: FeatureArgs,
     /// Share of one CPU that the probes may take from each traced process, or off; beyond it,
     /// monigo measures less and says what
     #[arg(long, value_name = "SHARE", value_parser = parse_share, default_value = "5%")]
@@ -166,6 +166,26 @@ pub struct TraceArgs {
     pub format: Format,
 }
 
+/// For tests: what older kernels do not have is not used.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct FeatureArgs {
+    /// Attach by perf events, as on kernels without `uprobe_multi`
+    #[arg(long, hide = true)]
+    pub perf_links: bool,
+    /// Use the kernel programs for kernels before 5.17
+    #[arg(long, hide = true)]
+    pub portable_programs: bool,
+}
+
+impl From<FeatureArgs> for Features {
+    fn from(args: FeatureArgs) -> Self {
+        Self {
+            perf_links: args.perf_links,
+            portable_programs: args.portable_programs,
+        }
+    }
+}
+
 /// Where the dashboard listens.
 #[derive(Clone, Debug, Args)]
 pub struct ListenArgs {
@@ -200,9 +220,9 @@ pub struct DiscoverArgs {
     /// Also functions of the language's runtime and standard library
     #[arg(long)]
     pub runtime: bool,
-    /// Attach by perf events, as on kernels without `uprobe_multi`
-    #[arg(long, hide = true)]
-    pub perf_links: bool,
+    /// What of the kernel to use.
+    #[command(flatten)]
+    pub features: FeatureArgs,
     /// Format on stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

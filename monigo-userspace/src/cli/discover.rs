@@ -18,7 +18,6 @@ use super::{
 use crate::{
     discover::{self, Catalogue, DiscoverError, Found, Options, Ranking, Stage},
     export::{discovery_csv, discovery_table, format::count},
-    probe::LinkKind,
     symbols::{Image, ImageError, Language},
     system,
     target::{self, Libraries, Target},
@@ -60,11 +59,7 @@ pub fn run(args: &DiscoverArgs) -> Result<()> {
     tracing::info!("planned in {:?}", started.elapsed());
     let options = Options {
         length: Duration::from_secs_f64(args.seconds),
-        links: if args.perf_links {
-            LinkKind::Perf
-        } else {
-            LinkKind::Best
-        },
+        features: args.features.into(),
     };
     let mut progress = Progress::default();
     let mut ranking = discover::discover(&target, catalogue, options, &STOP, &mut |ranking| {

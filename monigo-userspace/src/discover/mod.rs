@@ -30,7 +30,7 @@ pub use self::{
     tally::{Basis, Figures},
 };
 use crate::{
-    probe::{Kernel, LinkKind, ProbeError, Sizes},
+    probe::{Features, Kernel, ProbeError, Sizes},
     symbols::Image,
     target::{Scope, Target},
 };
@@ -144,7 +144,7 @@ pub struct Options {
     /// How long, without planning.
     pub length: Duration,
     /// How probes are attached.
-    pub links: LinkKind,
+    pub features: Features,
 }
 
 /// Functions of `image`, the target's own, and of `libraries`, each with the name to put before a
@@ -183,7 +183,7 @@ pub fn discover(
         futures: 0,
         ring_bytes: RING_BYTES,
     };
-    let mut kernel = Kernel::load(sizes, options.links)?;
+    let mut kernel = Kernel::load(sizes, options.features)?;
     let functions = catalogue.functions.len();
     if !kernel.has_multi_links() && functions > MOST_WITHOUT_MULTI {
         return Err(DiscoverError::NoMultiLinks { functions });

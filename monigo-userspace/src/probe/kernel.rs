@@ -27,14 +27,11 @@ use super::{
     calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
     decode,
     layout::ThreadLayout,
-    links::{FutureSites, LinkKind, Programs},
-    programs::{program, refused},
+    links::{FutureSites, Programs},
+    programs::{Features, program, refused},
     watching::Group,
     windows::Open,
 };
-
-/// The object that the build script compiles.
-static PROGRAMS: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo"));
 
 /// How much the maps hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +59,7 @@ impl Sizes {
 pub struct Kernel {
     pub(super) ebpf: Ebpf,
     pub(super) programs: Programs,
+    features: Features,
     settings: Control,
     layout: Option<ThreadLayout>,
     /// By id.
@@ -99,7 +97,11 @@ pub struct Kernel {
 
 impl Kernel {
     /// Creates the maps and loads the programs for calls.
-    pub fn load(sizes: Sizes, links: LinkKind) -> Result<Self, ProbeError> {
+    pub fn load(sizes: Sizes, features: Features) -> Result<Self, ProbeError> {
+        let features = features.limited_to_kernel();
+        if features.portable_programs {
+            tracing::info!("using the programs for kernels before 5.17");
+        }
         // Those that calibration calls come behind the others.
         let functions = sizes.functions + CALIBRATION_FUNCTIONS;
         let mut ebpf = EbpfLoader::new()
@@ -122,9 +124,9 @@ impl Kernel {
             )
             .map_max_entries("OFF_CPU", sizes.off_cpu.max(1))
             .map_max_entries("RECORDS", sizes.ring_bytes)
-            .load(PROGRAMS)
+            .load(features.object())
             .map_err(|error| ProbeError::Maps(Box::new(error)))?;
-        let programs = Programs::load(&mut ebpf, PROGRAMS, links)?;
+        let programs = Programs::load(&mut ebpf, features)?;
         for (name, event) in [
             ("thread_exit", "sched_process_exit"),
             ("process_exec", "sched_process_exec"),
@@ -148,6 +150,7 @@ impl Kernel {
             processes: map(&mut ebpf, "PROCESSES")?,
             ring: map(&mut ebpf, "RECORDS")?,
             programs,
+            features,
             settings: Control::default(),
             layout: ThreadLayout::of_kernel(),
             functions: Vec::new(),
@@ -191,6 +194,12 @@ impl Kernel {
     /// What [`Kernel::calibrate`] found; zeros before.
     pub fn calibration(&self) -> &Calibration {
         &self.calibration
+    }
+
+    /// Whether the kernel tells where the stack of every thread is; else only that of the initial
+    /// thread of each process may be known.
+    pub fn knows_stacks(&self) -> bool {
+        self.layout.is_some() && !self.features.portable_programs
     }
 
     pub(super) fn arm(&mut self, armed: bool) -> Result<(), ProbeError> {

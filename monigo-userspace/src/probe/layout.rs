@@ -3,7 +3,8 @@
 
 use btf_rs::{Backend, Btf, BtfType as _, Type};
 
-const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+/// The kernel's type information.
+pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// Offsets in bytes that tell a thread's own stack from others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -23,7 +23,7 @@ use monigo_common::cookie::{
 use super::{
     ProbeError,
     multi::{self, MultiLink, MultiProgram},
-    programs::{program, refused},
+    programs::{Features, program, refused},
 };
 use crate::{
     plan::{CostClass, Frame, FunctionPlan, Site, SiteKind},
@@ -131,15 +131,6 @@ impl Role {
     }
 }
 
-/// Which links to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkKind {
-    /// The best that the kernel has.
-    Best,
-    /// One perf event a site, as on kernels before 6.6.
-    Perf,
-}
-
 /// The programs for probes, loaded.
 #[derive(Debug)]
 pub struct Programs {
@@ -208,10 +199,10 @@ impl FutureSites {
 impl Programs {
     /// Loads them: for multi links where the kernel takes them, else for perf events. `ebpf` must
     /// still hold its maps.
-    pub fn load(ebpf: &mut Ebpf, object: &[u8], links: LinkKind) -> Result<Self, ProbeError> {
-        if links == LinkKind::Best {
+    pub fn load(ebpf: &mut Ebpf, features: Features) -> Result<Self, ProbeError> {
+        if !features.perf_links {
             let names = Role::ALL.map(|role| (role.program(), role == Role::Return));
-            match multi::load(object, ebpf, &names) {
+            match multi::load(features.object(), ebpf, &names) {
                 Ok(programs) => {
                     let loaded = programs.into_iter().map(Loaded::Multi);
                     return Ok(Self {

@@ -21,7 +21,8 @@ pub use self::{
     decode::{Record, RecordError, Sample, decode},
     error::ProbeError,
     kernel::{Kernel, Sizes},
-    links::{LinkKind, PlannedFunction},
+    links::PlannedFunction,
+    programs::Features,
     watching::Watch,
     windows::Opened,
 };

@@ -1,11 +1,57 @@
-//! Programs of the object, by name.
+//! The objects that the build script compiles, and their programs by name.
+
+use std::path::Path;
 
 use aya::{
     Ebpf,
-    programs::{Program, ProgramError},
+    programs::{Program, ProgramError, ProgramType},
+    sys::{BpfHelper, is_helper_supported},
 };
 
-use super::ProbeError;
+use super::{ProbeError, layout::VMLINUX};
+
+static BEST: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo"));
+static PORTABLE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo-portable"));
+
+/// What of the kernel to use; everything it has by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features {
+    /// One perf event a site, as on kernels without `uprobe_multi` links (before 6.6).
+    pub perf_links: bool,
+    /// The programs for kernels without `bpf_loop` and `bpf_find_vma` (before 5.17) or without type
+    /// information.
+    pub portable_programs: bool,
+}
+
+impl Features {
+    /// Takes back what this kernel does not have.
+    pub fn limited_to_kernel(self) -> Self {
+        let portable_programs = self.portable_programs || !has_newer_helpers();
+        Self {
+            portable_programs,
+            ..self
+        }
+    }
+
+    /// The programs to load.
+    pub(super) fn object(self) -> &'static [u8] {
+        if self.portable_programs {
+            PORTABLE
+        } else {
+            BEST
+        }
+    }
+}
+
+/// Whether the kernel has all that the better programs call. An unclear answer counts as yes:
+/// loading them will tell.
+fn has_newer_helpers() -> bool {
+    let absent =
+        |helper| is_helper_supported(ProgramType::KProbe, helper).is_ok_and(|present| !present);
+    Path::new(VMLINUX).exists()
+        && !absent(BpfHelper::BPF_FUNC_loop)
+        && !absent(BpfHelper::BPF_FUNC_find_vma)
+}
 
 /// A program of the object.
 pub fn program<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, ProbeError>

@@ -85,8 +85,8 @@ impl Check {
     }
 }
 
-/// Kernel version that has everything monigo needs (`bpf_loop` came last).
-const NEEDED_KERNEL: (u32, u32) = (5, 17);
+/// Kernel version that has everything monigo needs (attach cookies came last).
+const NEEDED_KERNEL: (u32, u32) = (5, 15);
 /// From here on BPF memory is charged to the cgroup, not to `RLIMIT_MEMLOCK`.
 const CGROUP_ACCOUNTING_KERNEL: (u32, u32) = (5, 11);
 /// Locked memory that monigo's maps may need, bytes.
@@ -105,6 +105,7 @@ pub fn evaluate(facts: &HostFacts) -> Vec<Check> {
         ring_buffer(facts),
         attach_cookie(facts),
         bpf_loop(facts),
+        find_vma(facts),
         uprobe_multi(facts),
         btf(facts),
         lockdown(facts),
@@ -293,12 +294,31 @@ fn attach_cookie(facts: &HostFacts) -> Check {
 }
 
 fn bpf_loop(facts: &HostFacts) -> Check {
+    let name = "BPF loops";
+    if facts.bpf_loop != Feature::Present && facts.map_loop == Feature::Present {
+        return Check::ok(name, "over the elements of a map");
+    }
     required(
-        "BPF loops",
+        name,
         facts.bpf_loop,
-        "5.17",
+        "5.15",
         "calls that an exception or a panic ends could not be counted",
     )
+}
+
+fn find_vma(facts: &HostFacts) -> Check {
+    let name = "stacks of threads";
+    match facts.find_vma {
+        Feature::Present => Check::ok(name, "present"),
+        Feature::Absent => Check::warning(
+            name,
+            "absent",
+            "calls on other stacks than a thread's own, those of signal handlers and coroutines, \
+             may count as unwound, and calls around them as well",
+            "boot Linux 5.17 or later if the program has such stacks",
+        ),
+        Feature::Unknown => Check::warning(name, "not probed", "bpf() is not usable here", ""),
+    }
 }
 
 fn uprobe_multi(facts: &HostFacts) -> Check {
@@ -323,7 +343,8 @@ fn btf(facts: &HostFacts) -> Check {
         Check::warning(
             name,
             "no /sys/kernel/btf/vmlinux",
-            "programs that read kernel structures do not load; call counts and latency work",
+            "where the stacks of threads are is not known: calls on other stacks, those of signal \
+             handlers and coroutines, may count as unwound, and calls around them as well",
             "boot a kernel with CONFIG_DEBUG_INFO_BTF=y",
         )
     }

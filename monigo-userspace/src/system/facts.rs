@@ -99,6 +99,10 @@ pub struct HostFacts {
     pub ring_buffer: Feature,
     /// `bpf_loop` (5.17).
     pub bpf_loop: Feature,
+    /// `bpf_for_each_map_elem` (5.13), which can stand for it.
+    pub map_loop: Feature,
+    /// `bpf_find_vma` (5.17).
+    pub find_vma: Feature,
     /// `bpf_get_attach_cookie` for uprobes (5.15).
     pub attach_cookie: Feature,
     /// One link for many uprobes (6.6).
@@ -157,16 +161,10 @@ impl HostFacts {
                 .and_then(|pmu| u32::try_from(pmu).ok()),
             bpf,
             ring_buffer: feature(|| is_map_supported(MapType::RingBuf).ok().into()),
-            attach_cookie: feature(|| {
-                is_helper_supported(ProgramType::KProbe, BpfHelper::BPF_FUNC_get_attach_cookie)
-                    .ok()
-                    .into()
-            }),
-            bpf_loop: feature(|| {
-                is_helper_supported(ProgramType::KProbe, BpfHelper::BPF_FUNC_loop)
-                    .ok()
-                    .into()
-            }),
+            attach_cookie: feature(|| helper(BpfHelper::BPF_FUNC_get_attach_cookie)),
+            bpf_loop: feature(|| helper(BpfHelper::BPF_FUNC_loop)),
+            map_loop: feature(|| helper(BpfHelper::BPF_FUNC_for_each_map_elem)),
+            find_vma: feature(|| helper(BpfHelper::BPF_FUNC_find_vma)),
             uprobe_multi: feature(uprobe_multi::probe),
             unprivileged_bpf_disabled: number("/proc/sys/kernel/unprivileged_bpf_disabled"),
             perf_event_paranoid: number("/proc/sys/kernel/perf_event_paranoid"),
@@ -183,6 +181,11 @@ impl HostFacts {
                 .and_then(|mounts| tracefs_mount(&mounts)),
         }
     }
+}
+
+/// Whether programs for probes may call a helper.
+fn helper(helper: BpfHelper) -> Feature {
+    is_helper_supported(ProgramType::KProbe, helper).ok().into()
 }
 
 /// Inode of the first PID namespace: `PROC_PID_INIT_INO`.

@@ -16,7 +16,7 @@ use crate::{
     cli::args::{ExitMode, TraceArgs},
     collect::{Addition, Command, Request},
     discover::{self, Discoverer, Discovery, Options, RequestError, Tracing},
-    probe::LinkKind,
+    probe::Features,
     symbols::Image,
     target::{self, Target},
 };
@@ -151,14 +151,10 @@ impl Discoverer for Live {
         }
         self.shared.stop.store(false, Ordering::Relaxed);
         let (image, shared) = (Arc::clone(&self.image), Arc::clone(&self.shared));
-        let links = if self.args.perf_links {
-            LinkKind::Perf
-        } else {
-            LinkKind::Best
-        };
+        let features = self.args.features.into();
         let started = thread::Builder::new()
             .name("discovery".to_owned())
-            .spawn(move || shared.run(&target, &image, links));
+            .spawn(move || shared.run(&target, &image, features));
         started.map(|_| ()).map_err(|error| {
             lock(&self.shared.state).running = false;
             RequestError::Impossible(format!("starting a thread failed: {error}"))
@@ -198,11 +194,11 @@ impl Discoverer for Live {
 }
 
 impl Shared {
-    fn run(&self, target: &Target, image: &Image, links: LinkKind) {
+    fn run(&self, target: &Target, image: &Image, features: Features) {
         let catalogue = discover::catalogue(image, &[], false);
         let options = Options {
             length: LENGTH,
-            links,
+            features,
         };
         let mut observe = |ranking: &discover::Ranking| {
             lock(&self.state).ranking = Some(Arc::new(ranking.clone()));

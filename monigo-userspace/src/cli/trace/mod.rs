@@ -35,7 +35,7 @@ use crate::{
     collect::{Budget, Collector, Command, End, Limits, Mode, Progress, Sampling, unix_ns},
     discover::Discoverer,
     export,
-    probe::{Kernel, LinkKind, PlannedFunction, Sizes},
+    probe::{Kernel, PlannedFunction, Sizes},
     query::{DuckSource, Source},
     store::{Database, NewSession, Store as _},
     symbols::{Image, demangle::printable},
@@ -49,6 +49,9 @@ const SPARE_FUNCTIONS: u32 = 256;
 const THREAD_OWNERS: u32 = 16_384;
 /// Goroutines with open calls at a time.
 const GOROUTINE_OWNERS: u32 = 131_072;
+
+/// What a user should know on kernels that lack this.
+const STACKS_UNKNOWN: &str = "this kernel does not say where the stacks of threads are (Linux 5.17 with type information does): calls on stacks of signal handlers and coroutines, and calls around them, may count as unwound";
 
 /// A process that waits to be traced before it runs.
 pub trait Held {
@@ -231,12 +234,11 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
         },
         ring_bytes: ring_bytes(),
     };
-    let links = if args.perf_links {
-        LinkKind::Perf
-    } else {
-        LinkKind::Best
-    };
-    let mut kernel = Kernel::load(sizes, links)?;
+    let mut kernel = Kernel::load(sizes, args.features.into())?;
+    if !kernel.knows_stacks() && prepared.functions.iter().any(|function| !function.go) {
+        eprintln!("monigo: {STACKS_UNKNOWN}");
+        prepared.warnings.push(STACKS_UNKNOWN.to_owned());
+    }
     if let Err(error) = kernel.calibrate() {
         eprintln!("monigo: {error}; durations include what the probes take");
     }

@@ -24,6 +24,8 @@ fn good() -> HostFacts {
         ring_buffer: Feature::Present,
         attach_cookie: Feature::Present,
         bpf_loop: Feature::Present,
+        map_loop: Feature::Present,
+        find_vma: Feature::Present,
         uprobe_multi: Feature::Present,
         unprivileged_bpf_disabled: Some(2),
         perf_event_paranoid: Some(2),
@@ -61,6 +63,8 @@ fn an_ordinary_user_is_told_to_use_sudo() {
         ring_buffer: Feature::Unknown,
         attach_cookie: Feature::Unknown,
         bpf_loop: Feature::Unknown,
+        map_loop: Feature::Unknown,
+        find_vma: Feature::Unknown,
         uprobe_multi: Feature::Unknown,
         ..good()
     };
@@ -133,10 +137,19 @@ fn each_lack_has_its_own_finding() {
         "x86-64",
     );
     only(
+        |f| {
+            (f.bpf_loop, f.find_vma) = (Feature::Absent, Feature::Absent);
+            f.kernel_release = "5.15.0-105-generic".into();
+        },
+        "stacks of threads",
+        Warning,
+        "5.17",
+    );
+    only(
         |f| f.kernel_release = "5.10.0-30".into(),
         "kernel",
         Warning,
-        "5.17",
+        "5.15",
     );
     only(
         |f| f.bpf = BpfSyscall::Fails(libc::ENOSYS),
@@ -169,9 +182,15 @@ fn each_lack_has_its_own_finding() {
         "5.15",
     );
     only(
-        |f| f.bpf_loop = Feature::Absent,
+        |f| (f.bpf_loop, f.map_loop) = (Feature::Absent, Feature::Absent),
         "BPF loops",
         Missing,
+        "5.15",
+    );
+    only(
+        |f| f.find_vma = Feature::Absent,
+        "stacks of threads",
+        Warning,
         "5.17",
     );
     only(
