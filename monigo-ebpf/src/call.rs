@@ -1,5 +1,7 @@
 //! A call begins, a call ends.
 
+use core::arch::asm;
+
 use aya_ebpf::{
     EbpfContext,
     bindings::pt_regs,
@@ -331,11 +333,17 @@ pub fn account(counters: *mut Counters, call: &OpenCall, duration_ns: u64) {
         lose(Loss::HistogramsFull);
         return;
     };
-    let bucket = histogram::bucket_of(duration_ns);
-    if bucket < histogram::BUCKETS {
+    let mut bucket = histogram::bucket_of(duration_ns) as u64;
+    // The compiler would compare what the bucket follows from, and older verifiers cannot follow:
+    // they need to see a bound of the index itself.
+    // SAFETY: arithmetic on one register.
+    unsafe {
+        asm!("{bucket} &= {mask}", bucket = inout(reg) bucket, mask = const histogram::BUCKETS.next_power_of_two() - 1);
+    }
+    if bucket < histogram::BUCKETS as u64 {
         // SAFETY: the index is inside the array of a live map value.
         unsafe {
-            let count = (&raw mut (*buckets).counts).cast::<u32>().add(bucket);
+            let count = (&raw mut (*buckets).counts).cast::<u32>().add(bucket as usize);
             atomic::add_u32(count, 1);
         }
     }

@@ -9,6 +9,7 @@ use aya::{
 };
 
 use super::{ProbeError, layout::VMLINUX};
+use crate::system::facts::{Feature, probe_uprobe_multi};
 
 static BEST: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo"));
 static PORTABLE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo-portable"));
@@ -26,10 +27,10 @@ pub struct Features {
 impl Features {
     /// Takes back what this kernel does not have.
     pub fn limited_to_kernel(self) -> Self {
-        let portable_programs = self.portable_programs || !has_newer_helpers();
         Self {
-            portable_programs,
-            ..self
+            // Older kernels load the programs for these links all the same.
+            perf_links: self.perf_links || probe_uprobe_multi() == Feature::Absent,
+            portable_programs: self.portable_programs || !has_newer_helpers(),
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod uprobe_multi;
 
+pub(crate) use self::uprobe_multi::probe as probe_uprobe_multi;
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -14,7 +14,7 @@ const RETURN_ZERO: [u64; 2] = [0xb7, 0x95];
 
 /// Loads a program that does nothing and tries to link it to a directory. A kernel that knows
 /// the link says that this is no file (`EBADF`); an older one does not know the link (`EINVAL`).
-pub(super) fn probe() -> Feature {
+pub(crate) fn probe() -> Feature {
     let Ok(program) = load() else {
         return Feature::Unknown;
     };
