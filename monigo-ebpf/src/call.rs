@@ -343,7 +343,9 @@ pub fn account(counters: *mut Counters, call: &OpenCall, duration_ns: u64) {
     if bucket < histogram::BUCKETS as u64 {
         // SAFETY: the index is inside the array of a live map value.
         unsafe {
-            let count = (&raw mut (*buckets).counts).cast::<u32>().add(bucket as usize);
+            let count = (&raw mut (*buckets).counts)
+                .cast::<u32>()
+                .add(bucket as usize);
             atomic::add_u32(count, 1);
         }
     }

@@ -15,14 +15,14 @@ use super::{
 };
 use crate::{
     plan::{CostClass, FunctionPlan, ImagePlanner, Site, Unplannable},
-    symbols::{Function, FunctionKind, Image, ImageError, Language, pattern},
+    symbols::{Function, FunctionKind, Image, ImageError, Language, Machine, pattern},
     target::{self, Target, TargetError},
 };
 
 /// Runs the subcommand.
 pub fn run(args: &ListArgs, verbose: bool) -> Result<()> {
     let target = target::resolve(&args.target, None).map_err(target_failure)?;
-    let own = Arc::new(open(&target)?);
+    let own = Arc::new(open_to_read(&target)?);
     let Selection { images, picks } = select(&target, own, args.pattern.as_deref())?;
     // Without a pattern, everything in the target itself.
     let (image, pattern) = match picks.first() {
@@ -34,6 +34,15 @@ pub fn run(args: &ListArgs, verbose: bool) -> Result<()> {
         eprintln!(
             "monigo: {} has no symbol table (stripped): only exported functions have names",
             image.path().display()
+        );
+    }
+    if image.machine() != Machine::HOST {
+        eprintln!(
+            "monigo: {} is built for {}, and this host is {}: sites and their cost are those of {}, but nothing can be traced here",
+            image.path().display(),
+            image.machine().name(),
+            Machine::HOST.name(),
+            image.machine().name(),
         );
     }
     let planner = ImagePlanner::new(image);
@@ -58,12 +67,21 @@ pub fn run(args: &ListArgs, verbose: bool) -> Result<()> {
     Ok(())
 }
 
-/// Opens the image of a resolved target; errors get their exit status.
+/// Opens the image of a resolved target to trace it; errors get their exit status.
 pub(super) fn open(target: &Target) -> Result<Image> {
-    Image::open_as(&target.open_path, &target.show_path).map_err(|error| match error {
+    Image::open_as(&target.open_path, &target.show_path).map_err(image_failure)
+}
+
+/// Opens it to look at, whatever machine it is for.
+fn open_to_read(target: &Target) -> Result<Image> {
+    Image::open_to_read(&target.open_path, &target.show_path).map_err(image_failure)
+}
+
+fn image_failure(error: ImageError) -> anyhow::Error {
+    match error {
         ImageError::Permission { .. } => Failure::not_allowed(error),
         other => Failure::usage(other),
-    })
+    }
 }
 
 /// The exit status of a target that could not be resolved.
@@ -230,6 +248,8 @@ struct ListedTarget<'a> {
     path: String,
     pids: &'a [u32],
     language: Language,
+    /// `x86-64` or `arm64`.
+    machine: &'static str,
     build_id: Option<&'a str>,
     go_version: Option<&'a str>,
 }
@@ -246,6 +266,7 @@ fn json(
             path: own.path().display().to_string(),
             pids: &target.pids,
             language: own.language(),
+            machine: own.machine().name(),
             build_id: own.build_id(),
             go_version: own.go().map(|go| go.version.as_str()),
         },

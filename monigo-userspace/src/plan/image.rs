@@ -10,8 +10,8 @@ use std::{
 };
 
 use super::{
-    Context, Fragments, FunctionCode, FunctionPlan, MAX_FRAGMENTS, Refusal, SiteKind, plan,
-    references::References, x86_64,
+    Context, Fragments, FunctionCode, FunctionPlan, MAX_FRAGMENTS, Machine, Refusal, SiteKind,
+    arm64, plan_on, references::References, x86_64,
 };
 use crate::symbols::{Function, FunctionKind, Image};
 
@@ -67,7 +67,10 @@ impl<'i> ImagePlanner<'i> {
         let bytes = (1..=LONGEST)
             .rev()
             .find_map(|length| self.image.code(address..address.checked_add(length)?))?;
-        x86_64::instruction(address, bytes)
+        match self.image.machine() {
+            Machine::X86_64 => x86_64::instruction(address, bytes),
+            Machine::Arm64 => arm64::instruction(address, bytes),
+        }
     }
 
     /// The sites of each of `functions`, planned on all CPUs.
@@ -159,7 +162,10 @@ impl<'i> ImagePlanner<'i> {
         let bytes = (2..=6)
             .rev()
             .find_map(|length| self.image.code(address..address.checked_add(length)?))?;
-        x86_64::direct_jump(address, bytes)
+        match self.image.machine() {
+            Machine::X86_64 => x86_64::direct_jump(address, bytes),
+            Machine::Arm64 => arm64::direct_jump(address, bytes),
+        }
     }
 
     fn plan_ranges(&self, ranges: &[Range<u64>]) -> Result<FunctionPlan, Unplannable> {
@@ -187,6 +193,6 @@ impl<'i> ImagePlanner<'i> {
             read: &read,
             landing_pads: &|range| self.fragments.landing_pads(range, &read),
         };
-        Ok(plan(&code, &context)?)
+        Ok(plan_on(self.image.machine(), &code, &context)?)
     }
 }

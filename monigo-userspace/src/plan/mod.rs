@@ -20,6 +20,8 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::symbols::Machine;
+
 pub use self::{
     fragments::Fragments,
     image::{ImagePlanner, Unplannable},
@@ -64,15 +66,6 @@ pub struct Context<'a> {
 trait Architecture {
     /// See [`plan`].
     fn plan(code: &[FunctionCode<'_>], context: &Context<'_>) -> Result<FunctionPlan, Refusal>;
-}
-
-/// Instruction sets that functions can be planned for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Machine {
-    /// x86-64.
-    X86_64,
-    /// arm64.
-    Arm64,
 }
 
 /// Plans the sites of one x86-64 function; see [`plan_on`].

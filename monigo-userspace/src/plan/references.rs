@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl};
 
-use super::Fragments;
+use super::{Fragments, Machine, arm64};
 use crate::symbols::Image;
 
 /// Direct calls and jumps between the pieces of an image, by target.
@@ -25,7 +25,10 @@ impl References {
         let mut references = Self::default();
         for range in fragments.ranges() {
             if let Some(code) = image.code(range.clone()) {
-                references.add(&range, code);
+                match image.machine() {
+                    Machine::X86_64 => references.add(&range, code),
+                    Machine::Arm64 => references.add_arm64(&range, code),
+                }
             }
         }
         references
@@ -38,14 +41,27 @@ impl References {
                 instruction.flow_control(),
                 FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch
             );
-            let target = instruction.near_branch_target();
-            if (call || jump) && !range.contains(&target) {
-                let from = instruction.ip();
-                self.targets
-                    .entry(target)
-                    .or_default()
-                    .push(Reference { from, call });
+            if call || jump {
+                self.note(
+                    range,
+                    instruction.ip(),
+                    instruction.near_branch_target(),
+                    call,
+                );
             }
+        }
+    }
+
+    fn add_arm64(&mut self, range: &Range<u64>, code: &[u8]) {
+        for (from, target, call) in arm64::references(range.start, code) {
+            self.note(range, from, target, call);
+        }
+    }
+
+    fn note(&mut self, range: &Range<u64>, from: u64, target: u64, call: bool) {
+        if !range.contains(&target) {
+            let references = self.targets.entry(target).or_default();
+            references.push(Reference { from, call });
         }
     }
 

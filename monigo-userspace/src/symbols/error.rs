@@ -77,8 +77,7 @@ pub enum ImageError {
     },
     /// ELF for another machine.
     #[error(
-        "{}: is built for {found}, and this host is {host}; trace it on a {found} host, or build \
-         it for {host}",
+        "{}: is built for {found}, and this host is {host}; build it for {host} to trace it{hint}",
         path.display()
     )]
     Architecture {
@@ -88,6 +87,8 @@ pub enum ImageError {
         found: String,
         /// What this monigo traces.
         host: &'static str,
+        /// What can be done with it all the same; may be empty.
+        hint: &'static str,
     },
     /// A `.o` file, or a kernel module.
     #[error(

@@ -20,18 +20,39 @@ use super::{
     go::{self, GoTable},
 };
 
-/// Architecture that this monigo traces, as people call it.
-pub(super) const HOST: &str = if cfg!(target_arch = "aarch64") {
-    "arm64"
-} else {
-    "x86-64"
-};
+/// Instruction sets that monigo reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Machine {
+    /// x86-64.
+    X86_64,
+    /// arm64.
+    Arm64,
+}
 
-const HOST_MACHINE: abi::Machine = if cfg!(target_arch = "aarch64") {
-    abi::EM_AARCH64
-} else {
-    abi::EM_X86_64
-};
+impl Machine {
+    /// The one that this monigo runs on, and traces.
+    pub const HOST: Self = if cfg!(target_arch = "aarch64") {
+        Self::Arm64
+    } else {
+        Self::X86_64
+    };
+
+    /// As people call it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86-64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    const fn of(machine: abi::Machine) -> Option<Self> {
+        match machine {
+            abi::EM_X86_64 => Some(Self::X86_64),
+            abi::EM_AARCH64 => Some(Self::Arm64),
+            _ => None,
+        }
+    }
+}
 
 /// Which file an image is, whatever path leads to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,6 +119,7 @@ pub struct Image {
     open_path: PathBuf,
     id: ImageId,
     data: Mmap,
+    machine: Machine,
     build_id: Option<String>,
     kind: ImageKind,
     dynamic: elf::Dynamic,
@@ -123,7 +145,7 @@ impl std::fmt::Debug for Image {
 }
 
 impl Image {
-    /// Opens an executable or shared library.
+    /// Opens an executable or shared library of this host's machine.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ImageError> {
         let path = path.as_ref();
         Self::open_as(path, path)
@@ -131,6 +153,20 @@ impl Image {
 
     /// Opens `open_path`, which may go through `/proc`, and shows it to the user as `show_path`.
     pub fn open_as(open_path: &Path, show_path: &Path) -> Result<Self, ImageError> {
+        Self::open_file(open_path, show_path, &[Machine::HOST])
+    }
+
+    /// The same of any machine whose code monigo reads: what it does not run here can still be
+    /// looked at.
+    pub fn open_to_read(open_path: &Path, show_path: &Path) -> Result<Self, ImageError> {
+        Self::open_file(open_path, show_path, &[Machine::X86_64, Machine::Arm64])
+    }
+
+    fn open_file(
+        open_path: &Path,
+        show_path: &Path,
+        accepted: &[Machine],
+    ) -> Result<Self, ImageError> {
         let io_error = |source| ImageError::io(show_path, source);
         let metadata = fs::metadata(open_path).map_err(io_error)?;
         let path = || show_path.to_path_buf();
@@ -151,16 +187,31 @@ impl Image {
         // that runs; tools that replace one write a new file. Whoever truncates a mapped file in
         // place can still end monigo with SIGBUS, which only happens with write access to it.
         let data = unsafe { Mmap::map(&file) }.map_err(io_error)?;
-        Self::parse(data, open_path, show_path, ImageId::from(&metadata))
+        let machine = check_header(&data, show_path)?;
+        if !accepted.contains(&machine) {
+            return Err(ImageError::Architecture {
+                path: path(),
+                found: machine.name().to_owned(),
+                host: Machine::HOST.name(),
+                hint: "; `monigo list` shows what could be probed in it",
+            });
+        }
+        Self::parse(
+            data,
+            machine,
+            open_path,
+            show_path,
+            ImageId::from(&metadata),
+        )
     }
 
     fn parse(
         data: Mmap,
+        machine: Machine,
         open_path: &Path,
         show_path: &Path,
         id: ImageId,
     ) -> Result<Self, ImageError> {
-        check_header(&data, show_path)?;
         let malformed = |error: object::read::Error| ImageError::Malformed {
             path: show_path.to_path_buf(),
             reason: error.to_string(),
@@ -179,6 +230,7 @@ impl Image {
             open_path: open_path.to_path_buf(),
             id,
             data,
+            machine,
             build_id: header.build_id,
             kind: header.kind,
             dynamic: header.dynamic,
@@ -210,6 +262,11 @@ impl Image {
     /// Which file it is.
     pub fn id(&self) -> ImageId {
         self.id
+    }
+
+    /// What its code runs on.
+    pub fn machine(&self) -> Machine {
+        self.machine
     }
 
     /// GNU build id in lower-case hex.
@@ -431,8 +488,8 @@ impl Image {
     }
 }
 
-/// Refuses what is no 64-bit ELF program of this architecture, saying what it is.
-fn check_header(data: &[u8], show_path: &Path) -> Result<(), ImageError> {
+/// Refuses what is no 64-bit ELF program of a machine that monigo knows, saying what it is.
+fn check_header(data: &[u8], show_path: &Path) -> Result<Machine, ImageError> {
     let path = || show_path.to_path_buf();
     if let Some(line) = data.strip_prefix(b"#!") {
         let line = line.split(|byte| *byte == b'\n').next().unwrap_or(line);
@@ -478,7 +535,7 @@ fn check_header(data: &[u8], show_path: &Path) -> Result<(), ImageError> {
             return Err(ImageError::Bits32 {
                 path: path(),
                 found: machine_name(machine),
-                host: HOST,
+                host: Machine::HOST.name(),
             });
         }
         2 => {}
@@ -489,15 +546,15 @@ fn check_header(data: &[u8], show_path: &Path) -> Result<(), ImageError> {
             });
         }
     }
-    if machine != HOST_MACHINE || order == 2 {
-        return Err(ImageError::Architecture {
-            path: path(),
-            found: machine_name(machine),
-            host: HOST,
-        });
-    }
+    let known = Machine::of(machine).filter(|_| order != 2);
+    let known = known.ok_or_else(|| ImageError::Architecture {
+        path: path(),
+        found: machine_name(machine),
+        host: Machine::HOST.name(),
+        hint: "",
+    })?;
     match abi::FileType(file_type) {
-        abi::ET_EXEC | abi::ET_DYN => Ok(()),
+        abi::ET_EXEC | abi::ET_DYN => Ok(known),
         abi::ET_REL => Err(ImageError::Relocatable { path: path() }),
         abi::ET_CORE => Err(ImageError::Core { path: path() }),
         other => Err(ImageError::Malformed {

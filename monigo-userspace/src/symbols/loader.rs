@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Image, ImageId,
+    Image, ImageId, Machine,
     bytes::{text_at, u32_at, u64_at},
 };
 
@@ -41,6 +41,9 @@ pub struct Needed {
 
 /// Every library that `image` needs and that is found, those needed directly first.
 pub fn needed(image: &Image) -> Vec<Needed> {
+    if image.machine() != Machine::HOST {
+        return Vec::new();
+    }
     let mut loader = Loader::new();
     let mut seen: HashSet<ImageId> = HashSet::from([image.id()]);
     let mut found = Vec::new();

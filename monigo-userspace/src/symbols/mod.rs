@@ -29,7 +29,7 @@ pub use self::{
     error::ImageError,
     function::{Function, FunctionKind},
     go::GoInfo,
-    image::{Image, ImageId, ImageKind, Segment},
+    image::{Image, ImageId, ImageKind, Machine, Segment},
 };
 
 /// Source language family of an image, which decides how calls are keyed and ended.

@@ -28,6 +28,47 @@ impl Architecture for Arm64 {
     }
 }
 
+/// The instruction that `bytes` begin with, as text.
+pub(super) fn instruction(address: u64, bytes: &[u8]) -> Option<String> {
+    let word = word(address, bytes)?;
+    let text = decoded(word.bits)?.to_string();
+    // The decoder writes distances; where they lead says more.
+    let target = match word.flow() {
+        Flow::Call(target) => target,
+        _ => word.jump_target(),
+    };
+    match (
+        target,
+        text.rsplit_once("$+").or_else(|| text.rsplit_once("$-")),
+    ) {
+        (Some(target), Some((start, _))) => Some(format!("{start}{target:#x}")),
+        _ => Some(text),
+    }
+}
+
+/// Where a direct jump (not a call) goes.
+pub(super) fn direct_jump(address: u64, bytes: &[u8]) -> Option<u64> {
+    word(address, bytes)?.jump_target()
+}
+
+/// Direct calls and jumps in `code`: from where, to where, and whether it is a call.
+pub(super) fn references(address: u64, code: &[u8]) -> impl Iterator<Item = (u64, u64, bool)> {
+    let addresses = (address..).step_by(LENGTH as usize);
+    let words = addresses.zip(code.chunks_exact(LENGTH as usize));
+    words.filter_map(|(address, bytes)| {
+        let word = word(address, bytes)?;
+        match word.flow() {
+            Flow::Call(target) => Some((address, target?, true)),
+            _ => Some((address, word.jump_target()?, false)),
+        }
+    })
+}
+
+fn word(address: u64, bytes: &[u8]) -> Option<Word> {
+    let bits = u32::from_le_bytes(*bytes.first_chunk()?);
+    Some(Word { address, bits })
+}
+
 /// A function as a list of instructions.
 struct Body {
     /// Ascending by address, over all ranges.

@@ -18,7 +18,7 @@ pub(super) use self::{
     index::{FunctionIndex, index},
     plt::{Plt, plt},
 };
-use super::{FunctionKind, Image, ImageKind, Language, Segment, demangle, image::Section};
+use super::{FunctionKind, Image, ImageKind, Language, Machine, Segment, demangle, image::Section};
 
 type File<'data> = ElfFile64<'data, LittleEndian>;
 const ENDIAN: LittleEndian = LittleEndian;
@@ -162,10 +162,9 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// Relative relocations of every kind this architecture has: address to value.
 pub(super) fn relative_relocations(image: &Image) -> HashMap<u64, u64> {
-    let kind = if cfg!(target_arch = "aarch64") {
-        abi::R_AARCH64_RELATIVE
-    } else {
-        abi::R_X86_64_RELATIVE
+    let kind = match image.machine() {
+        Machine::X86_64 => abi::R_X86_64_RELATIVE,
+        Machine::Arm64 => abi::R_AARCH64_RELATIVE,
     };
     relocations(image, |file, out: &mut HashMap<u64, u64>| {
         each_rela(file, |entry_kind, _, address, addend| {

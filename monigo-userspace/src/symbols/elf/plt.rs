@@ -3,7 +3,7 @@
 use std::{collections::HashMap, ops::Range};
 
 use super::{
-    super::{Image, bytes::u32_at},
+    super::{Image, Machine, bytes::u32_at},
     ENDIAN, each_rela,
 };
 
@@ -51,6 +51,14 @@ pub(in super::super) fn plt(image: &Image) -> Plt {
         let Some(code) = image.code(range.clone()) else {
             continue;
         };
+        if image.machine() == Machine::Arm64 {
+            let stubs = arm64_stubs(range.start, code);
+            let named =
+                stubs.filter_map(|(start, slot)| Some((start, (*slots.get(&slot)?).into())));
+            plt.stubs.extend(named);
+            plt.ranges.push(range);
+            continue;
+        }
         let step = if section.name == ".plt.got" && code.len() % 16 != 0 {
             8
         } else {
@@ -73,4 +81,56 @@ pub(in super::super) fn plt(image: &Image) -> Plt {
     }
     plt.stubs.sort();
     plt
+}
+
+/// Stubs of arm64 with the slot that each jumps through: `adrp x16, page; ldr x17, [x16, offset]`.
+fn arm64_stubs(start: u64, code: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    const WORD: usize = 4;
+    let words = code.len() / WORD;
+    (0..words.saturating_sub(1)).filter_map(move |number| {
+        let at = number * WORD;
+        let (page, load) = (u32_at(code, at)?, u32_at(code, at + WORD)?);
+        if page & 0x9f00_001f != 0x9000_0010 || load & 0xffc0_03ff != 0xf940_0211 {
+            return None;
+        }
+        let address = start + at as u64;
+        // 21 bits, the lowest two apart, in pages.
+        let pages = page << 8 >> 13 << 2 | page >> 29 & 3;
+        let pages = i64::from((pages << 11).cast_signed() >> 11);
+        let page = (address & !0xfff).wrapping_add_signed(pages << 12);
+        Some((
+            address,
+            page.wrapping_add(u64::from(load >> 10 & 0xfff) * 8),
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::arm64_stubs;
+
+    #[test]
+    fn stubs_of_arm64_name_their_slot() {
+        // bti c; adrp x16, 0x2f000; ldr x17, [x16, #0xfb8]; add x16, x16, #0xfb8; br x17
+        let words = [
+            0xd503_245f_u32,
+            0xf000_0130,
+            0xf947_de11,
+            0x913e_e210,
+            0xd61f_0220,
+        ];
+        let code: Vec<u8> = words.into_iter().flat_map(u32::to_le_bytes).collect();
+        let stubs: Vec<_> = arm64_stubs(0x8000, &code).collect();
+        assert_eq!(stubs, [(0x8004, 0x2_ffb8)]);
+        // One page back.
+        let code: Vec<u8> = [0xf0ff_fff0_u32, 0xf940_0211]
+            .into_iter()
+            .flat_map(u32::to_le_bytes)
+            .collect();
+        assert_eq!(
+            arm64_stubs(0x8000, &code).collect::<Vec<_>>(),
+            [(0x8000, 0x7000)]
+        );
+        assert_eq!(arm64_stubs(0, &[]).count(), 0);
+    }
 }

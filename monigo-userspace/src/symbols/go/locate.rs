@@ -1,7 +1,7 @@
 //! Finding the function table and the addresses that it counts from.
 
 use super::{
-    super::{Image, Segment, bytes::u32_at, elf},
+    super::{Image, Machine, Segment, bytes::u32_at, elf},
     pclntab::{GoTable, Layout},
 };
 
@@ -105,9 +105,13 @@ fn score(image: &Image, table: &GoTable, text: u64) -> usize {
         let before = address
             .checked_sub(1)
             .and_then(|before| image.code(before..*address));
-        // int3 padding, ret, ud2, or the end of a jump back.
-        image.is_code(*address)
-            && before.is_none_or(|byte| matches!(byte, [0xcc | 0xc3 | 0x0b | 0xff | 0x00]))
+        let ends = |byte: u8| match image.machine() {
+            // int3 padding, ret, ud2, or the end of a jump back.
+            Machine::X86_64 => matches!(byte, 0xcc | 0xc3 | 0x0b | 0xff | 0x00),
+            // Padding, ret or br, brk, a jump or a call.
+            Machine::Arm64 => matches!(byte, 0x00 | 0xd6 | 0xd4 | 0x14 | 0x17 | 0x94 | 0x97),
+        };
+        image.is_code(*address) && before.is_none_or(|bytes| bytes.iter().all(|byte| ends(*byte)))
     };
     let good = addresses.iter().filter(|address| begins(address)).count();
     if addresses.iter().all(|address| image.is_code(*address)) {

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, ops::Range};
 
 use super::{
     super::{
-        Image,
+        Image, Machine,
         bytes::{text_at, u32_at, u64_at, varint},
     },
     GoFrame,
@@ -191,9 +191,13 @@ impl GoTable {
         let record = self.function_table.checked_add(record?)?;
         let name_at = if self.layout == Layout::Go116 { 8 } else { 4 };
         let name_offset = u32_at(data, record.checked_add(name_at)?)?;
-        let end = image
-            .code(start..next)
-            .map_or(next, |code| start + trimmed_length(code) as u64);
+        let end = image.code(start..next).map_or(next, |code| {
+            let length = match image.machine() {
+                Machine::X86_64 => trimmed_length(code),
+                Machine::Arm64 => trimmed_words(code),
+            };
+            start + length as u64
+        });
         Some(Entry {
             range: start..end,
             name_offset,
@@ -517,9 +521,24 @@ fn trimmed_length(code: &[u8]) -> usize {
     decoder.position().max(end)
 }
 
+/// The same on arm64, where zeros pad.
+fn trimmed_words(code: &[u8]) -> usize {
+    let words = code.chunks_exact(4).rev();
+    code.len() - 4 * words.take_while(|word| **word == [0; 4]).count()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn padding_of_arm64_is_trimmed() {
+        // ret, padding
+        assert_eq!(trimmed_words(&[0xc0, 3, 0x5f, 0xd6, 0, 0, 0, 0]), 4);
+        assert_eq!(trimmed_words(&[0, 0, 0x5f, 0xd6]), 4);
+        assert_eq!(trimmed_words(&[0; 8]), 0);
+        assert_eq!(trimmed_words(&[]), 0);
+    }
 
     #[test]
     fn padding_is_trimmed() {
