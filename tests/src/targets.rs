@@ -255,21 +255,31 @@ pub fn rust_program(name: &str, flags: &[&str]) -> Result<PathBuf> {
 
 /// The Go target.
 pub fn go_scenarios(how: Go) -> Result<PathBuf> {
-    go_program("go", &["go.mod", "main.go", "scenarios.go"], how)
+    go_program("go", &["go.mod", "main.go", "scenarios.go"], how, "amd64")
+}
+
+/// The Go target for another machine, which is named as Go does: `arm64`.
+pub fn go_scenarios_for(architecture: &str, how: Go) -> Result<PathBuf> {
+    go_program(
+        "go",
+        &["go.mod", "main.go", "scenarios.go"],
+        how,
+        architecture,
+    )
 }
 
 /// The Go target that serves HTTP to itself.
 pub fn go_http(how: Go) -> Result<PathBuf> {
-    go_program("gohttp", &["go.mod", "main.go"], how)
+    go_program("gohttp", &["go.mod", "main.go"], how, "amd64")
 }
 
-fn go_program(name: &str, files: &[&str], how: Go) -> Result<PathBuf> {
+fn go_program(name: &str, files: &[&str], how: Go, architecture: &str) -> Result<PathBuf> {
     let directory = sources().join(name);
     let compiler = how.version.compiler()?;
     let files: Vec<PathBuf> = files.iter().map(|file| directory.join(file)).collect();
     let inputs: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     let name = format!("{name}-scenarios");
-    cached(&name, &inputs, &(&compiler, how), |output| {
+    cached(&name, &inputs, &(&compiler, how, architecture), |output| {
         let mut command = Command::new(&compiler);
         command
             .arg("build")
@@ -281,6 +291,7 @@ fn go_program(name: &str, files: &[&str], how: Go) -> Result<PathBuf> {
             .env("GOFLAGS", "-mod=mod")
             .env("GOTOOLCHAIN", "local")
             .env("CGO_ENABLED", "0")
+            .env("GOARCH", architecture)
             .env_remove("GOROOT");
         run(&mut command)
     })
