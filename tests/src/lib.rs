@@ -2,6 +2,7 @@
 //! monigo reports with what the target counted itself.
 
 pub mod compare;
+pub mod emulated;
 pub mod lines;
 pub mod monigo;
 pub mod program;

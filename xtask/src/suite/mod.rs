@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every check, one after the other, and the totals.
 
 mod browser;
+mod old_kernel;
 mod tally;
 
 use std::{
@@ -99,6 +100,9 @@ impl Suite<'_> {
             let versions = setup::go_versions(workspace);
             eprintln!("Go targets are built with {versions}");
             nextest(workspace, &[])
+        });
+        self.stage("an old kernel in an emulator", || {
+            old_kernel::run(workspace)
         });
         self.stage("dashboard in Chromium", || browser::run(workspace));
         self.check("demo", || smoke(workspace));
