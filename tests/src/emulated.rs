@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// From switching on to switching off; it takes a minute.
-const LIMIT: Duration = Duration::from_secs(240);
+const LIMIT: Duration = Duration::from_mins(4);
 const FINISHED: &str = "@finished";
 
 /// Something to trace in the machine.
@@ -222,13 +222,11 @@ fn boot(kernel: &Path, archive: &Path) -> Result<String> {
     let in_time = text.recv_timeout(LIMIT);
     let _ = machine.kill();
     machine.wait()?;
-    match in_time {
-        Ok(text) => Ok(text),
-        Err(_) => {
-            let text = text.recv().unwrap_or_default();
-            bail!("the machine did not finish within {LIMIT:?}:\n{text}")
-        }
+    if let Ok(text) = in_time {
+        return Ok(text);
     }
+    let text = text.recv().unwrap_or_default();
+    bail!("the machine did not finish within {LIMIT:?}:\n{text}")
 }
 
 /// The format of initial file systems: `cpio`'s "newc".

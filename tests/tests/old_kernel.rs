@@ -8,7 +8,8 @@ use monigo_tests::{
     targets::{self, Go, GoVersion, Native},
 };
 
-const PORTABLE: &[&str] = &["--portable-programs"];
+/// The programs for older kernels; without samples, which take the emulator's time.
+const PORTABLE: &[&str] = &["--portable-programs", "--cpu-hz", "0", "--no-off-cpu"];
 
 #[test]
 #[ignore = "takes an emulator and a kernel; `cargo xtask test` finds them"]

@@ -26,6 +26,7 @@ pub struct Features {
 
 impl Features {
     /// Takes back what this kernel does not have.
+    #[must_use]
     pub fn limited_to_kernel(self) -> Self {
         Self {
             // Older kernels load the programs for these links all the same.

@@ -205,6 +205,11 @@ fn each_lack_has_its_own_finding() {
         Warning,
         "CONFIG_DEBUG_INFO_BTF",
     );
+}
+
+#[test]
+fn each_restriction_has_its_own_finding() {
+    use Severity::{Missing, Warning};
     only(
         |f| f.lockdown = Some(Lockdown::Confidentiality),
         "lockdown",
