@@ -1,6 +1,7 @@
 //! The loop between kernel and store, on a thread of its own.
 
 mod adding;
+mod slow;
 mod weighing;
 
 use std::{
@@ -24,6 +25,7 @@ use super::{
     deltas::{Baseline, Reading},
     goroutines,
     pacing::{OpenTime, Pacer},
+    pending::Pending,
     progress::{Command, End, Limits, Progress},
     sampling::{self, Sampling},
     stacks::{Resolve, StackTable, Traced},
@@ -117,6 +119,10 @@ pub struct Collector {
     /// Async functions whose executions are not followed any more.
     unfollowed: BTreeSet<String>,
     wants_stacks: bool,
+    /// Calls of at least this are always recorded, ns.
+    always_slow_ns: u64,
+    /// Samples that wait for the end of their call, where only some are kept.
+    pending: Option<Pending>,
     progress: watch::Sender<Progress>,
 }
 
@@ -156,6 +162,8 @@ impl Collector {
             notices: Vec::new(),
             unfollowed: BTreeSet::new(),
             wants_stacks: control.stacks != 0,
+            always_slow_ns: u64::MAX,
+            pending: None,
             kernel,
             store,
             session,
@@ -313,7 +321,7 @@ impl Collector {
             self.lose(STACK_TABLE_FULL, 1);
         }
         self.last_sample += 1;
-        self.samples.push(SampleRow {
+        self.keep(SampleRow {
             id: self.last_sample,
             call_start_ns: self.clock.unix_of(sample.call_start_ns),
             callers: Vec::new(),
@@ -347,7 +355,7 @@ impl Collector {
             }
             id
         });
-        self.calls.push(CallRow {
+        self.record(CallRow {
             function: call.function,
             start_ns: self.clock.unix_of(call.start_ns),
             duration_ns: call.duration_ns,
@@ -467,6 +475,7 @@ impl Collector {
         self.last_flush = Instant::now();
         for delta in &batch.functions {
             let slow_ns = sampling::slow_threshold_ns(&delta.buckets, elapsed);
+            let slow_ns = slow_ns.min(self.always_slow_ns);
             self.kernel.set_slow_ns(delta.function, slow_ns)?;
         }
         self.report(&batch, elapsed);
@@ -583,6 +592,9 @@ impl Collector {
         for &pid in self.alive.difference(&alive) {
             // Its id can come back with other code at the same addresses.
             self.stacks.forget(pid);
+            if let Some(pending) = &mut self.pending {
+                pending.forget(pid);
+            }
             self.resolver.forget(pid);
         }
         self.alive.clone_from(&alive);

@@ -7,6 +7,7 @@ mod collector;
 mod deltas;
 mod goroutines;
 mod pacing;
+mod pending;
 mod progress;
 mod sampling;
 mod stacks;

@@ -69,6 +69,7 @@ pub(crate) fn is_dropped_event(cause: &str) -> bool {
             | "return_depth"
             | "histograms_full"
             | "futures_full"
+            | "samples_undecided"
     )
 }
 
@@ -102,6 +103,9 @@ pub(super) fn loss(loss: &LossRow) -> String {
         ),
         "futures_full" => format!(
             "{n} executions of async functions were not measured: more were open than monigo keeps, or their state could not be read; polls are not affected"
+        ),
+        "samples_undecided" => format!(
+            "{n} samples were dropped before it was known whether their calls are slow: more calls were open than monigo keeps samples for; counts and latency are not affected"
         ),
         other => format!("{n} events were lost ({other})"),
     }

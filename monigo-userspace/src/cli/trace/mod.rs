@@ -134,6 +134,9 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         budget(args, prepared.functions.len()),
         progress,
     );
+    if let Some(ns) = args.slow.slower_than_ns() {
+        collector.keep_slow(ns)?;
+    }
     collector.know(&target.pids);
     let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {

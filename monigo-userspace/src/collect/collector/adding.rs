@@ -80,6 +80,9 @@ impl Collector {
         }
         self.functions.extend(traced);
         let count = self.functions.len();
+        for function in first..count as u32 {
+            self.kernel.set_slow_ns(function, self.always_slow_ns)?;
+        }
         self.baselines.resize_with(count, Baseline::default);
         self.swept.resize(count, 0);
         self.weighed.0.resize(count, 0);

@@ -1,0 +1,183 @@
+//! Why slow calls are slow: a cause planted in one call of fifty comes first.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use monigo_tests::{
+    Monigo, Program, monigo,
+    targets::{self, Go, GoVersion, Native, PrivateCopy},
+};
+use serde_json::Value;
+
+/// A cause as it is planted, and as it must be found.
+struct Planted {
+    /// Argument of the target.
+    reason: &'static str,
+    /// What must be said to be waited for; `None` when it runs.
+    wait: Option<&'static [&'static str]>,
+    /// One of these must be where.
+    places: &'static [&'static str],
+}
+
+/// Slow calls take at least 12 ms, fast ones 0.1 ms.
+const SLOWER_THAN: &str = "8ms";
+
+/// Records `program` with a planted cause and checks what `monigo why` says first.
+fn check(program: &Path, function: &str, planted: &Planted) -> Result<()> {
+    monigo_tests::require_root()?;
+    let copy = PrivateCopy::of(program)?;
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("tail.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let svg = directory.path().join("tail.svg");
+    let svg = svg.to_str().context("path is not UTF-8")?;
+    let mut program = Program::start(&copy.path(), &[planted.reason, "1000"])?;
+    let pid = program.pid();
+    // On a busy machine every call would wait for a CPU most of the time.
+    monigo_tests::prefer(pid)?;
+    let pid = pid.to_string();
+    let options = ["--db", db, "--cpu-hz", "499", "--slower-than", SLOWER_THAN];
+    let monigo = Monigo::attach(&pid, &[function], &options)?;
+    program.go()?;
+    let report = monigo.stop()?;
+    program.finish()?;
+    ensure!(report.events.dropped == 0, "{report:?}");
+
+    let arguments = ["why", "--db", db, "--slower-than", SLOWER_THAN];
+    let json = run(&[&arguments[..], &["--format", "json", "-o", svg]].concat())?;
+    let tail: Value = serde_json::from_str(&json)?;
+    let slow = tail["slow"]["calls"].as_u64().context("slow calls")?;
+    // A lock may be free again by the time that it is asked for.
+    ensure!(slow >= 15, "20 of 1000 calls are slow: {tail}");
+    let first = &tail["causes"][0];
+    let place = first["function"].as_str().context("a place")?;
+    ensure!(
+        planted.places.iter().any(|known| place.ends_with(known)),
+        "{}: {first}",
+        planted.reason
+    );
+    match planted.wait {
+        Some(waits) => ensure!(
+            first["activity"] == "waiting" && waits.iter().any(|wait| first["wait"] == *wait),
+            "{}: {first}",
+            planted.reason
+        ),
+        // What spins does not wait for anything but a CPU.
+        None => ensure!(first["wait"].is_null(), "{}: {first}", planted.reason),
+    }
+    let share = first["share"].as_f64().context("a share")?;
+    ensure!(share > 0.3, "{}: {first}", planted.reason);
+    let text = run(&arguments)?;
+    let sentence = first["sentence"].as_str().context("a sentence")?;
+    ensure!(text.contains(&format!("1. {sentence}")), "{text}");
+    ensure!(std::fs::read_to_string(svg)?.contains("red: more than before"));
+    slow_only(db, directory.path())?;
+    story(db, directory.path())
+}
+
+/// The flame graph of slow calls weighs them alone.
+fn slow_only(db: &str, directory: &Path) -> Result<()> {
+    let total = |more: &[&str]| -> Result<u64> {
+        let file = directory.join("calls.folded");
+        let output = file.to_str().context("path is not UTF-8")?;
+        let arguments = ["flamegraph", "--db", db, "--flame", "calls", "-o", output];
+        run(&[&arguments[..], more].concat())?;
+        let text = std::fs::read_to_string(&file)?;
+        let weight = |line: &str| line.rsplit_once(' ')?.1.parse::<u64>().ok();
+        text.lines()
+            .map(|line| weight(line).context("a weight"))
+            .sum()
+    };
+    let (all, slow) = (total(&[])?, total(&["--slower-than", SLOWER_THAN])?);
+    ensure!(slow >= 15 && slow < all / 4, "{slow} slow calls of {all}");
+    let outcome = monigo::run(["flamegraph", "--db", db, "--slower-than", "1h"])?;
+    outcome.expect_error(1, &["took 1h 00m or longer", "the longest took"])?;
+    let outcome = monigo::run([
+        "flamegraph",
+        "--db",
+        db,
+        "--slower-than",
+        "1s",
+        "--percentile",
+        "99",
+    ])?;
+    outcome.expect_error(2, &["cannot be used with"])
+}
+
+/// The slowest call has a waterfall, and a trace that nests.
+fn story(db: &str, directory: &Path) -> Result<()> {
+    let file = directory.join("trace.json");
+    let output = file.to_str().context("path is not UTF-8")?;
+    let text = run(&["story", "--db", db, "-o", output])?;
+    ensure!(text.contains("call 0-"), "{text}");
+    let trace: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
+    let events = trace["traceEvents"].as_array().context("events")?;
+    let spans: Vec<(f64, f64)> = events
+        .iter()
+        .filter(|event| event["ph"] == "X")
+        .filter_map(|event| Some((event["ts"].as_f64()?, event["dur"].as_f64()?)))
+        .collect();
+    let &(_, whole) = spans.first().context("the call")?;
+    ensure!(
+        whole >= 12_000.0,
+        "µs, and the call took at least 12 ms: {whole}"
+    );
+    ensure!(
+        spans
+            .iter()
+            .all(|(ts, dur)| *ts >= 0.0 && ts + dur <= whole + 1.0),
+        "{spans:?}"
+    );
+    Ok(())
+}
+
+fn run(arguments: &[&str]) -> Result<String> {
+    let outcome = monigo::run(arguments)?;
+    ensure!(
+        outcome.status == Some(0),
+        "{arguments:?}: {}",
+        outcome.stderr
+    );
+    Ok(outcome.stdout)
+}
+
+fn c(planted: &Planted) -> Result<()> {
+    let program = targets::c_program("tail", Native::FRAME_POINTERS)?;
+    check(&program, "handle", planted)
+}
+
+#[test]
+fn a_lock_held_by_another_thread() -> Result<()> {
+    c(&Planted {
+        reason: "lock",
+        wait: Some(&["lock"]),
+        places: &["reserve_stock", "handle"],
+    })
+}
+
+#[test]
+fn a_sleep() -> Result<()> {
+    c(&Planted {
+        reason: "sleep",
+        wait: Some(&["sleep"]),
+        places: &["back_off", "handle"],
+    })
+}
+
+#[test]
+fn a_computation() -> Result<()> {
+    c(&Planted {
+        reason: "spin",
+        wait: None,
+        places: &["checksum"],
+    })
+}
+
+#[test]
+fn a_slow_pipe() -> Result<()> {
+    c(&Planted {
+        reason: "pipe",
+        wait: Some(&["io"]),
+        places: &["read_answer", "handle"],
+    })
+}
