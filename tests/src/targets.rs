@@ -273,6 +273,11 @@ pub fn go_http(how: Go) -> Result<PathBuf> {
     go_program("gohttp", &["go.mod", "main.go"], how, "amd64")
 }
 
+/// The Go target with slow calls.
+pub fn go_tail(how: Go) -> Result<PathBuf> {
+    go_program("gotail", &["go.mod", "main.go"], how, "amd64")
+}
+
 fn go_program(name: &str, files: &[&str], how: Go, architecture: &str) -> Result<PathBuf> {
     let directory = sources().join(name);
     let compiler = how.version.compiler()?;

@@ -181,3 +181,98 @@ fn a_slow_pipe() -> Result<()> {
         places: &["read_answer", "handle"],
     })
 }
+
+fn go(planted: &Planted) -> Result<()> {
+    let program = targets::go_tail(Go {
+        version: GoVersion::Current,
+        flags: &[],
+    })?;
+    check(&program, "main.handle", planted)
+}
+
+#[test]
+fn a_computation_in_go() -> Result<()> {
+    go(&Planted {
+        reason: "spin",
+        wait: None,
+        places: &["main.checksum"],
+    })
+}
+
+#[test]
+fn a_mutex_in_go() -> Result<()> {
+    go(&Planted {
+        reason: "lock",
+        wait: Some(&["lock"]),
+        places: &["main.reserveStock"],
+    })
+}
+
+#[test]
+fn a_sleep_in_go() -> Result<()> {
+    go(&Planted {
+        reason: "sleep",
+        wait: Some(&["sleep"]),
+        places: &["main.backOff"],
+    })
+}
+
+#[test]
+fn a_channel_in_go() -> Result<()> {
+    go(&Planted {
+        reason: "channel",
+        wait: Some(&["channel"]),
+        places: &["main.receive"],
+    })
+}
+
+#[test]
+fn a_pipe_in_go() -> Result<()> {
+    go(&Planted {
+        reason: "pipe",
+        wait: Some(&["io", "network"]),
+        places: &["main.readAnswer"],
+    })
+}
+
+fn rust(planted: &Planted) -> Result<()> {
+    let flags = ["-O", "-g", "-Cforce-frame-pointers=yes"];
+    let program = targets::rust_program("tail", &flags)?;
+    check(&program, "tail::handle", planted)
+}
+
+#[test]
+fn a_mutex_in_rust() -> Result<()> {
+    rust(&Planted {
+        reason: "lock",
+        wait: Some(&["lock"]),
+        places: &["reserve_stock", "handle"],
+    })
+}
+
+#[test]
+fn a_sleep_in_rust() -> Result<()> {
+    rust(&Planted {
+        reason: "sleep",
+        wait: Some(&["sleep"]),
+        places: &["back_off", "handle"],
+    })
+}
+
+#[test]
+fn a_computation_in_rust() -> Result<()> {
+    rust(&Planted {
+        reason: "spin",
+        wait: None,
+        places: &["checksum"],
+    })
+}
+
+#[test]
+fn a_pipe_in_rust() -> Result<()> {
+    rust(&Planted {
+        reason: "pipe",
+        wait: Some(&["io"]),
+        places: &["read_answer", "handle"],
+    })
+}

@@ -38,4 +38,6 @@ pub use self::{
 };
 
 #[cfg(test)]
+mod explained_tests;
+#[cfg(test)]
 mod tests;

@@ -22,19 +22,27 @@ pub fn trace_of(source: &dyn Source, story: &Story) -> Result<String, QueryError
             .map(|frame| frame.function)
             .collect())
     };
-    let mut stacks = Vec::with_capacity(story.events.len());
-    for event in &story.events {
-        stacks.push(stack(event.stack)?);
-    }
-    let value = trace(story, &overview.target, &stacks, &stack(story.call.stack)?);
+    let events = story.events.iter().map(|event| stack(event.stack));
+    let stacks = Stacks {
+        events: events.collect::<Result<_, _>>()?,
+        callers: stack(story.call.stack)?,
+    };
+    let value = trace(story, &overview.target, &stacks);
     let mut text = serde_json::to_string_pretty(&value)
         .map_err(|error| QueryError::Store(error.to_string()))?;
     text.push('\n');
     Ok(text)
 }
 
-/// `stacks` are those of the events, innermost frame first.
-fn trace(story: &Story, target: &str, stacks: &[Vec<String>], callers: &[String]) -> Value {
+/// Names of functions, innermost first.
+pub(super) struct Stacks {
+    /// Of each event.
+    pub events: Vec<Vec<String>>,
+    /// At the end of the call.
+    pub callers: Vec<String>,
+}
+
+pub(super) fn trace(story: &Story, target: &str, stacks: &Stacks) -> Value {
     let (pid, tid) = (story.call.pid, story.call.tid);
     let name = target.rsplit('/').next().unwrap_or(target);
     let thread = match story.call.goid {
@@ -56,7 +64,7 @@ fn trace(story: &Story, target: &str, stacks: &[Vec<String>], callers: &[String]
             "call",
             0,
             story.call.duration_ns,
-            json!({"started_unix_ns": story.call.start_ns, "stack": callers}),
+            json!({"started_unix_ns": story.call.start_ns, "stack": stacks.callers}),
         ),
     ];
     for nested in &story.nested {
@@ -70,7 +78,7 @@ fn trace(story: &Story, target: &str, stacks: &[Vec<String>], callers: &[String]
             args,
         ));
     }
-    for (event, stack) in story.events.iter().zip(stacks) {
+    for (event, stack) in story.events.iter().zip(&stacks.events) {
         let args = json!({
             "place": event.place, "reason": event.reason, "woken_by": event.waker,
             "waited_for_cpu_us": us(event.runnable_ns), "stands_for_us": us(event.weight_ns),

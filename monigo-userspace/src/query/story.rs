@@ -245,7 +245,8 @@ impl DuckSource {
                         name: root_at.name,
                         image: root_at.image,
                     };
-                    super::tail::place(&frames, &code).to_string()
+                    let waiting = activity == Activity::Waiting;
+                    super::tail::place(&frames, &code, waiting).to_string()
                 });
                 let weight_ns = sum.weight_ns as u64;
                 StoryEvent {

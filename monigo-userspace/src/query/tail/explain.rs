@@ -76,8 +76,9 @@ struct Sum {
 }
 
 /// Finds where a stack is: the innermost frame of the target's own code at or inside the traced
-/// function, what it called, and who called it.
-pub fn place(frames: &[&Frame], code: &Code<'_>) -> Place {
+/// function, what it called, and who called it. What was inlined into own code counts as called
+/// where `waiting`, and as a part of it where it ran: else one loop would be many places.
+pub fn place(frames: &[&Frame], code: &Code<'_>, waiting: bool) -> Place {
     let short = |frame: &Frame| short_name(&frame.function, code.language);
     let user: Vec<&Frame> = frames
         .iter()
@@ -93,7 +94,8 @@ pub fn place(frames: &[&Frame], code: &Code<'_>) -> Place {
             caller: None,
         };
     };
-    let callee = own.checked_sub(1).and_then(|at| inside.get(at));
+    let called = |frame: &&&Frame| waiting || !frame.inlined;
+    let callee = inside.iter().take(own).rfind(called);
     let caller = inside.iter().skip(own + 1).find(|frame| code.is_own(frame));
     Place {
         function: inside
@@ -113,12 +115,11 @@ pub fn explain(input: &Input<'_>) -> Explanation {
         let group = if sample.slow { &mut slow } else { &mut fast };
         group.samples += sample.samples;
         let calls = group.calls.max(1) as f64;
-        let place = place(frames, &input.code);
         for (activity, wait, ns) in sample.parts(frames.iter().copied()) {
             let key = Key {
                 activity,
                 wait,
-                place: place.clone(),
+                place: place(frames, &input.code, activity == Activity::Waiting),
             };
             let sum = sums.entry(key).or_default();
             let per_call = ns / calls;
@@ -295,8 +296,25 @@ mod tests {
 
     fn placed(names: &[(&str, &str)]) -> (String, Option<String>, Option<String>) {
         let frames = frames(names);
-        let place = place(&frames.iter().collect::<Vec<_>>(), &CODE);
+        let place = place(&frames.iter().collect::<Vec<_>>(), &CODE, true);
         (place.function, place.callee, place.caller)
+    }
+
+    #[test]
+    fn what_is_inlined_is_a_place_only_where_it_waits() {
+        let mut frames = frames(&[
+            ("Mutex::lock", APP),
+            ("std::thing", LIBC),
+            ("reserve", APP),
+            ("handle", APP),
+        ]);
+        frames[0].image = LIBC.to_owned();
+        frames[0].inlined = true;
+        frames[1].inlined = true;
+        let frames: Vec<&Frame> = frames.iter().collect();
+        let callee = |waiting| place(&frames, &CODE, waiting).callee;
+        assert_eq!(callee(true), some("std::thing"));
+        assert_eq!(callee(false), None);
     }
 
     fn some(text: &str) -> Option<String> {

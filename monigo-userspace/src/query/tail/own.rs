@@ -106,6 +106,12 @@ impl Code<'_> {
             Language::Rust => &RUST_CRATES,
             Language::C | Language::Cpp => &[],
         };
+        // `<u64>::checked_add`, `<[T]>::sort`: nobody's type.
+        let inside = frame.function.strip_prefix('<');
+        let unnamed = |name: &str| !name.split('>').next().unwrap_or(name).contains("::");
+        if self.language == Language::Rust && inside.is_some_and(unnamed) {
+            return false;
+        }
         let owner = frame.function.trim_start_matches(['<', '&']);
         !others.iter().any(|prefix| owner.starts_with(prefix))
     }
@@ -188,6 +194,14 @@ mod tests {
                 "std::sync::mutex::Mutex<T>::lock",
                 "/srv/shop",
                 false,
+            ),
+            (Language::Rust, "<u64>::unchecked_add", "/srv/shop", false),
+            (Language::Rust, "<[u64]>::sort", "/srv/shop", false),
+            (
+                Language::Rust,
+                "<shop::Cart as std::io::Read>::read",
+                "/srv/shop",
+                true,
             ),
             (
                 Language::Rust,

@@ -1,0 +1,3 @@
+module tail
+
+go 1.21
