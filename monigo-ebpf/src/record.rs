@@ -10,11 +10,13 @@ use aya_ebpf::{
 };
 use monigo_common::{
     config::{Control, FunctionControl},
+    copy::KIND_CALL_COPIED,
     event::{CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, Loss, MAX_FRAMES},
     open::OpenCall,
 };
 
 use crate::{
+    copy,
     maps::{RECORDS, lose},
     owner::Owner,
 };
@@ -45,8 +47,12 @@ pub fn maybe<C: EbpfContext>(
         }
         every
     };
+    let copied = control.stacks != 0 && copy::of_call(ctx, control, owner, sp);
+    let walked = control.stacks != 0 && !copied;
     let record = CallRecord {
-        kind: if control.stacks != 0 {
+        kind: if copied {
+            KIND_CALL_COPIED
+        } else if walked {
             KIND_CALL_WITH_STACK
         } else {
             KIND_CALL
@@ -61,7 +67,7 @@ pub fn maybe<C: EbpfContext>(
         cpu: unsafe { bpf_get_smp_processor_id() },
         weight,
     };
-    if control.stacks != 0 {
+    if walked {
         with_stack(ctx, record, sp);
     } else if let Some(mut entry) = RECORDS.reserve::<CallRecord>(0) {
         entry.write(record);

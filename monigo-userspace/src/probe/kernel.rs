@@ -13,6 +13,7 @@ use aya::{
 };
 use monigo_common::{
     config::{Control, Costs, FunctionControl, FutureSite, MAX_FUTURE_SITES},
+    copy::{CopyControl, MAX_COPY_BYTES},
     counters::{Buckets, Counters},
     event::Loss,
     open::{
@@ -23,7 +24,7 @@ use monigo_common::{
 use crate::symbols::futures::{Argument, FutureLayout};
 
 use super::{
-    PlannedFunction, ProbeError, Record, RecordError, batch,
+    Item, PlannedFunction, ProbeError, RecordError, batch,
     calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
     decode,
     layout::ThreadLayout,
@@ -44,6 +45,9 @@ pub struct Sizes {
     pub owners: u32,
     /// Threads that are off CPU inside a traced function at a time; 0 when that is not sampled.
     pub off_cpu: u32,
+    /// Threads whose stack is kept while they are off CPU, at a time; each takes 16 kB. 0 when
+    /// stacks are not copied.
+    pub kept: u32,
     /// Executions of async functions that are open at a time; 0 when there are no async functions.
     pub futures: u32,
     /// Ring buffer, bytes; a power of two and a multiple of the page size.
@@ -82,6 +86,7 @@ pub struct Kernel {
     pub(super) window: Option<Open>,
     calibration: Calibration,
     control: Array<MapData, Control>,
+    copy: Array<MapData, CopyControl>,
     function_controls: Array<MapData, FunctionControl>,
     costs: Array<MapData, Costs>,
     slots: Array<MapData, u64>,
@@ -123,6 +128,7 @@ impl Kernel {
                 },
             )
             .map_max_entries("OFF_CPU", sizes.off_cpu.max(1))
+            .map_max_entries("KEPT", sizes.kept.max(1))
             .map_max_entries("RECORDS", sizes.ring_bytes)
             .load(features.object())
             .map_err(|error| ProbeError::Maps(Box::new(error)))?;
@@ -135,6 +141,7 @@ impl Kernel {
         }
         Ok(Self {
             control: map(&mut ebpf, "CONTROL")?,
+            copy: map(&mut ebpf, "COPY")?,
             function_controls: map(&mut ebpf, "FUNCTIONS")?,
             costs: map(&mut ebpf, "COSTS")?,
             slots: map(&mut ebpf, "SLOTS")?,
@@ -282,6 +289,16 @@ impl Kernel {
         let offset = event_field_offset("sched_switch", "next_pid")?;
         trace(&mut self.ebpf, "thread_switch", "sched_switch")?;
         Ok(offset)
+    }
+
+    /// Sends copies of stacks, of at most `bytes` each, instead of walking frame pointers; 0 for
+    /// the latter.
+    pub fn copy_stacks(&mut self, bytes: u32) -> Result<(), ProbeError> {
+        let copy = CopyControl {
+            bytes: bytes.min(MAX_COPY_BYTES as u32),
+            ..CopyControl::default()
+        };
+        self.copy.set(0, copy, 0).map_err(in_map("COPY"))
     }
 
     /// Replaces the settings; whether calls are counted stays as it is.
@@ -481,17 +498,17 @@ impl Kernel {
         let _ = self.futures.remove(&key);
     }
 
-    /// Takes at most `limit` records from the ring buffer; returns how many it took.
+    /// Takes at most `limit` items from the ring buffer; returns how many it took.
     pub fn drain(
         &mut self,
         limit: usize,
-        mut visit: impl FnMut(Result<Record, RecordError>),
+        mut visit: impl FnMut(Result<Item<'_>, RecordError>),
     ) -> usize {
         for taken in 0..limit {
             let Some(item) = self.ring.next() else {
                 return taken;
             };
-            visit(decode(&item));
+            visit(decode::item(&item));
         }
         limit
     }
