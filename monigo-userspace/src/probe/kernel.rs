@@ -27,7 +27,7 @@ use super::{
     Item, PlannedFunction, ProbeError, RecordError, batch,
     calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
     decode,
-    layout::ThreadLayout,
+    layout::{Layout, ThreadLayout},
     links::{FutureSites, Programs},
     programs::{Features, program, refused},
     watching::Group,
@@ -65,7 +65,7 @@ pub struct Kernel {
     pub(super) programs: Programs,
     features: Features,
     settings: Control,
-    layout: Option<ThreadLayout>,
+    layout: Layout,
     /// By id.
     pub(super) functions: Vec<PlannedFunction>,
     /// Where futures have their state.
@@ -159,7 +159,7 @@ impl Kernel {
             programs,
             features,
             settings: Control::default(),
-            layout: ThreadLayout::of_kernel(),
+            layout: Layout::of_kernel(),
             functions: Vec::new(),
             controls: Vec::new(),
             room: sizes.functions,
@@ -215,7 +215,7 @@ impl Kernel {
     }
 
     fn write_settings(&mut self) -> Result<(), ProbeError> {
-        let layout = self.layout.unwrap_or(ThreadLayout {
+        let layout = self.layout.thread.unwrap_or(ThreadLayout {
             fsbase: 0,
             mm: 0,
             start_stack: 0,
@@ -294,10 +294,18 @@ impl Kernel {
     /// Sends copies of stacks, of at most `bytes` each, instead of walking frame pointers; 0 for
     /// the latter.
     pub fn copy_stacks(&mut self, bytes: u32) -> Result<(), ProbeError> {
-        let copy = CopyControl {
+        let mut copy = CopyControl {
             bytes: bytes.min(MAX_COPY_BYTES as u32),
             ..CopyControl::default()
         };
+        if let Some(layout) = self.layout.return_probes {
+            copy.find_hidden = 1;
+            copy.utask_offset = layout.utask;
+            copy.instances_offset = layout.instances;
+            copy.stack_offset = layout.stack;
+            copy.address_offset = layout.address;
+            copy.next_offset = layout.next;
+        }
         self.copy.set(0, copy, 0).map_err(in_map("COPY"))
     }
 
