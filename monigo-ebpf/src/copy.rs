@@ -321,18 +321,54 @@ fn at_most<const N: usize>(mut value: u64) -> u64 {
     value
 }
 
+/// The return address of the call that ends, which lies at `position` if no return probe has
+/// taken it; 0 if it cannot be read.
+#[inline(always)]
+pub fn return_address<C: EbpfContext>(ctx: &C, position: u64) -> u64 {
+    // SAFETY: a probe's context is registers.
+    let registers = unsafe { Registers::of(ctx.as_ptr().cast_const().cast()) };
+    if registers.sp > position {
+        return registers.ip;
+    }
+    // SAFETY: reading user memory by a helper that checks the address.
+    unsafe { aya_ebpf::helpers::bpf_probe_read_user(position as *const u64) }.unwrap_or(0)
+}
+
+/// The return address that a return probe of the current thread has taken from the stack at `at`.
+#[inline(always)]
+pub fn unhidden(at: u64) -> Option<u64> {
+    let copy = COPY.get(0).filter(|copy| copy.find_hidden != 0)?;
+    let mut next = first_hidden(copy);
+    for _ in 0..MAX_HIDDEN {
+        if next == 0 {
+            break;
+        }
+        if word(next + u64::from(copy.stack_offset)) == Some(at) {
+            return word(next + u64::from(copy.address_offset));
+        }
+        next = word(next + u64::from(copy.next_offset)).unwrap_or(0);
+    }
+    None
+}
+
+/// Where the kernel describes the return probe that the current thread will meet next; 0 for none.
+#[inline(always)]
+fn first_hidden(copy: &CopyControl) -> u64 {
+    // SAFETY: takes no arguments.
+    let task = unsafe { bpf_get_current_task_btf() } as u64;
+    word(task + u64::from(copy.utask_offset))
+        .filter(|utask| *utask != 0)
+        .and_then(|utask| word(utask + u64::from(copy.instances_offset)))
+        .unwrap_or(0)
+}
+
 /// Notes the return addresses that return probes of the current thread have taken from the stack.
 #[inline(always)]
 fn hidden(copy: &CopyControl, out: *mut [Hidden; MAX_HIDDEN]) -> u32 {
     if copy.find_hidden == 0 {
         return 0;
     }
-    // SAFETY: takes no arguments.
-    let task = unsafe { bpf_get_current_task_btf() } as u64;
-    let mut next = word(task + u64::from(copy.utask_offset))
-        .filter(|utask| *utask != 0)
-        .and_then(|utask| word(utask + u64::from(copy.instances_offset)))
-        .unwrap_or(0);
+    let mut next = first_hidden(copy);
     let mut count = 0;
     for index in 0..MAX_HIDDEN {
         if next == 0 {

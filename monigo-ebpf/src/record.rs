@@ -3,10 +3,7 @@
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP},
-    helpers::{
-        bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_probe_read_user,
-        generated::bpf_get_stack,
-    },
+    helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id, generated::bpf_get_stack},
 };
 use monigo_common::{
     config::{Control, FunctionControl},
@@ -88,7 +85,7 @@ fn with_stack<C: EbpfContext>(ctx: &C, record: CallRecord, sp: u64) {
     // the address.
     let bytes = unsafe {
         (&raw mut (*out).call).write(record);
-        (&raw mut (*out).return_address).write(bpf_probe_read_user(sp as *const u64).unwrap_or(0));
+        (&raw mut (*out).return_address).write(copy::return_address(ctx, sp));
         let bytes = bpf_get_stack(
             ctx.as_ptr(),
             (&raw mut (*out).frames).cast(),

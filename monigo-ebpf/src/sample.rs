@@ -75,10 +75,11 @@ fn inside(pid: u32, owner: u64, base: u64) -> Option<Inside> {
     let at = base.wrapping_add(top.position);
     // SAFETY: `open` points to a live map value; user memory is read by a helper that checks the
     // address.
-    let (goid, return_address, stack_high) = unsafe {
-        let return_address = bpf_probe_read_user(at as *const u64).unwrap_or(0);
-        ((*open).goid, return_address, (*open).stack_high)
+    let (goid, read, stack_high) = unsafe {
+        let read = bpf_probe_read_user(at as *const u64).unwrap_or(0);
+        ((*open).goid, read, (*open).stack_high)
     };
+    let return_address = copy::unhidden(at).unwrap_or(read);
     Some(Inside {
         function: top.function,
         goid,

@@ -21,7 +21,10 @@ use monigo_common::{
     },
 };
 
-use crate::symbols::futures::{Argument, FutureLayout};
+use crate::{
+    store::ExitProbe,
+    symbols::futures::{Argument, FutureLayout},
+};
 
 use super::{
     Item, PlannedFunction, ProbeError, RecordError, batch,
@@ -87,6 +90,8 @@ pub struct Kernel {
     calibration: Calibration,
     control: Array<MapData, Control>,
     copy: Array<MapData, CopyControl>,
+    /// Most bytes of a stack that are copied; 0 when it is walked by frame pointers.
+    copied_bytes: u32,
     function_controls: Array<MapData, FunctionControl>,
     costs: Array<MapData, Costs>,
     slots: Array<MapData, u64>,
@@ -142,6 +147,7 @@ impl Kernel {
         Ok(Self {
             control: map(&mut ebpf, "CONTROL")?,
             copy: map(&mut ebpf, "COPY")?,
+            copied_bytes: 0,
             function_controls: map(&mut ebpf, "FUNCTIONS")?,
             costs: map(&mut ebpf, "COSTS")?,
             slots: map(&mut ebpf, "SLOTS")?,
@@ -294,19 +300,27 @@ impl Kernel {
     /// Sends copies of stacks, of at most `bytes` each, instead of walking frame pointers; 0 for
     /// the latter.
     pub fn copy_stacks(&mut self, bytes: u32) -> Result<(), ProbeError> {
-        let mut copy = CopyControl {
-            bytes: bytes.min(MAX_COPY_BYTES as u32),
+        self.copied_bytes = bytes.min(MAX_COPY_BYTES as u32);
+        self.write_copy_control()
+    }
+
+    /// Says how stacks are taken, and how to find what return probes hide, if there are any.
+    pub(super) fn write_copy_control(&mut self) -> Result<(), ProbeError> {
+        let mut control = CopyControl {
+            bytes: self.copied_bytes,
             ..CopyControl::default()
         };
-        if let Some(layout) = self.layout.return_probes {
-            copy.find_hidden = 1;
-            copy.utask_offset = layout.utask;
-            copy.instances_offset = layout.instances;
-            copy.stack_offset = layout.stack;
-            copy.address_offset = layout.address;
-            copy.next_offset = layout.next;
+        let mut functions = self.functions.iter();
+        let hidden = functions.any(|function| function.exit == ExitProbe::Uretprobe);
+        if let Some(layout) = self.layout.return_probes.filter(|_| hidden) {
+            control.find_hidden = 1;
+            control.utask_offset = layout.utask;
+            control.instances_offset = layout.instances;
+            control.stack_offset = layout.stack;
+            control.address_offset = layout.address;
+            control.next_offset = layout.next;
         }
-        self.copy.set(0, copy, 0).map_err(in_map("COPY"))
+        self.copy.set(0, control, 0).map_err(in_map("COPY"))
     }
 
     /// Replaces the settings; whether calls are counted stays as it is.
