@@ -8,6 +8,7 @@
 
 mod choice;
 mod process;
+mod row;
 mod tables;
 mod tally;
 mod walk;

@@ -1,6 +1,7 @@
 //! What a process maps, with the unwind tables of it.
 
 use std::{
+    cell::RefCell,
     collections::HashMap,
     ops::Range,
     sync::Arc,
@@ -9,7 +10,10 @@ use std::{
 
 use framehop::{MayAllocateDuringUnwind, Unwinder as _, UnwinderNative};
 
-use super::tables::{Bytes, Tables};
+use super::{
+    row::Registers,
+    tables::{Bytes, Tables},
+};
 use crate::symbols::{
     ImageId,
     maps::{Backing, Mapping, ProcessMaps},
@@ -20,6 +24,8 @@ const REFRESH: Duration = Duration::from_millis(5);
 const IN_VAIN: Duration = Duration::from_millis(100);
 /// Most images whose tables are held.
 const MOST_IMAGES: usize = 1024;
+/// Most addresses of a process of which is remembered how their callers are found.
+const MOST_ADDRESSES: usize = 1 << 16;
 
 /// Tables of images, each read once.
 #[derive(Default)]
@@ -58,6 +64,8 @@ pub(super) struct Process {
     /// By address.
     mapped: Vec<Mapped>,
     pub unwinder: UnwinderNative<Bytes, MayAllocateDuringUnwind>,
+    /// By address, for those seen so far.
+    special: RefCell<HashMap<u64, bool>>,
     next_look: Instant,
     ended: bool,
 }
@@ -92,6 +100,7 @@ impl Process {
             maps,
             mapped,
             unwinder,
+            special: RefCell::default(),
             next_look: Instant::now() + REFRESH,
             ended: false,
         })
@@ -126,19 +135,52 @@ impl Process {
         }
     }
 
-    /// Whether unwind tables describe the instruction at `address`.
-    pub fn describes(&self, address: u64) -> bool {
+    fn mapped_at(&self, address: u64) -> Option<(&Mapped, &Tables)> {
         let end = self
             .mapped
             .partition_point(|mapped| mapped.range.start <= address);
-        let Some(mapped) = end.checked_sub(1).and_then(|at| self.mapped.get(at)) else {
-            return false;
-        };
-        mapped.range.contains(&address)
-            && mapped
-                .tables
-                .as_ref()
-                .is_some_and(|tables| tables.describe(address, &mapped.range, mapped.offset))
+        let mapped = self.mapped.get(end.checked_sub(1)?)?;
+        let inside = mapped.range.contains(&address);
+        inside.then_some((mapped, mapped.tables.as_deref()?))
+    }
+
+    /// Whether unwind tables describe the instruction at `address`.
+    pub fn describes(&self, address: u64) -> bool {
+        self.mapped_at(address)
+            .is_some_and(|(mapped, tables)| tables.describe(address, &mapped.range, mapped.offset))
+    }
+
+    /// Whether the caller of the code at `address` can be found by [`Process::caller`] only.
+    pub fn is_special(&self, address: u64) -> bool {
+        if let Some(known) = self.special.borrow().get(&address) {
+            return *known;
+        }
+        let special = self.mapped_at(address).is_some_and(|(mapped, tables)| {
+            let row = tables.row(address, &mapped.range, mapped.offset, |row| {
+                row.is_special()
+            });
+            row.unwrap_or(false)
+        });
+        let mut all = self.special.borrow_mut();
+        if all.len() >= MOST_ADDRESSES {
+            all.clear();
+        }
+        all.insert(address, special);
+        special
+    }
+
+    /// The registers of the caller of code at `address`, and whether they are those of a thread
+    /// that a signal has interrupted there.
+    pub fn caller(
+        &self,
+        address: u64,
+        of: Registers,
+        mut read: impl FnMut(u64) -> Option<u64>,
+    ) -> Option<(Registers, bool)> {
+        let (mapped, tables) = self.mapped_at(address)?;
+        tables.row(address, &mapped.range, mapped.offset, |row| {
+            Some((row.caller(of, &mut read)?, row.signal))
+        })?
     }
 
     /// The image at `address`, for people.

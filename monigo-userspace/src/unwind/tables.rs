@@ -9,12 +9,13 @@ use std::{
 };
 
 use framehop::{ExplicitModuleSectionInfo, Module};
-use gimli::{BaseAddresses, EhFrame, EhFrameHdr, LittleEndian, UnwindSection as _};
+use gimli::{BaseAddresses, EhFrame, EhFrameHdr, LittleEndian, UnwindContext, UnwindSection as _};
 use object::{
     LittleEndian as ElfEndian, elf as abi,
     read::elf::{ElfFile64, ProgramHeader as _, SectionHeader as _},
 };
 
+use super::row::Row;
 use crate::symbols::{
     Image,
     maps::{Backing, ProcessMaps},
@@ -223,16 +224,18 @@ impl Tables {
         }
     }
 
-    /// Whether the tables describe the instruction at `address`, where the image is mapped as
-    /// above. Images without an index are believed to be described in full.
-    pub fn describe(&self, address: u64, range: &Range<u64>, offset: u64) -> bool {
+    /// Calls `visit` with what the tables say of the instruction at `address`, where the image is
+    /// mapped as above; `None` if they say nothing, or have no index.
+    pub(super) fn row<T>(
+        &self,
+        address: u64,
+        range: &Range<u64>,
+        offset: u64,
+        visit: impl FnOnce(&Row<'_, '_>) -> T,
+    ) -> Option<T> {
         let layout = &self.layout;
-        let (Some(index), Some(frames)) = (&layout.eh_frame_hdr, &layout.eh_frame) else {
-            return self.exist();
-        };
-        let Some(bias) = layout.bias(range.start, offset, range.end - range.start) else {
-            return false;
-        };
+        let (index, frames) = (layout.eh_frame_hdr.as_ref()?, layout.eh_frame.as_ref()?);
+        let bias = layout.bias(range.start, offset, range.end - range.start)?;
         let start = |part: &Option<Part>| part.as_ref().map_or(0, |part| part.vaddr.start);
         let bases = BaseAddresses::default()
             .set_eh_frame_hdr(index.vaddr.start)
@@ -243,13 +246,30 @@ impl Tables {
         let header = EhFrameHdr::new(&index, LittleEndian);
         let frames = self.bytes(frames);
         let frames = EhFrame::new(&frames, LittleEndian);
-        let found = header.parse(&bases, 8).ok().and_then(|header| {
-            let table = header.table()?;
-            let vaddr = address.wrapping_sub(bias);
-            table
-                .fde_for_address(&frames, &bases, vaddr, EhFrame::cie_from_offset)
-                .ok()
-        });
-        found.is_some()
+        let header = header.parse(&bases, 8).ok()?;
+        let table = header.table()?;
+        let vaddr = address.wrapping_sub(bias);
+        let found = table.fde_for_address(&frames, &bases, vaddr, EhFrame::cie_from_offset);
+        let description = found.ok()?;
+        let mut context = UnwindContext::new();
+        let row = description
+            .unwind_info_for_address(&frames, &bases, &mut context, vaddr)
+            .ok()?;
+        Some(visit(&Row {
+            row,
+            frames: &frames,
+            encoding: description.cie().encoding(),
+            signal: description.is_signal_trampoline(),
+        }))
+    }
+
+    /// Whether the tables describe the instruction at `address`, where the image is mapped as
+    /// above. Images without an index are believed to be described in full.
+    pub fn describe(&self, address: u64, range: &Range<u64>, offset: u64) -> bool {
+        let indexed = self.layout.eh_frame_hdr.is_some() && self.layout.eh_frame.is_some();
+        if !indexed {
+            return self.exist();
+        }
+        self.row(address, range, offset, |_| ()).is_some()
     }
 }

@@ -7,7 +7,10 @@ use framehop::{
 };
 use monigo_common::copy::COPY_RETURNED;
 
-use super::process::{Library, Process};
+use super::{
+    process::{Library, Process},
+    row::Registers,
+};
 use crate::probe::StackCopy;
 
 /// Most addresses of a stack.
@@ -213,6 +216,29 @@ impl Steps<'_> {
         }
     }
 
+    /// A step that `framehop` does not know: the caller's address, and whether a signal has
+    /// interrupted it.
+    fn special(&mut self) -> Result<(u64, bool), Run> {
+        let of = Registers {
+            ip: self.registers.ip(),
+            sp: self.registers.sp(),
+            fp: self.registers.bp(),
+        };
+        let mut unreadable = None;
+        let caller = self.process.caller(self.last, of, |at| {
+            let word = self.stack.word(at);
+            if word.is_none() {
+                unreadable = Some(at);
+            }
+            word
+        });
+        let Some((caller, signal)) = caller else {
+            return Err(unreadable.map_or(Run::Lost, Run::Unreadable));
+        };
+        self.registers = UnwindRegsNative::new(caller.ip, caller.sp, caller.fp);
+        Ok((caller.ip, signal))
+    }
+
     /// Steps to the end. `position` is where the traced function's return address lies, which the
     /// walk must not leave out.
     fn run(&mut self, cache: &mut Cache, position: Option<u64>) -> Run {
@@ -223,8 +249,20 @@ impl Steps<'_> {
             if self.addresses.len() >= MOST_FRAMES {
                 break Run::TooLong;
             }
-            let unwinder = &self.process.unwinder;
-            match unwinder.unwind_frame(self.at, &mut self.registers, cache, &mut read) {
+            let mut interrupted = false;
+            let stepped = if self.process.is_special(self.last) {
+                match self.special() {
+                    Ok((address, signal)) => {
+                        interrupted = signal;
+                        Ok(Some(address))
+                    }
+                    Err(run) => break run,
+                }
+            } else {
+                let unwinder = &self.process.unwinder;
+                unwinder.unwind_frame(self.at, &mut self.registers, cache, &mut read)
+            };
+            match stepped {
                 Ok(Some(address)) => {
                     if let Some(position) = ahead
                         && self.registers.sp() > position
@@ -234,7 +272,12 @@ impl Steps<'_> {
                         }
                         ahead = None;
                     }
-                    let Some(at) = FrameAddress::from_return_address(address) else {
+                    let at = if interrupted {
+                        Some(FrameAddress::from_instruction_pointer(address))
+                    } else {
+                        FrameAddress::from_return_address(address)
+                    };
+                    let Some(at) = at else {
                         break Run::Lost;
                     };
                     if !self.process.is_code(at.address_for_lookup()) {
