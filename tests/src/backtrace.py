@@ -56,6 +56,7 @@ def entry():
     return int(gdb.parse_and_eval(f"(long)&{FUNCTION}"))
 
 
+gdb.execute("handle SIGUSR1 nostop noprint pass", to_string=True)
 gdb.execute(f"break *{FUNCTION}", to_string=True)
 gdb.execute("run", to_string=True)
 gdb.execute(f"catch syscall {SYSTEM_CALLS}", to_string=True)

@@ -1,10 +1,11 @@
-/* A traced function that the C library calls back, on the initial thread and on another, and that
- * waits inside the C library. Valid as C and as C++. */
+/* A traced function that the C library calls back, on the initial thread and on another, and
+ * from a signal handler, and that waits inside the C library. Valid as C and as C++. */
 #define _GNU_SOURCE
 #include "harness.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,7 +15,7 @@
 #include <unistd.h>
 
 /* Ways to wait. */
-enum { NOT_AT_ALL, SLEEPING, FUTEX, READING, WAYS };
+enum { NOT_AT_ALL, SLEEPING, FUTEX, READING, SIGNALLED, WAYS };
 
 static volatile long sink;
 static volatile int way;
@@ -43,11 +44,20 @@ TRACED void waits(int how)
     BARRIER();
 }
 
+static void handles(int signal)
+{
+    waits(SLEEPING + signal * 0);
+    BARRIER();
+}
+
 static int compares(const void *left, const void *right)
 {
     int a = *(const int *)left, b = *(const int *)right;
 
-    waits(way);
+    if (way == SIGNALLED)
+        raise(SIGUSR1);
+    else
+        waits(way);
     BARRIER();
     return (a > b) - (a < b);
 }
@@ -100,6 +110,7 @@ int main(int argc, char **argv)
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0 ||
         setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
         return 1;
+    signal(SIGUSR1, handles);
     ready();
     for (way = NOT_AT_ALL; way < WAYS; way = way + 1) {
         descends(5);
