@@ -24,12 +24,12 @@ pub const NAME: &str = "unwind";
 /// What sampling with stacks takes.
 pub const ADDED: Metric = Metric {
     name: "added",
-    unit: "% of the target's time",
+    unit: "% of the target's CPU time",
 };
 /// Samples.
 pub const TAKEN: Metric = Metric {
     name: "taken",
-    unit: "samples/s",
+    unit: "samples per second of CPU time",
 };
 /// Speed of unwinding on one core.
 pub const UNWOUND: Metric = Metric {
@@ -172,7 +172,7 @@ fn report(figures: &mut Figures, tool: &str, rates: Result<Vec<f64>>) {
 struct Measured {
     /// Percent, by round.
     added: Vec<f64>,
-    /// Samples per second, by round.
+    /// Samples per second of CPU time, by round.
     taken: Vec<f64>,
     /// Of the last round.
     file: PathBuf,
@@ -197,17 +197,16 @@ fn sample(
         let before = target.time(CALLS)?;
         let tool = sampler.start(bench, binary, target.pid(), &file)?;
         // The first calls meet the tool at its start.
-        target.time(CALLS / 4)?;
-        let started = Instant::now();
+        let first = target.time(CALLS / 4)?;
         let watched = target.time(CALLS)?;
-        let seconds = started.elapsed().as_secs_f64() * 1.25;
+        let cpu_ns = first * (CALLS / 4) as f64 + watched * CALLS as f64;
         tool.interrupt(LIMIT)?;
         let after = target.time(CALLS)?;
         let plain = f64::midpoint(before, after);
         measured.added.push((watched / plain - 1.0) * 100.0);
         measured
             .taken
-            .push(sampler.samples(bench, &file)? / seconds);
+            .push(sampler.samples(bench, &file)? * 1e9 / cpu_ns);
         measured.file = file;
     }
     Ok(measured)
