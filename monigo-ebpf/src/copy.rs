@@ -5,10 +5,10 @@ use core::{arch::asm, mem::offset_of};
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::pt_regs,
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE, pt_regs},
     helpers::{
         bpf_get_current_task_btf, bpf_probe_read_kernel,
-        generated::{bpf_probe_read_user, bpf_ringbuf_output, bpf_task_pt_regs},
+        generated::{bpf_probe_read_user, bpf_ringbuf_output, bpf_ringbuf_query, bpf_task_pt_regs},
     },
 };
 use monigo_common::{
@@ -90,6 +90,22 @@ fn wanted() -> Option<&'static CopyControl> {
     COPY.get(0).filter(|copy| copy.bytes != 0)
 }
 
+/// What is to be sent of stacks, if copies are wanted and there is much room for them: beyond, the
+/// records themselves come first.
+#[inline(always)]
+fn wanted_and_room() -> Option<&'static CopyControl> {
+    let copy = wanted()?;
+    let ring = (&raw const RECORDS).cast_mut();
+    // SAFETY: `ring` is a ring buffer.
+    let (waiting, size) = unsafe {
+        (
+            bpf_ringbuf_query(ring.cast(), u64::from(BPF_RB_AVAIL_DATA)),
+            bpf_ringbuf_query(ring.cast(), u64::from(BPF_RB_RING_SIZE)),
+        )
+    };
+    (waiting <= size / 2).then_some(copy)
+}
+
 /// Where the stack that `sp` is on ends, if it is the thread's own: `high` is the end of that.
 #[inline(always)]
 fn top(control: &Control, pid: u32, tid: u32, sp: u64, high: u64) -> u64 {
@@ -108,7 +124,7 @@ fn top(control: &Control, pid: u32, tid: u32, sp: u64, high: u64) -> u64 {
 /// Sends a copy for a call that ends; false if none is wanted, or there was no room.
 #[inline(always)]
 pub fn of_call<C: EbpfContext>(ctx: &C, control: &Control, owner: &Owner, position: u64) -> bool {
-    let Some(copy) = wanted() else {
+    let Some(copy) = wanted_and_room() else {
         return false;
     };
     // SAFETY: a probe's context is registers.
@@ -143,7 +159,7 @@ pub fn of_sample(
     tid: u32,
     in_kernel: bool,
 ) -> bool {
-    let Some(copy) = wanted() else {
+    let Some(copy) = wanted_and_room() else {
         return false;
     };
     send(

@@ -92,7 +92,105 @@ impl Copies {
                 // The kernel side may have read what a return probe put there.
                 sample.return_address = walk.return_address.or(sample.return_address);
             }
-            _ => {}
+            // Where there is no room for a copy, the kernel side walks.
+            Record::Call {
+                stack: Some(stack), ..
+            } => {
+                stack.cut = true;
+                self.tally.add(&End::NotCopied);
+            }
+            Record::Sample(sample) => {
+                sample.cut = true;
+                self.tally.add(&End::NotCopied);
+            }
+            Record::Call { stack: None, .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monigo_common::{
+        copy::{KIND_STACK_COPY, StackCopyHead},
+        event::CallRecord,
+    };
+
+    use super::*;
+    use crate::probe::Sample;
+    use crate::store::SampleKind;
+
+    fn copy(tid: u32, ip: u64) -> StackCopy<'static> {
+        StackCopy {
+            head: StackCopyHead {
+                kind: KIND_STACK_COPY,
+                tid,
+                ip,
+                // Nobody has it.
+                pid: u32::MAX,
+                ..StackCopyHead::default()
+            },
+            stack: &[],
+        }
+    }
+
+    fn call(kind: u32, tid: u32, stack: Option<CallStack>) -> Record {
+        let call = CallRecord {
+            kind,
+            tid,
+            ..CallRecord::default()
+        };
+        Record::Call { call, stack }
+    }
+
+    fn addresses(record: &Record) -> Option<(&[u64], bool)> {
+        match record {
+            Record::Call { stack, .. } => {
+                let stack = stack.as_ref()?;
+                Some((&stack.addresses, stack.cut))
+            }
+            Record::Sample(sample) => Some((&sample.user, sample.cut)),
+        }
+    }
+
+    #[test]
+    fn each_thread_gets_its_own_stack_once() {
+        let mut copies = Copies::default();
+        copies.take(&copy(1, 10));
+        copies.take(&copy(2, 20));
+        let mut second = call(KIND_CALL_COPIED, 2, None);
+        copies.complete(&mut second);
+        assert_eq!(addresses(&second), Some(([20].as_slice(), true)));
+        let mut sample = Record::Sample(Sample {
+            kind: SampleKind::Cpu,
+            function: 0,
+            pid: 1,
+            tid: 1,
+            goid: 0,
+            at_ns: 0,
+            weight_ns: 0,
+            return_address: None,
+            kernel: vec![],
+            user: vec![],
+            copied: true,
+            cut: false,
+        });
+        copies.complete(&mut sample);
+        assert_eq!(addresses(&sample), Some(([10].as_slice(), true)));
+        let mut lost = call(KIND_CALL_COPIED, 2, None);
+        copies.complete(&mut lost);
+        assert_eq!(addresses(&lost), None);
+    }
+
+    #[test]
+    fn what_was_walked_instead_is_not_taken_for_whole() {
+        let mut copies = Copies::default();
+        let stack = CallStack {
+            addresses: vec![1, 2],
+            cut: false,
+        };
+        let mut record = call(2, 1, Some(stack));
+        copies.complete(&mut record);
+        assert_eq!(addresses(&record), Some(([1, 2].as_slice(), true)));
+        assert_eq!(copies.tally().early(), 1);
     }
 }

@@ -11,6 +11,8 @@ mod process;
 mod row;
 mod tables;
 mod tally;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod tests;
 mod walk;
 
 pub use self::{

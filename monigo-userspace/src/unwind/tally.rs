@@ -15,6 +15,7 @@ pub struct Tally {
     stacks: u64,
     too_long: u64,
     ended: u64,
+    not_copied: u64,
     undescribed: BTreeMap<String, u64>,
 }
 
@@ -26,6 +27,7 @@ impl Tally {
             End::Complete => {}
             End::CopyTooSmall => self.too_long += 1,
             End::ProcessUnknown => self.ended += 1,
+            End::NotCopied => self.not_copied += 1,
             End::Undescribed(image) => {
                 *self.undescribed.entry(image.to_string()).or_default() += 1;
             }
@@ -34,7 +36,7 @@ impl Tally {
 
     /// Stacks that ended early.
     pub fn early(&self) -> u64 {
-        self.too_long + self.ended + self.undescribed.values().sum::<u64>()
+        self.too_long + self.ended + self.not_copied + self.undescribed.values().sum::<u64>()
     }
 
     /// What the user should know of it.
@@ -51,6 +53,13 @@ impl Tally {
             reasons.push((
                 self.ended,
                 "are of processes that ended before monigo could look at them".to_owned(),
+            ));
+        }
+        if self.not_copied > 0 {
+            reasons.push((
+                self.not_copied,
+                "were walked by frame pointers, since more came at once than can be copied"
+                    .to_owned(),
             ));
         }
         let mut images: Vec<(&String, &u64)> = self.undescribed.iter().collect();

@@ -31,6 +31,8 @@ pub enum End {
     Undescribed(Box<str>),
     /// The process had ended before its maps could be read.
     ProcessUnknown,
+    /// It was walked by frame pointers, since there was no room for a copy.
+    NotCopied,
 }
 
 /// What a copied stack says.
