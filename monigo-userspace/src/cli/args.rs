@@ -347,7 +347,7 @@ pub enum StackMode {
     Auto,
     /// Follow frame pointers
     Fp,
-    /// Copy the stack and unwind it by the tables of .eh_frame
+    /// Copy the stack and unwind it by the program's unwind tables
     Dwarf,
     /// No stacks
     Off,

@@ -167,6 +167,7 @@ mod tests {
             tid: 1,
             goid: 0,
             at_ns: 0,
+            call_start_ns: 0,
             weight_ns: 0,
             return_address: None,
             kernel: vec![],

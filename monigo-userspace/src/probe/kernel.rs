@@ -212,7 +212,7 @@ impl Kernel {
     /// Whether the kernel tells where the stack of every thread is; else only that of the initial
     /// thread of each process may be known.
     pub fn knows_stacks(&self) -> bool {
-        self.layout.is_some() && !self.features.portable_programs
+        self.layout.thread.is_some() && !self.features.portable_programs
     }
 
     pub(super) fn arm(&mut self, armed: bool) -> Result<(), ProbeError> {

@@ -106,10 +106,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         .transpose()
         .map_err(failure_of)?;
 
-    let (copied_bytes, remarks) = unwinding::copied_bytes(target, &prepared.images, args);
-    for remark in remarks {
-        eprintln!("monigo: {remark}");
-    }
+    let copied_bytes = unwinding::copied_bytes(target, &prepared.images, args);
     let (kernel, control) = attach(target, &mut prepared, args, copied_bytes)?;
     if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
         tracing::warn!("privileges could not be dropped: {error}");

@@ -15,23 +15,21 @@ use crate::{
 const MOST_LIBRARIES: usize = 32;
 
 /// How much of each stack is copied, bytes; 0 for walking by frame pointers. `images` are those of
-/// traced functions.
-pub fn copied_bytes(
-    target: &Target,
-    images: &[Arc<Image>],
-    args: &TraceArgs,
-) -> (u32, Vec<String>) {
+/// traced functions. Says so if that is not what was asked for.
+pub fn copied_bytes(target: &Target, images: &[Arc<Image>], args: &TraceArgs) -> u32 {
     let go = images.iter().any(|image| image.go().is_some());
     let copied = match args.stacks {
         StackMode::Off | StackMode::Fp => false,
         StackMode::Dwarf if go => {
-            let sentence = "--stacks dwarf: stacks of Go programs are walked by frame pointers, which Go always keeps";
-            return (0, vec![sentence.to_owned()]);
+            eprintln!(
+                "monigo: --stacks dwarf: stacks of Go programs are walked by frame pointers, which Go always keeps"
+            );
+            return 0;
         }
         StackMode::Dwarf => true,
         StackMode::Auto => !go && needs_tables(target, images),
     };
-    (if copied { MAX_COPY_BYTES as u32 } else { 0 }, Vec::new())
+    if copied { MAX_COPY_BYTES as u32 } else { 0 }
 }
 
 /// Whether any code that is likely to be on the stack keeps no frame pointers.
