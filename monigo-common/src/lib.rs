@@ -10,6 +10,7 @@
 
 pub mod config;
 pub mod cookie;
+pub mod copy;
 pub mod counters;
 pub mod event;
 pub mod histogram;

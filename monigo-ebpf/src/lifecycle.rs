@@ -7,6 +7,7 @@ use aya_ebpf::{
 use monigo_common::open::OwnerKey;
 
 use crate::{
+    copy,
     maps::{CONTROL, OPEN, PROCESSES},
     stack::Stack,
 };
@@ -31,6 +32,7 @@ pub fn thread_exit() {
     let id = bpf_get_current_pid_tgid();
     let (pid, tid) = ((id >> 32) as u32, id as u32);
     close(pid, tid);
+    copy::forget(tid);
     if pid == tid {
         let _ = PROCESSES.remove(pid);
     }

@@ -7,6 +7,7 @@
 
 mod atomic;
 mod call;
+mod copy;
 mod foreign;
 mod futures;
 mod lifecycle;

@@ -6,6 +6,7 @@ use aya_ebpf::{
 };
 use monigo_common::{
     config::{Control, Costs, FunctionControl, FutureSite},
+    copy::{CopyControl, MAX_COPY_BYTES, StackCopy},
     counters::{Buckets, Counters},
     event::{Loss, SampleRecord},
     open::{
@@ -96,6 +97,19 @@ pub static OFF_CPU: HashMap<u32, SampleRecord> = HashMap::with_max_entries(1, 0)
 /// Where a sample is put together: it is too large for a program's stack.
 #[map]
 pub static SCRATCH: PerCpuArray<SampleRecord> = PerCpuArray::with_max_entries(1, 0);
+
+/// What is copied of stacks; one element.
+#[map]
+pub static COPY: Array<CopyControl> = Array::with_max_entries(1, 0);
+
+/// Stacks of threads that are off CPU inside a traced function, or were, by thread id; sized by the
+/// user side.
+#[map]
+pub static KEPT: HashMap<u32, StackCopy<MAX_COPY_BYTES>> = HashMap::with_max_entries(1, 0);
+
+/// What a thread's place in `KEPT` begins as: one element, never written.
+#[map]
+pub static NOTHING_KEPT: Array<StackCopy<MAX_COPY_BYTES>> = Array::with_max_entries(1, 0);
 
 /// Adds to a counter. Atomic although most counters are per CPU: a probe program can be preempted
 /// by a task that runs one on the same CPU.

@@ -3,18 +3,17 @@
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP},
-    helpers::{
-        bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_probe_read_user,
-        generated::bpf_get_stack,
-    },
+    helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id, generated::bpf_get_stack},
 };
 use monigo_common::{
     config::{Control, FunctionControl},
+    copy::KIND_CALL_COPIED,
     event::{CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, Loss, MAX_FRAMES},
     open::OpenCall,
 };
 
 use crate::{
+    copy,
     maps::{RECORDS, lose},
     owner::Owner,
 };
@@ -45,8 +44,12 @@ pub fn maybe<C: EbpfContext>(
         }
         every
     };
+    let copied = control.stacks != 0 && copy::of_call(ctx, control, owner, sp);
+    let walked = control.stacks != 0 && !copied;
     let record = CallRecord {
-        kind: if control.stacks != 0 {
+        kind: if copied {
+            KIND_CALL_COPIED
+        } else if walked {
             KIND_CALL_WITH_STACK
         } else {
             KIND_CALL
@@ -61,7 +64,7 @@ pub fn maybe<C: EbpfContext>(
         cpu: unsafe { bpf_get_smp_processor_id() },
         weight,
     };
-    if control.stacks != 0 {
+    if walked {
         with_stack(ctx, record, sp);
     } else if let Some(mut entry) = RECORDS.reserve::<CallRecord>(0) {
         entry.write(record);
@@ -82,7 +85,7 @@ fn with_stack<C: EbpfContext>(ctx: &C, record: CallRecord, sp: u64) {
     // the address.
     let bytes = unsafe {
         (&raw mut (*out).call).write(record);
-        (&raw mut (*out).return_address).write(bpf_probe_read_user(sp as *const u64).unwrap_or(0));
+        (&raw mut (*out).return_address).write(copy::return_address(ctx, sp));
         let bytes = bpf_get_stack(
             ctx.as_ptr(),
             (&raw mut (*out).frames).cast(),

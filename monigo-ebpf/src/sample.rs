@@ -10,11 +10,13 @@ use aya_ebpf::{
 };
 use monigo_common::{
     config::Control,
+    copy::STACK_COPIED,
     event::{KIND_SAMPLE_CPU, Loss, MAX_FRAMES, MAX_KERNEL_FRAMES, SampleRecord},
     open::OwnerKey,
 };
 
 use crate::{
+    copy::{self, Registers},
     maps::{CONTROL, OPEN, RECORDS, lose},
     owner::{self, G_STACK_HI},
     record::SUBMIT_FLAGS,
@@ -34,6 +36,10 @@ pub struct Inside {
     pub start_ns: u64,
     /// Where the call returns to; 0 when it could not be read.
     pub return_address: u64,
+    /// Address of that on the stack.
+    pub position: u64,
+    /// End of the owner's own stack; `u64::MAX` when it is not known.
+    pub stack_high: u64,
 }
 
 /// The innermost open call of thread `tid`.
@@ -69,20 +75,23 @@ fn inside(pid: u32, owner: u64, base: u64) -> Option<Inside> {
     let at = base.wrapping_add(top.position);
     // SAFETY: `open` points to a live map value; user memory is read by a helper that checks the
     // address.
-    let (goid, return_address) = unsafe {
-        let return_address = bpf_probe_read_user(at as *const u64).unwrap_or(0);
-        ((*open).goid, return_address)
+    let (goid, read, stack_high) = unsafe {
+        let read = bpf_probe_read_user(at as *const u64).unwrap_or(0);
+        ((*open).goid, read, (*open).stack_high)
     };
+    let return_address = copy::unhidden(at).unwrap_or(read);
     Some(Inside {
         function: top.function,
         goid,
         start_ns: top.start_ns,
         return_address,
+        position: at,
+        stack_high,
     })
 }
 
 /// Fills in a sample of the current thread, except for what it stands for. A stack walk that
-/// fails is counted.
+/// fails is counted; with `copied` there is none, since a copy of the stack goes with the sample.
 ///
 /// # Safety
 /// `out` must point to a live record; `ctx` must be the program's context.
@@ -93,6 +102,7 @@ pub unsafe fn fill<C: EbpfContext>(
     kind: u32,
     inside: &Inside,
     in_kernel: bool,
+    copied: bool,
 ) {
     let id = bpf_get_current_pid_tgid();
     // SAFETY: promised by the caller.
@@ -105,15 +115,19 @@ pub unsafe fn fill<C: EbpfContext>(
         (*out).at_ns = bpf_ktime_get_ns();
         (*out).call_start_ns = inside.start_ns;
         (*out).return_address = inside.return_address;
-        let bytes = bpf_get_stack(
-            ctx.as_ptr(),
-            (&raw mut (*out).user).cast(),
-            (MAX_FRAMES * 8) as u32,
-            u64::from(BPF_F_USER_STACK),
-        );
-        (*out).user_bytes = bytes;
-        if bytes < 0 {
-            lose(Loss::StackFailed);
+        if copied {
+            (*out).user_bytes = STACK_COPIED;
+        } else {
+            let bytes = bpf_get_stack(
+                ctx.as_ptr(),
+                (&raw mut (*out).user).cast(),
+                (MAX_FRAMES * 8) as u32,
+                u64::from(BPF_F_USER_STACK),
+            );
+            (*out).user_bytes = bytes;
+            if bytes < 0 {
+                lose(Loss::StackFailed);
+            }
         }
         (*out).kernel_bytes = 0;
         if in_kernel {
@@ -154,6 +168,14 @@ pub fn on_cpu(ctx: &PerfEventContext) {
     let Some(inside) = inside else {
         return;
     };
+    let copied = if user {
+        // SAFETY: `event` is the program's context.
+        let registers = unsafe { Registers::of(&raw const (*event).regs) };
+        copy::of_sample(control, &inside, registers, pid, tid, false)
+    } else {
+        Registers::of_task()
+            .is_some_and(|registers| copy::of_sample(control, &inside, registers, pid, tid, true))
+    };
     let Some(mut entry) = RECORDS.reserve::<SampleRecord>(0) else {
         lose(Loss::RingFull);
         return;
@@ -162,7 +184,7 @@ pub fn on_cpu(ctx: &PerfEventContext) {
     // SAFETY: `out` is a reserved record of this type; `ctx` is the program's context.
     unsafe {
         (*out).weight_ns = period_ns;
-        fill(ctx, out, KIND_SAMPLE_CPU, &inside, !user);
+        fill(ctx, out, KIND_SAMPLE_CPU, &inside, !user, copied);
     }
     entry.submit(SUBMIT_FLAGS);
 }

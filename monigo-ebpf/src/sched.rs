@@ -8,11 +8,14 @@ use aya_ebpf::{
     },
     programs::TracePointContext,
 };
-use monigo_common::event::{
-    KIND_SAMPLE_OFF_CPU, Loss, OFF_CPU_CERTAIN_NS, OFF_CPU_LEAST_NS, SampleRecord,
+use monigo_common::{
+    config::Control,
+    copy::STACK_COPIED,
+    event::{KIND_SAMPLE_OFF_CPU, Loss, OFF_CPU_CERTAIN_NS, OFF_CPU_LEAST_NS, SampleRecord},
 };
 
 use crate::{
+    copy,
     maps::{CONTROL, OFF_CPU, RECORDS, SCRATCH, lose},
     owner,
     record::SUBMIT_FLAGS,
@@ -32,23 +35,24 @@ pub fn switch(ctx: &TracePointContext) {
     let id = bpf_get_current_pid_tgid();
     let (pid, tid) = ((id >> 32) as u32, id as u32);
     if pid != 0 && owner::is_traced(control, pid) {
-        suspend(ctx, pid, tid);
+        suspend(ctx, control, pid, tid);
     }
 }
 
 /// Remembers when and where a thread inside a traced function leaves its CPU.
 #[inline(always)]
-fn suspend(ctx: &TracePointContext, pid: u32, tid: u32) {
+fn suspend(ctx: &TracePointContext, control: &Control, pid: u32, tid: u32) {
     let Some(inside) = sample::inside_thread(pid, tid) else {
         return;
     };
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
         return;
     };
+    let copied = copy::keep(control, &inside, pid, tid);
     // SAFETY: `scratch` points to a live map value, which nothing else on this CPU uses: switches
     // do not nest. `ctx` is the program's context.
     let sample = unsafe {
-        sample::fill(ctx, scratch, KIND_SAMPLE_OFF_CPU, &inside, true);
+        sample::fill(ctx, scratch, KIND_SAMPLE_OFF_CPU, &inside, true, copied);
         &*scratch
     };
     if OFF_CPU.insert(tid, sample, 0).is_err() {
@@ -69,6 +73,9 @@ fn resume(tid: u32) {
         // SAFETY: as above; the ring buffer copies the record.
         let sent = unsafe {
             (*sample).weight_ns = weight_ns;
+            if (*sample).user_bytes == STACK_COPIED {
+                copy::send_kept(tid);
+            }
             bpf_ringbuf_output(
                 (&raw const RECORDS).cast_mut().cast(),
                 sample.cast(),

@@ -2,7 +2,7 @@
 //! percentiles and the stacks that explain them.
 //!
 //! Data flows one way: [`target`] and [`symbols`] say what there is, [`plan`] which instructions
-//! to probe, [`probe`] attaches, [`collect`] drains, [`store`] keeps, [`query`] answers, and the
+//! to probe, [`probe`] attaches, [`collect`] drains, [`unwind`] walks copied stacks, [`store`] keeps, [`query`] answers, and the
 //! views ([`cli`], [`tui`], [`api`], [`export`]) show.
 
 pub mod api;
@@ -18,3 +18,4 @@ pub mod symbols;
 pub mod system;
 pub mod target;
 pub mod tui;
+pub mod unwind;

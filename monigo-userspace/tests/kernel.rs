@@ -36,6 +36,7 @@ fn load(features: Features) -> Kernel {
         histograms: 2,
         owners: 1024,
         off_cpu: 64,
+        kept: 0,
         futures: 64,
         ring_bytes: 1 << 20,
     };
@@ -136,6 +137,7 @@ fn many_functions_at_once() {
             histograms: 0,
             owners: 1024,
             off_cpu: 0,
+            kept: 0,
             futures: 0,
             ring_bytes: 1 << 20,
         },

@@ -3,6 +3,7 @@
 
 pub mod compare;
 pub mod emulated;
+pub mod gdb;
 pub mod lines;
 pub mod monigo;
 pub mod program;

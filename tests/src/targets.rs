@@ -196,6 +196,12 @@ pub fn exits_program(variant: &str) -> Result<PathBuf> {
     native("gcc", "exits", &files, how, &more)
 }
 
+/// A C target of one file, which is valid C++, too, compiled as that.
+pub fn cpp_program(name: &str, how: Native) -> Result<PathBuf> {
+    let files = ["c/harness.c".to_owned(), format!("c/{name}.c")];
+    native("g++", name, &files, how, &["-pthread", "-x", "c++"])
+}
+
 /// The C++ target with C++20 coroutines.
 pub fn cpp_generators(how: Native) -> Result<PathBuf> {
     let flags = ["-std=c++20", "-pthread", "-x", "c++"];

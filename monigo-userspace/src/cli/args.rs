@@ -118,7 +118,7 @@ pub struct TraceArgs {
     /// Record 1 call in N in full (default: adapts to the rate of calls)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub sample_rate: Option<u32>,
-    /// How recorded calls get their stacks
+    /// How recorded calls and samples get their stacks
     #[arg(long, value_enum, default_value_t = StackMode::Auto)]
     pub stacks: StackMode,
     /// Look N times a second at what each CPU runs inside traced functions; 0 for never
@@ -347,6 +347,8 @@ pub enum StackMode {
     Auto,
     /// Follow frame pointers
     Fp,
+    /// Copy the stack and unwind it by the program's unwind tables
+    Dwarf,
     /// No stacks
     Off,
 }

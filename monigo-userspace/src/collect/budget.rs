@@ -7,10 +7,14 @@ use std::fmt::Write as _;
 
 use crate::{export::format, probe::Price};
 
-/// Time that a recorded call takes, without and with its stack, ns. Measured apart from the
-/// calibrated part, which ends before a call is recorded.
+/// Time that recording a call takes, without its stack, ns. Measured apart from the calibrated
+/// part, which ends before a call is recorded.
 const RECORD_NS: f64 = 400.0;
-const STACK_NS: f64 = 1_200.0;
+/// Time that walking a stack by frame pointers takes, ns.
+const WALK_NS: f64 = 1_200.0;
+/// Time that copying a stack takes, ns, and how much longer it takes per byte.
+const COPY_NS: f64 = 900.0;
+const COPY_BYTE_NS: f64 = 0.1;
 /// Shares of the time that windows are open.
 const LEAST_SHARE: f64 = 0.05;
 const MOST_SHARE: f64 = 0.5;
@@ -24,6 +28,34 @@ const TOLERANCE: f64 = 1.1;
 const AIM: f64 = 0.8;
 /// Evaluations in a row that must allow more before more is taken.
 const CALM: u32 = 5;
+
+/// How the stacks of recorded calls are taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum StackCost {
+    /// They are not.
+    None,
+    /// Walked by frame pointers.
+    #[default]
+    Walked,
+    /// Copied, this many bytes on average.
+    Copied(f64),
+}
+
+impl StackCost {
+    /// Time that one takes, ns.
+    fn ns(self) -> f64 {
+        match self {
+            Self::None => 0.0,
+            Self::Walked => WALK_NS,
+            Self::Copied(bytes) => COPY_NS + bytes * COPY_BYTE_NS,
+        }
+    }
+
+    /// Time that recording one call takes, with its stack, ns.
+    pub fn record_ns(self) -> f64 {
+        RECORD_NS + self.ns()
+    }
+}
 
 /// What one function costs now.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -51,11 +83,6 @@ impl Load {
             Mode::Duty => self.timed() * plan.duty,
             Mode::Off => 0.0,
         }
-    }
-
-    /// Time that recording one call takes, ns.
-    pub fn record_ns(stack: bool) -> f64 {
-        RECORD_NS + if stack { STACK_NS } else { 0.0 }
     }
 
     fn in_windows(&self, share: f64) -> f64 {
@@ -154,16 +181,23 @@ impl Plan {
 }
 
 /// The measures that keep the cost within `budget` ns per second, when `records` calls per second
-/// are recorded in full. No function is watched in more detail than `least`.
-pub fn plan(loads: &[Load], records: f64, budget: f64, least: Mode, windows: f64) -> Plan {
+/// are recorded in full with their `stacks`. No function is watched in more detail than `least`.
+pub fn plan(
+    loads: &[Load],
+    records: f64,
+    stacks: StackCost,
+    budget: f64,
+    least: Mode,
+    windows: f64,
+) -> Plan {
     let base = Plan::unlimited(loads.len(), least, windows);
     let of_base: f64 = match least {
         Mode::Full => loads.iter().map(Load::timed).sum(),
         _ => loads.iter().map(|load| load.in_windows(windows)).sum(),
     };
     for (kind, taken) in [
-        (Records::All, records * (RECORD_NS + STACK_NS)),
-        (Records::Fewer, records * 0.1 * (RECORD_NS + STACK_NS)),
+        (Records::All, records * stacks.record_ns()),
+        (Records::Fewer, records * 0.1 * stacks.record_ns()),
         (Records::NoStacks, records * 0.1 * RECORD_NS),
     ] {
         if of_base + taken <= budget {
@@ -281,6 +315,7 @@ pub struct Budget {
     share: Option<f64>,
     least: Mode,
     windows: f64,
+    stacks: StackCost,
     current: Plan,
     calm: u32,
 }
@@ -293,6 +328,7 @@ impl Budget {
             share,
             least,
             windows,
+            stacks: StackCost::default(),
             current: Plan::unlimited(functions, least, windows),
             calm: 0,
         }
@@ -306,6 +342,16 @@ impl Budget {
     /// The limit as a share of one CPU.
     pub fn share(&self) -> Option<f64> {
         self.share
+    }
+
+    /// What stacks cost.
+    pub fn stacks(&self) -> StackCost {
+        self.stacks
+    }
+
+    /// What stacks cost from now on.
+    pub fn set_stacks(&mut self, stacks: StackCost) {
+        self.stacks = stacks;
     }
 
     /// More functions are traced now.
@@ -323,12 +369,19 @@ impl Budget {
             .zip(&self.current.modes)
             .map(|(load, mode)| load.cost(*mode, &self.current))
             .sum::<f64>()
-            + records * (RECORD_NS + STACK_NS);
+            + records * self.stacks.record_ns();
         // Rates are never the same twice: only what is well beyond the budget changes the plan, and
         // the new plan leaves some of it.
         if now > budget * TOLERANCE {
             self.calm = 0;
-            let wanted = plan(loads, records, budget * AIM, self.least, self.windows);
+            let wanted = plan(
+                loads,
+                records,
+                self.stacks,
+                budget * AIM,
+                self.least,
+                self.windows,
+            );
             if wanted.is_harder_than(&self.current) || wanted.cost < now {
                 self.current = wanted.clone();
                 return Some(wanted);
@@ -345,6 +398,7 @@ impl Budget {
         let cautious = plan(
             &busier,
             records * CAUTION,
+            self.stacks,
             budget * AIM,
             self.least,
             self.windows,
@@ -442,7 +496,14 @@ mod tests {
     }
 
     fn planned(rates: &[f64]) -> Plan {
-        plan(&loads(rates), 0.0, FIVE_PERCENT, Mode::Full, 0.1)
+        plan(
+            &loads(rates),
+            0.0,
+            StackCost::Walked,
+            FIVE_PERCENT,
+            Mode::Full,
+            0.1,
+        )
     }
 
     #[test]
@@ -454,8 +515,27 @@ mod tests {
 
     #[test]
     fn records_go_first() {
-        let plan = plan(&loads(&[3_100.0]), 1_000.0, FIVE_PERCENT, Mode::Full, 0.1);
+        let plan = plan(
+            &loads(&[3_100.0]),
+            1_000.0,
+            StackCost::Walked,
+            FIVE_PERCENT,
+            Mode::Full,
+            0.1,
+        );
         assert_eq!((plan.modes[0], plan.records), (Mode::Full, Records::Fewer));
+    }
+
+    #[test]
+    fn large_copies_are_dearer_than_small_ones() {
+        let records = |bytes| {
+            let stacks = StackCost::Copied(bytes);
+            let loads = loads(&[2_950.0]);
+            plan(&loads, 1_000.0, stacks, FIVE_PERCENT, Mode::Full, 0.1).records
+        };
+        assert_eq!(records(500.0), Records::All);
+        assert_eq!(records(16_384.0), Records::Fewer);
+        assert!(StackCost::None.record_ns() < StackCost::Walked.record_ns());
     }
 
     #[test]
@@ -478,7 +558,14 @@ mod tests {
 
     #[test]
     fn windows_can_be_asked_for() {
-        let plan = plan(&loads(&[10.0, 20.0]), 0.0, FIVE_PERCENT, Mode::Windows, 0.1);
+        let plan = plan(
+            &loads(&[10.0, 20.0]),
+            0.0,
+            StackCost::Walked,
+            FIVE_PERCENT,
+            Mode::Windows,
+            0.1,
+        );
         assert_eq!(plan.modes, [Mode::Windows, Mode::Windows]);
     }
 

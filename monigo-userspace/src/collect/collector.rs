@@ -22,6 +22,7 @@ use self::weighing::factor;
 use super::{
     budget::{Budget, Load, Mode, Records},
     clock::{Clock, unix_ns},
+    copies::Copies,
     deltas::{Baseline, Reading},
     goroutines,
     pacing::{OpenTime, Pacer},
@@ -31,7 +32,7 @@ use super::{
     stacks::{Resolve, StackTable, Traced},
 };
 use crate::{
-    probe::{Kernel, ProbeError, Record, Sample},
+    probe::{CallStack, Item, Kernel, ProbeError, Record, Sample},
     store::{Batch, CallRow, FunctionDelta, LossDelta, ProcessRow, SampleRow, Store, StoreError},
     symbols::demangle::printable,
     target::process,
@@ -92,6 +93,8 @@ pub struct Collector {
     baselines: Vec<Baseline>,
     swept: Vec<u64>,
     stacks: StackTable,
+    /// When stacks come as copies.
+    copies: Option<Copies>,
     functions: Vec<Traced>,
     calls: Vec<CallRow>,
     samples: Vec<SampleRow>,
@@ -148,6 +151,7 @@ impl Collector {
         limits: Limits,
         flush: Duration,
         budget: Budget,
+        copies: Option<Copies>,
         progress: watch::Sender<Progress>,
     ) -> Self {
         let now = Instant::now();
@@ -176,6 +180,7 @@ impl Collector {
             baselines: vec![Baseline::default(); functions.len()],
             swept: vec![0; functions.len()],
             stacks: StackTable::default(),
+            copies,
             functions,
             calls: Vec::new(),
             samples: Vec::new(),
@@ -269,6 +274,13 @@ impl Collector {
         self.sweep_goroutines();
         // A record being written ends a look early; it is there for the next one.
         while self.drain().taken > 0 {}
+        let early = self
+            .copies
+            .as_ref()
+            .and_then(|copies| copies.tally().sentence());
+        if let Some(sentence) = early {
+            self.notify(sentence);
+        }
         self.flush()?;
         self.store.end_session(self.session, unix_ns())?;
         self.progress
@@ -280,15 +292,27 @@ impl Collector {
     fn drain(&mut self) -> Drained {
         let mut records: Vec<Record> = Vec::new();
         let mut malformed = 0;
-        let taken = self.kernel.drain(DRAIN_LIMIT, |record| match record {
-            Ok(record) => records.push(record),
+        let copies = &mut self.copies;
+        let taken = self.kernel.drain(DRAIN_LIMIT, |item| match item {
+            Ok(Item::Copy(copy)) => {
+                // At once: copies are large.
+                if let Some(copies) = copies {
+                    copies.take(&copy);
+                }
+            }
+            Ok(Item::Record(mut record)) => {
+                if let Some(copies) = copies {
+                    copies.complete(&mut record);
+                }
+                records.push(record);
+            }
             Err(error) => {
                 tracing::debug!("{error}");
                 malformed += 1;
             }
         });
         self.lose(MALFORMED, malformed);
-        self.records.0 += taken as u64;
+        self.records.0 += records.len() as u64;
         let drawn = records
             .iter()
             .filter(|record| {
@@ -340,16 +364,16 @@ impl Collector {
         });
     }
 
-    fn take_call(&mut self, call: &CallRecord, stack: Option<Vec<u64>>) {
+    fn take_call(&mut self, call: &CallRecord, stack: Option<CallStack>) {
         self.see(call.pid);
-        let stack = stack.and_then(|addresses| {
+        let stack = stack.and_then(|CallStack { addresses, cut }| {
             let traced = self.functions.get(call.function as usize)?;
             // The first address is that of the exit site.
             let callers = addresses.get(1..)?;
             let resolver = &mut *self.resolver;
             let id = self
                 .stacks
-                .intern(resolver, call.pid, call.function, traced, callers);
+                .intern(resolver, call.pid, call.function, traced, callers, cut);
             if id.is_none() {
                 self.lose(STACK_TABLE_FULL, 1);
             }
@@ -373,6 +397,9 @@ impl Collector {
             return;
         }
         self.resolver.remember(pid);
+        if let Some(copies) = &mut self.copies {
+            copies.remember(pid);
+        }
         let name = process::name(pid).unwrap_or_default();
         let row = ProcessRow {
             pid,
@@ -596,6 +623,9 @@ impl Collector {
                 pending.forget(pid);
             }
             self.resolver.forget(pid);
+            if let Some(copies) = &mut self.copies {
+                copies.forget(pid);
+            }
         }
         self.alive.clone_from(&alive);
         self.progress.send_modify(|progress| {

@@ -4,6 +4,7 @@
 mod budget;
 mod clock;
 mod collector;
+mod copies;
 mod deltas;
 mod goroutines;
 mod pacing;
@@ -16,6 +17,7 @@ pub use self::{
     budget::{Budget, Mode},
     clock::unix_ns,
     collector::{AddError, Addition, CollectError, Collector, Request},
+    copies::Copies,
     progress::{Command, Cost, End, Limits, Progress},
     sampling::Sampling,
     stacks::{Resolve, Site, StackTable, Traced},

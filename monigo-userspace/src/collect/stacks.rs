@@ -75,7 +75,7 @@ pub struct StackTable {
 
 impl StackTable {
     /// The id of the stack of a call of `traced`, function number `function`, of process `pid`:
-    /// return addresses innermost first. `None` when the table is full.
+    /// return addresses innermost first, with `cut` not all of them. `None` when the table is full.
     pub fn intern(
         &mut self,
         resolver: &mut dyn Resolve,
@@ -83,11 +83,16 @@ impl StackTable {
         function: u32,
         traced: &Traced,
         callers: &[u64],
+        cut: bool,
     ) -> Option<u64> {
         // The function stands for itself, whichever of its instructions it returned by.
         let mut key = Vec::with_capacity(callers.len() + 1);
         key.push(u64::from(function));
         key.extend(callers);
+        if cut {
+            // No walk has a zero at its end.
+            key.push(0);
+        }
         let key = (pid, key);
         if let Some(&id) = self.raw.get(&key) {
             return Some(id);
@@ -96,7 +101,7 @@ impl StackTable {
             return None;
         }
         let mut frames = vec![self.frame(traced.frame.clone())];
-        let mut truncated = false;
+        let mut truncated = cut;
         for &address in callers {
             let Some(ids) = self.frames_at(resolver, pid, address, Site::Return) else {
                 truncated = true;
@@ -125,6 +130,7 @@ impl StackTable {
             0,
             sample.return_address.unwrap_or(0),
             u64::from(sample.function),
+            u64::from(sample.cut),
         ]);
         let key = (pid, addresses);
         if let Some(&id) = self.raw.get(&key) {
@@ -143,7 +149,7 @@ impl StackTable {
             let frames = resolver.resolve(pid, address, site).unwrap_or_default();
             traced.is_none_or(|traced| frames.iter().any(|frame| traced.contains(frame)))
         });
-        let mut truncated = user.truncated;
+        let mut truncated = user.truncated || sample.cut;
         let mut behind_function = |address| {
             let frames = resolver.resolve(pid, address, Site::Interrupted);
             let last = frames.as_ref().and_then(|frames| frames.last());
@@ -275,7 +281,7 @@ impl<'a> UserStack<'a> {
         let Some(caller) = sample.return_address else {
             return as_walked;
         };
-        if walked.len() == MAX_FRAMES {
+        if walked.len() == MAX_FRAMES && !sample.copied {
             return Self {
                 truncated: true,
                 ..as_walked
@@ -389,6 +395,8 @@ mod tests {
             return_address,
             kernel: kernel.to_vec(),
             user: user.to_vec(),
+            copied: false,
+            cut: false,
         };
         let mut table = StackTable::default();
         let first = table.intern_sample(&mut Fake, Some(&traced), &sample);
@@ -457,9 +465,9 @@ mod tests {
     fn each_stack_and_frame_is_new_once() {
         let mut table = StackTable::default();
         let traced = traced();
-        let first = table.intern(&mut Fake, 1, 0, &traced, &[20]);
-        assert_eq!(table.intern(&mut Fake, 1, 0, &traced, &[20]), first);
-        let other = table.intern(&mut Fake, 2, 0, &traced, &[20]);
+        let first = table.intern(&mut Fake, 1, 0, &traced, &[20], false);
+        assert_eq!(table.intern(&mut Fake, 1, 0, &traced, &[20], false), first);
+        let other = table.intern(&mut Fake, 2, 0, &traced, &[20], false);
         assert_eq!(other, first, "same frames, other process");
         let (frames, stacks) = table.pending();
         let names: Vec<_> = frames
@@ -476,14 +484,14 @@ mod tests {
             }]
         );
         table.stored();
-        assert_ne!(table.intern(&mut Fake, 1, 0, &traced, &[30]), first);
+        assert_ne!(table.intern(&mut Fake, 1, 0, &traced, &[30], false), first);
         assert_eq!(table.pending().1.len(), 1);
     }
 
     #[test]
     fn walk_that_goes_astray_is_cut() {
         let mut table = StackTable::default();
-        table.intern(&mut Fake, 1, 0, &traced(), &[0, 20]);
+        table.intern(&mut Fake, 1, 0, &traced(), &[0, 20], false);
         assert_eq!(
             table.pending().1,
             [NewStack {

@@ -180,6 +180,7 @@ pub fn discover(
         histograms: 0,
         owners: OWNERS,
         off_cpu: 0,
+        kept: 0,
         futures: 0,
         ring_bytes: RING_BYTES,
     };

@@ -1,11 +1,22 @@
 //! Bytes from the ring buffer to records, checked.
 
+use monigo_common::copy::{KIND_CALL_COPIED, KIND_STACK_COPY, STACK_COPIED};
 use monigo_common::event::{
     CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, KIND_SAMPLE_CPU,
     KIND_SAMPLE_OFF_CPU, MAX_FRAMES, MAX_KERNEL_FRAMES, SampleRecord,
 };
 
+use super::StackCopy;
 use crate::store::SampleKind;
+
+/// What lies in the ring buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item<'a> {
+    /// A record.
+    Record(Record),
+    /// The stack of the next record of its thread.
+    Copy(StackCopy<'a>),
+}
 
 /// What the kernel side sent; times are `CLOCK_MONOTONIC`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,11 +25,20 @@ pub enum Record {
     Call {
         /// The call.
         call: CallRecord,
-        /// Addresses innermost first, the caller spliced in; `None` when no stack was taken.
-        stack: Option<Vec<u64>>,
+        /// `None` when no stack was taken, or when it comes as a copy.
+        stack: Option<CallStack>,
     },
     /// What happened inside a call.
     Sample(Sample),
+}
+
+/// The stack of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallStack {
+    /// The exit site, then return addresses, innermost first.
+    pub addresses: Vec<u64>,
+    /// The stack is known to go on.
+    pub cut: bool,
 }
 
 /// What a thread or goroutine did or waited for inside a traced function.
@@ -46,6 +66,18 @@ pub struct Sample {
     pub kernel: Vec<u64>,
     /// User addresses innermost first, as walked; empty when the walk failed.
     pub user: Vec<u64>,
+    /// The user stack comes, or came, as a copy.
+    pub copied: bool,
+    /// The user stack is known to go on.
+    pub cut: bool,
+}
+
+/// Reads one item.
+pub fn item(bytes: &[u8]) -> Result<Item<'_>, RecordError> {
+    if bytes.first_chunk() == Some(&KIND_STACK_COPY.to_ne_bytes()) {
+        return StackCopy::read(bytes).map(Item::Copy);
+    }
+    decode(bytes).map(Item::Record)
 }
 
 /// A record that does not have the shape it claims.
@@ -74,7 +106,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
             bytes: bytes.len(),
         })?;
     let expected = match kind {
-        KIND_CALL => size_of::<CallRecord>(),
+        KIND_CALL | KIND_CALL_COPIED => size_of::<CallRecord>(),
         KIND_CALL_WITH_STACK => size_of::<CallRecordWithStack>(),
         KIND_SAMPLE_CPU | KIND_SAMPLE_OFF_CPU => size_of::<SampleRecord>(),
         _ => return Err(RecordError::Kind(kind)),
@@ -85,7 +117,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
             bytes: bytes.len(),
         });
     }
-    if kind == KIND_CALL {
+    if kind == KIND_CALL || kind == KIND_CALL_COPIED {
         // SAFETY: the length was checked and every bit pattern is a valid record.
         let call = unsafe { bytes.as_ptr().cast::<CallRecord>().read_unaligned() };
         return Ok(Record::Call { call, stack: None });
@@ -133,6 +165,8 @@ fn sample(record: &SampleRecord) -> Sample {
             record.kernel_bytes,
         )),
         user: code(walked::<MAX_FRAMES>(&record.user, record.user_bytes)),
+        copied: record.user_bytes == STACK_COPIED,
+        cut: false,
     }
 }
 
@@ -144,7 +178,7 @@ fn walked<const N: usize>(addresses: &[u64; N], bytes: i64) -> &[u64] {
 
 /// Puts the caller back in: at a return, the frame-pointer walk starts at the caller's frame and
 /// skips from the probed function to the caller's caller.
-fn splice(walked: &[u64], return_address: u64) -> Option<Vec<u64>> {
+fn splice(walked: &[u64], return_address: u64) -> Option<CallStack> {
     let (&site, outer) = walked.split_first()?;
     let mut stack = Vec::with_capacity(walked.len() + 1);
     stack.push(site);
@@ -152,7 +186,10 @@ fn splice(walked: &[u64], return_address: u64) -> Option<Vec<u64>> {
         stack.push(return_address);
     }
     stack.extend(outer.iter().copied().filter(|&address| address != 0));
-    Some(stack)
+    Some(CallStack {
+        addresses: stack,
+        cut: false,
+    })
 }
 
 #[cfg(test)]
@@ -184,7 +221,7 @@ mod tests {
 
     fn stack(record: &CallRecordWithStack) -> Option<Vec<u64>> {
         match decode(&bytes_of(record)) {
-            Ok(Record::Call { stack, .. }) => stack,
+            Ok(Record::Call { stack, .. }) => stack.map(|stack| stack.addresses),
             other => panic!("{other:?}"),
         }
     }
@@ -232,6 +269,8 @@ mod tests {
             return_address: Some(20),
             kernel: vec![],
             user: vec![10, 20],
+            copied: false,
+            cut: false,
         };
         assert_eq!(
             decode(&bytes_of(&record)),

@@ -13,6 +13,7 @@ use aya::{
 };
 use monigo_common::{
     config::{Control, Costs, FunctionControl, FutureSite, MAX_FUTURE_SITES},
+    copy::{CopyControl, MAX_COPY_BYTES},
     counters::{Buckets, Counters},
     event::Loss,
     open::{
@@ -20,13 +21,16 @@ use monigo_common::{
     },
 };
 
-use crate::symbols::futures::{Argument, FutureLayout};
+use crate::{
+    store::ExitProbe,
+    symbols::futures::{Argument, FutureLayout},
+};
 
 use super::{
-    PlannedFunction, ProbeError, Record, RecordError, batch,
+    Item, PlannedFunction, ProbeError, RecordError, batch,
     calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
     decode,
-    layout::ThreadLayout,
+    layout::{Layout, ThreadLayout},
     links::{FutureSites, Programs},
     programs::{Features, program, refused},
     watching::Group,
@@ -44,6 +48,9 @@ pub struct Sizes {
     pub owners: u32,
     /// Threads that are off CPU inside a traced function at a time; 0 when that is not sampled.
     pub off_cpu: u32,
+    /// Threads whose stack is kept while they are off CPU, at a time; each takes 16 kB. 0 when
+    /// stacks are not copied.
+    pub kept: u32,
     /// Executions of async functions that are open at a time; 0 when there are no async functions.
     pub futures: u32,
     /// Ring buffer, bytes; a power of two and a multiple of the page size.
@@ -61,7 +68,7 @@ pub struct Kernel {
     pub(super) programs: Programs,
     features: Features,
     settings: Control,
-    layout: Option<ThreadLayout>,
+    layout: Layout,
     /// By id.
     pub(super) functions: Vec<PlannedFunction>,
     /// Where futures have their state.
@@ -82,6 +89,9 @@ pub struct Kernel {
     pub(super) window: Option<Open>,
     calibration: Calibration,
     control: Array<MapData, Control>,
+    copy: Array<MapData, CopyControl>,
+    /// Most bytes of a stack that are copied; 0 when it is walked by frame pointers.
+    copied_bytes: u32,
     function_controls: Array<MapData, FunctionControl>,
     costs: Array<MapData, Costs>,
     slots: Array<MapData, u64>,
@@ -123,6 +133,7 @@ impl Kernel {
                 },
             )
             .map_max_entries("OFF_CPU", sizes.off_cpu.max(1))
+            .map_max_entries("KEPT", sizes.kept.max(1))
             .map_max_entries("RECORDS", sizes.ring_bytes)
             .load(features.object())
             .map_err(|error| ProbeError::Maps(Box::new(error)))?;
@@ -135,6 +146,8 @@ impl Kernel {
         }
         Ok(Self {
             control: map(&mut ebpf, "CONTROL")?,
+            copy: map(&mut ebpf, "COPY")?,
+            copied_bytes: 0,
             function_controls: map(&mut ebpf, "FUNCTIONS")?,
             costs: map(&mut ebpf, "COSTS")?,
             slots: map(&mut ebpf, "SLOTS")?,
@@ -152,7 +165,7 @@ impl Kernel {
             programs,
             features,
             settings: Control::default(),
-            layout: ThreadLayout::of_kernel(),
+            layout: Layout::of_kernel(),
             functions: Vec::new(),
             controls: Vec::new(),
             room: sizes.functions,
@@ -199,7 +212,7 @@ impl Kernel {
     /// Whether the kernel tells where the stack of every thread is; else only that of the initial
     /// thread of each process may be known.
     pub fn knows_stacks(&self) -> bool {
-        self.layout.is_some() && !self.features.portable_programs
+        self.layout.thread.is_some() && !self.features.portable_programs
     }
 
     pub(super) fn arm(&mut self, armed: bool) -> Result<(), ProbeError> {
@@ -208,7 +221,7 @@ impl Kernel {
     }
 
     fn write_settings(&mut self) -> Result<(), ProbeError> {
-        let layout = self.layout.unwrap_or(ThreadLayout {
+        let layout = self.layout.thread.unwrap_or(ThreadLayout {
             fsbase: 0,
             mm: 0,
             start_stack: 0,
@@ -282,6 +295,32 @@ impl Kernel {
         let offset = event_field_offset("sched_switch", "next_pid")?;
         trace(&mut self.ebpf, "thread_switch", "sched_switch")?;
         Ok(offset)
+    }
+
+    /// Sends copies of stacks, of at most `bytes` each, instead of walking frame pointers; 0 for
+    /// the latter.
+    pub fn copy_stacks(&mut self, bytes: u32) -> Result<(), ProbeError> {
+        self.copied_bytes = bytes.min(MAX_COPY_BYTES as u32);
+        self.write_copy_control()
+    }
+
+    /// Says how stacks are taken, and how to find what return probes hide, if there are any.
+    pub(super) fn write_copy_control(&mut self) -> Result<(), ProbeError> {
+        let mut control = CopyControl {
+            bytes: self.copied_bytes,
+            ..CopyControl::default()
+        };
+        let mut functions = self.functions.iter();
+        let hidden = functions.any(|function| function.exit == ExitProbe::Uretprobe);
+        if let Some(layout) = self.layout.return_probes.filter(|_| hidden) {
+            control.find_hidden = 1;
+            control.utask_offset = layout.utask;
+            control.instances_offset = layout.instances;
+            control.stack_offset = layout.stack;
+            control.address_offset = layout.address;
+            control.next_offset = layout.next;
+        }
+        self.copy.set(0, control, 0).map_err(in_map("COPY"))
     }
 
     /// Replaces the settings; whether calls are counted stays as it is.
@@ -481,17 +520,17 @@ impl Kernel {
         let _ = self.futures.remove(&key);
     }
 
-    /// Takes at most `limit` records from the ring buffer; returns how many it took.
+    /// Takes at most `limit` items from the ring buffer; returns how many it took.
     pub fn drain(
         &mut self,
         limit: usize,
-        mut visit: impl FnMut(Result<Record, RecordError>),
+        mut visit: impl FnMut(Result<Item<'_>, RecordError>),
     ) -> usize {
         for taken in 0..limit {
             let Some(item) = self.ring.next() else {
                 return taken;
             };
-            visit(decode(&item));
+            visit(decode::item(&item));
         }
         limit
     }

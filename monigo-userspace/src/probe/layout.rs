@@ -17,18 +17,64 @@ pub struct ThreadLayout {
     pub start_stack: u32,
 }
 
-impl ThreadLayout {
-    /// The running kernel's; `None` when it does not describe its types.
-    pub fn of_kernel() -> Option<Self> {
+/// Offsets in bytes that lead to the return addresses which return probes have replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReturnProbeLayout {
+    /// Of `utask` in `task_struct`.
+    pub utask: u32,
+    /// Of `return_instances` in `uprobe_task`.
+    pub instances: u32,
+    /// Of `stack` in `return_instance`.
+    pub stack: u32,
+    /// Of `orig_ret_vaddr` in `return_instance`.
+    pub address: u32,
+    /// Of `next` in `return_instance`.
+    pub next: u32,
+}
+
+/// What monigo knows of the running kernel's types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// `None` when the kernel does not describe it.
+    pub thread: Option<ThreadLayout>,
+    /// `None` when the kernel does not describe it.
+    pub return_probes: Option<ReturnProbeLayout>,
+}
+
+impl Layout {
+    /// The running kernel's.
+    pub fn of_kernel() -> Self {
         // Mapping it is faster, and possible from Linux 6.16.
         let btf = Btf::from_file_with_backend(VMLINUX, Backend::Mmap)
-            .or_else(|_| Btf::from_file(VMLINUX))
-            .ok()?;
+            .or_else(|_| Btf::from_file(VMLINUX));
+        btf.map_or_else(
+            |_| Self::default(),
+            |btf| Self {
+                thread: ThreadLayout::of(&btf),
+                return_probes: ReturnProbeLayout::of(&btf),
+            },
+        )
+    }
+}
+
+impl ThreadLayout {
+    fn of(btf: &Btf) -> Option<Self> {
         Some(Self {
-            fsbase: offset(&btf, "task_struct", "thread")?
-                + offset(&btf, "thread_struct", "fsbase")?,
-            mm: offset(&btf, "task_struct", "mm")?,
-            start_stack: offset(&btf, "mm_struct", "start_stack")?,
+            fsbase: offset(btf, "task_struct", "thread")? + offset(btf, "thread_struct", "fsbase")?,
+            mm: offset(btf, "task_struct", "mm")?,
+            start_stack: offset(btf, "mm_struct", "start_stack")?,
+        })
+    }
+}
+
+impl ReturnProbeLayout {
+    fn of(btf: &Btf) -> Option<Self> {
+        Some(Self {
+            utask: offset(btf, "task_struct", "utask")?,
+            instances: offset(btf, "uprobe_task", "return_instances")?,
+            stack: offset(btf, "return_instance", "stack")?,
+            address: offset(btf, "return_instance", "orig_ret_vaddr")?,
+            next: offset(btf, "return_instance", "next")?,
         })
     }
 }
@@ -65,9 +111,12 @@ mod tests {
 
     #[test]
     fn this_kernel_describes_its_threads() {
-        let layout = ThreadLayout::of_kernel().expect("the kernel has type information");
+        let known = Layout::of_kernel();
+        let layout = known.thread.expect("the kernel has type information");
         assert!(layout.fsbase > layout.mm, "{layout:?}");
         assert_eq!(layout.fsbase % 8, 0);
         assert!(layout.start_stack > 0);
+        let probes = known.return_probes.expect("return instances");
+        assert!(probes.stack < probes.address, "{probes:?}");
     }
 }

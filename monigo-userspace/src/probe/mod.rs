@@ -6,6 +6,7 @@
 
 mod batch;
 mod calibration;
+mod copy;
 mod decode;
 mod error;
 mod kernel;
@@ -18,7 +19,8 @@ mod windows;
 
 pub use self::{
     calibration::{Calibration, Price},
-    decode::{Record, RecordError, Sample, decode},
+    copy::StackCopy,
+    decode::{CallStack, Item, Record, RecordError, Sample, decode},
     error::ProbeError,
     kernel::{Kernel, Sizes},
     links::PlannedFunction,

@@ -44,6 +44,7 @@ impl Kernel {
         self.functions = functions;
         self.controls.resize(ids.len(), FunctionControl::default());
         self.describe_futures(0)?;
+        self.write_copy_control()?;
         let group = self.link(ids, Watch::Timed, 0)?;
         self.groups.push(group);
         self.arm(true)
@@ -73,6 +74,7 @@ impl Kernel {
             self.write_control(id)?;
         }
         self.describe_futures(first)?;
+        self.write_copy_control()?;
         match self.link((first..end).collect(), Watch::Timed, generation) {
             Ok(group) => {
                 self.groups.push(group);

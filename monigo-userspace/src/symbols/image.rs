@@ -468,7 +468,12 @@ impl Image {
         self.data.get(start..start.checked_add(length)?)
     }
 
-    pub(super) fn elf(&self) -> Option<ElfFile64<'_, LittleEndian>> {
+    /// The whole file.
+    pub(crate) fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    pub(crate) fn elf(&self) -> Option<ElfFile64<'_, LittleEndian>> {
         ElfFile64::parse(&*self.data).ok()
     }
 

@@ -100,6 +100,11 @@ impl ProcessMaps {
             .filter(|mapping| mapping.range.contains(&address))
     }
 
+    /// All mappings, by address.
+    pub fn all(&self) -> impl Iterator<Item = &Mapping> {
+        self.mappings.iter()
+    }
+
     /// The mappings that hold code of files.
     pub fn code(&self) -> impl Iterator<Item = &Mapping> {
         self.mappings

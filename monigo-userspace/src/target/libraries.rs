@@ -125,6 +125,11 @@ impl Libraries {
         }
     }
 
+    /// All of them.
+    pub fn all(&self) -> &[Library] {
+        &self.all
+    }
+
     /// Whether a process runs the target.
     pub fn is_running(&self) -> bool {
         !self.pids.is_empty()

@@ -8,7 +8,7 @@ use super::{
     peers::Peer,
     records,
     report::number,
-    slowdown, start,
+    slowdown, start, unwind,
 };
 
 /// One goal.
@@ -53,7 +53,35 @@ impl Goal {
 
 /// Compares figures with all goals.
 pub fn judge(figures: &[Figure]) -> Vec<Goal> {
-    let look = Look(figures);
+    let mut goals = of_probes(&Look(figures));
+    goals.extend(of_stacks(&Look(figures)));
+    goals
+}
+
+/// Those of copied stacks.
+fn of_stacks(look: &Look<'_>) -> Vec<Goal> {
+    vec![
+        Goal::new(
+            "50,000 copied stacks/s unwound on one core",
+            "stacks/s",
+            look.one(unwind::COPIES, "monigo's unwinder", unwind::UNWOUND),
+            |rate| rate >= 50_000.0,
+        )
+        .remark(format!(
+            "perf script unwinds {}",
+            shown(look.one(unwind::COPIES, "perf script", unwind::UNWOUND))
+        )),
+        Goal::new(
+            "less added by samples with copied stacks than by perf record --call-graph dwarf",
+            "of perf's",
+            look.copying(),
+            |share| share < 1.0,
+        ),
+    ]
+}
+
+/// Those of probes and records.
+fn of_probes(look: &Look<'_>) -> Vec<Goal> {
     let endbr = |subject: &str| subject.starts_with("C endbr64");
     let unwinding = |subject: &str| {
         ["C++", "Rust", "Go"]
@@ -167,6 +195,13 @@ impl Look<'_> {
         self.find(subject, "monigo", metric)
             .and_then(|figure| figure.note.clone())
             .unwrap_or_default()
+    }
+
+    /// What samples with copied stacks add, as a share of what they add with perf.
+    fn copying(&self) -> Option<f64> {
+        let added = |tool| self.one(unwind::SAMPLED, tool, unwind::ADDED);
+        let perf = added(unwind::PERF_COPIES)?;
+        (perf > 0.0).then_some(added(unwind::MONIGO_COPIES)?.max(0.0) / perf)
     }
 
     /// Subjects of the slowdown case.

@@ -18,6 +18,7 @@ mod slowdown;
 mod start;
 mod targets;
 mod tool;
+mod unwind;
 
 use std::{fs, path::PathBuf, time::Instant};
 
@@ -62,7 +63,7 @@ struct Case {
     run: fn(&Bench) -> Result<Figures>,
 }
 
-const CASES: [Case; 4] = [
+const CASES: [Case; 5] = [
     Case {
         name: slowdown::NAME,
         about: "what a traced call costs the target, and what of it the kernel programs take",
@@ -83,6 +84,11 @@ const CASES: [Case; 4] = [
         about: "start to first number on small and large programs",
         run: start::run,
     },
+    Case {
+        name: unwind::NAME,
+        about: "what copying stacks costs a target without frame pointers, and how fast copies are unwound",
+        run: unwind::run,
+    },
 ];
 
 /// What the cases share.
@@ -93,6 +99,8 @@ struct Bench<'a> {
     directory: PathBuf,
     /// Fills a store directly; only where monigo is built here.
     store_example: Option<PathBuf>,
+    /// Unwinds stacks of its own; only where monigo is built here.
+    unwind_example: Option<PathBuf>,
     rounds: usize,
     quick: bool,
 }
@@ -122,7 +130,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         return Ok(());
     }
     let cases = choose(&options.only)?;
-    let mut store_example = None;
+    let (mut store_example, mut unwind_example) = (None, None);
     let monigo = if let Some(file) = &options.monigo {
         file.canonicalize()
             .with_context(|| format!("cannot open {}", file.display()))?
@@ -130,6 +138,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         setup::run(workspace, Scope::Bench)?;
         let profile = if options.dev { "dev" } else { "release" };
         store_example = Some(build::example(workspace, profile, "store_rate")?);
+        unwind_example = Some(build::example(workspace, profile, "unwind_rate")?);
         build::profile(workspace, profile)?
     };
     if !nix::unistd::geteuid().is_root() {
@@ -145,6 +154,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         rounds: if options.quick { 7 } else { 21 },
         quick: options.quick,
         store_example,
+        unwind_example,
         directory: directory.clone(),
     };
     let host = Host::read();

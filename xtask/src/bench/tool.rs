@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
+    os::unix::process::ExitStatusExt as _,
     process::{Command, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
@@ -106,16 +107,17 @@ impl Tool {
         self.check()?;
         let asked = Instant::now();
         self.process.signal(Signal::SIGINT);
-        self.await_end(asked, limit)
+        // perf ends by that very signal when it has written everything.
+        self.await_end(asked, limit, Some(Signal::SIGINT))
     }
 
     /// Waits for a tool that ends by itself.
     pub fn finish(self, limit: Duration) -> Result<End> {
         let started = self.started;
-        self.await_end(started, limit)
+        self.await_end(started, limit, None)
     }
 
-    fn await_end(mut self, since: Instant, limit: Duration) -> Result<End> {
+    fn await_end(mut self, since: Instant, limit: Duration, by: Option<Signal>) -> Result<End> {
         // Polled more finely than `Guard::wait` does, for it is a measurement.
         let status = loop {
             if let Some(status) = self.process.0.try_wait()? {
@@ -130,7 +132,8 @@ impl Tool {
         self.output.join();
         self.errors.join();
         let errors = self.errors.lines();
-        if !status.success() {
+        let expected = by.map(|signal| signal as i32);
+        if !status.success() && (expected.is_none() || status.signal() != expected) {
             let said: Vec<&str> = errors.iter().map(|line| line.text.as_str()).collect();
             bail!(
                 "{} ended with {status}: {}",

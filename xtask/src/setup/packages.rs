@@ -41,7 +41,7 @@ const fn path(name: &'static str, path: &'static str, scope: Scope) -> Package {
     }
 }
 
-const PACKAGES: [Package; 15] = [
+const PACKAGES: [Package; 17] = [
     program("gcc", "gcc", Scope::Build),
     path("libc6-dev", "/usr/include/stdlib.h", Scope::Build),
     program("nodejs", "node", Scope::Build),
@@ -51,6 +51,7 @@ const PACKAGES: [Package; 15] = [
     program("python3-pip", "pip3", Scope::Demo),
     program("g++", "g++", Scope::Test),
     program("binutils", "objdump", Scope::Test),
+    program("gdb", "gdb", Scope::Test),
     program("tmux", "tmux", Scope::Test),
     program("chromium", "chromium", Scope::Test),
     // Chromium only recommends fonts, and pictures without text say little.
@@ -63,6 +64,7 @@ const PACKAGES: [Package; 15] = [
     path("golang-go", "/usr/bin/go", Scope::Test),
     program("bpftrace", "bpftrace", Scope::Bench),
     program("uftrace", "uftrace", Scope::Bench),
+    program("linux-perf", "perf", Scope::Bench),
 ];
 
 /// Names of the packages that are missing for `scope`.

@@ -8,6 +8,7 @@ mod resolver;
 mod samples;
 mod signals;
 mod slow;
+mod unwinding;
 mod views;
 
 use std::{
@@ -32,7 +33,7 @@ use super::{
 };
 use crate::{
     api,
-    collect::{Budget, Collector, Command, End, Limits, Mode, Progress, Sampling, unix_ns},
+    collect::{Budget, Collector, Command, Copies, End, Limits, Mode, Progress, Sampling, unix_ns},
     discover::Discoverer,
     export,
     probe::{Kernel, PlannedFunction, Sizes},
@@ -47,6 +48,9 @@ use crate::{
 const SPARE_FUNCTIONS: u32 = 256;
 /// Threads with open calls at a time, for languages whose calls belong to threads.
 const THREAD_OWNERS: u32 = 16_384;
+/// Threads whose stack is kept while they are off CPU, at a time; others are walked by frame
+/// pointers.
+const KEPT_STACKS: u32 = 1024;
 /// Goroutines with open calls at a time.
 const GOROUTINE_OWNERS: u32 = 131_072;
 
@@ -102,7 +106,8 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         .transpose()
         .map_err(failure_of)?;
 
-    let (kernel, control) = attach(target, &mut prepared, args)?;
+    let copied_bytes = unwinding::copied_bytes(target, &prepared.images, args);
+    let (kernel, control) = attach(target, &mut prepared, args, copied_bytes)?;
     if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
         tracing::warn!("privileges could not be dropped: {error}");
     }
@@ -132,6 +137,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         limits(target, args, held.as_ref().map(|held| held.pid())),
         args.flush,
         budget(args, prepared.functions.len()),
+        (copied_bytes > 0).then(Copies::default),
         progress,
     );
     if let Some(ns) = args.slow.slower_than_ns() {
@@ -219,7 +225,12 @@ fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
 }
 
 /// Loads the programs and attaches them; calls are counted from here on.
-fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<(Kernel, Control)> {
+fn attach(
+    target: &Target,
+    prepared: &mut Prepared,
+    args: &TraceArgs,
+    copied_bytes: u32,
+) -> Result<(Kernel, Control)> {
     let go = prepared.functions.iter().any(|function| function.go);
     let goid_offset = prepared
         .images
@@ -230,6 +241,11 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
         histograms: Sizes::HISTOGRAMS,
         owners: if go { GOROUTINE_OWNERS } else { THREAD_OWNERS },
         off_cpu: samples::off_cpu_threads(args, go),
+        kept: if copied_bytes > 0 {
+            samples::off_cpu_threads(args, go).min(KEPT_STACKS)
+        } else {
+            0
+        },
         futures: if prepared.has_rust() {
             OPEN_EXECUTIONS
         } else {
@@ -277,6 +293,7 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
             None
         }
     };
+    kernel.copy_stacks(copied_bytes)?;
     for warning in samples::start(&mut kernel, &mut control, args, go) {
         eprintln!("monigo: {warning}");
     }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
-        budget::{Load, Mode, Plan, Records},
+        budget::{Mode, Plan, Records, StackCost},
         deltas::Watched,
         progress::Cost,
     },
@@ -51,6 +51,9 @@ impl Collector {
         self.records.1 = self.records.0 as f64 / seconds;
         self.records.0 = 0;
         self.replace_failing_return_probes()?;
+        if let Some(copies) = &mut self.copies {
+            self.budget.set_stacks(copies.cost());
+        }
         let current = self.budget.current().clone();
         let processes = self.alive.len();
         if let Some(plan) = self.budget.evaluate(&self.loads, self.records.1, processes) {
@@ -202,7 +205,12 @@ impl Collector {
             .zip(&plan.modes)
             .map(|(load, mode)| load.cost(*mode, plan))
             .sum();
-        let records = self.records.1 * Load::record_ns(self.control.stacks != 0);
+        let stacks = if self.control.stacks == 0 {
+            StackCost::None
+        } else {
+            self.budget.stacks()
+        };
+        let records = self.records.1 * stacks.record_ns();
         Cost {
             share_of_cpu: (ns + records) / 1e9,
             budget: self.budget.share(),

@@ -1,0 +1,197 @@
+//! Brings copied stacks and the records that they belong to together.
+
+use std::collections::HashMap;
+
+use monigo_common::copy::KIND_CALL_COPIED;
+
+use super::budget::StackCost;
+use crate::{
+    probe::{CallStack, Record, StackCopy},
+    unwind::{End, Tally, Unwinder, Walk},
+};
+
+/// Walked stacks whose records have not come yet. A thread has at most one, unless the record was
+/// lost.
+const MOST_WAITING: usize = 16_384;
+
+/// Walks copied stacks as they come.
+pub struct Copies {
+    unwinder: Unwinder,
+    /// By thread.
+    waiting: HashMap<u32, Walk>,
+    tally: Tally,
+    /// Copies, and their bytes, since the cost was asked for last.
+    recent: (u64, u64),
+    cost: StackCost,
+}
+
+impl Default for Copies {
+    fn default() -> Self {
+        Self {
+            unwinder: Unwinder::default(),
+            waiting: HashMap::new(),
+            tally: Tally::default(),
+            recent: (0, 0),
+            cost: StackCost::Copied(0.0),
+        }
+    }
+}
+
+impl Copies {
+    /// What copies cost the target, as large as they were lately.
+    pub fn cost(&mut self) -> StackCost {
+        let (copies, bytes) = std::mem::take(&mut self.recent);
+        if copies > 0 {
+            self.cost = StackCost::Copied(bytes as f64 / copies as f64);
+        }
+        self.cost
+    }
+
+    /// Remembers what a process maps, which is needed after its end.
+    pub fn remember(&mut self, pid: u32) {
+        self.unwinder.remember(pid);
+    }
+
+    /// A process ended.
+    pub fn forget(&mut self, pid: u32) {
+        self.unwinder.forget(pid);
+    }
+
+    /// How the stacks so far ended.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Walks a stack, for the record of its thread that comes next.
+    pub fn take(&mut self, copy: &StackCopy<'_>) {
+        let walk = self.unwinder.walk(copy);
+        self.tally.add(&walk.end);
+        self.recent.0 += 1;
+        self.recent.1 += copy.stack.len() as u64;
+        if self.waiting.len() >= MOST_WAITING {
+            self.waiting.clear();
+        }
+        self.waiting.insert(copy.head.tid, walk);
+    }
+
+    /// Puts the stack in that belongs to a record.
+    pub fn complete(&mut self, record: &mut Record) {
+        match record {
+            Record::Call { call, stack } if call.kind == KIND_CALL_COPIED => {
+                *stack = self.waiting.remove(&call.tid).map(|walk| CallStack {
+                    cut: walk.end != End::Complete,
+                    addresses: walk.addresses,
+                });
+            }
+            Record::Sample(sample) if sample.copied => {
+                let Some(walk) = self.waiting.remove(&sample.tid) else {
+                    return;
+                };
+                sample.cut = walk.end != End::Complete;
+                sample.user = walk.addresses;
+                // The kernel side may have read what a return probe put there.
+                sample.return_address = walk.return_address.or(sample.return_address);
+            }
+            // Where there is no room for a copy, the kernel side walks.
+            Record::Call {
+                stack: Some(stack), ..
+            } => {
+                stack.cut = true;
+                self.tally.add(&End::NotCopied);
+            }
+            Record::Sample(sample) => {
+                sample.cut = true;
+                self.tally.add(&End::NotCopied);
+            }
+            Record::Call { stack: None, .. } => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use monigo_common::{
+        copy::{KIND_STACK_COPY, StackCopyHead},
+        event::CallRecord,
+    };
+
+    use super::*;
+    use crate::probe::Sample;
+    use crate::store::SampleKind;
+
+    fn copy(tid: u32, ip: u64) -> StackCopy<'static> {
+        StackCopy {
+            head: StackCopyHead {
+                kind: KIND_STACK_COPY,
+                tid,
+                ip,
+                // Nobody has it.
+                pid: u32::MAX,
+                ..StackCopyHead::default()
+            },
+            stack: &[],
+        }
+    }
+
+    fn call(kind: u32, tid: u32, stack: Option<CallStack>) -> Record {
+        let call = CallRecord {
+            kind,
+            tid,
+            ..CallRecord::default()
+        };
+        Record::Call { call, stack }
+    }
+
+    fn addresses(record: &Record) -> Option<(&[u64], bool)> {
+        match record {
+            Record::Call { stack, .. } => {
+                let stack = stack.as_ref()?;
+                Some((&stack.addresses, stack.cut))
+            }
+            Record::Sample(sample) => Some((&sample.user, sample.cut)),
+        }
+    }
+
+    #[test]
+    fn each_thread_gets_its_own_stack_once() {
+        let mut copies = Copies::default();
+        copies.take(&copy(1, 10));
+        copies.take(&copy(2, 20));
+        let mut second = call(KIND_CALL_COPIED, 2, None);
+        copies.complete(&mut second);
+        assert_eq!(addresses(&second), Some(([20].as_slice(), true)));
+        let mut sample = Record::Sample(Sample {
+            kind: SampleKind::Cpu,
+            function: 0,
+            pid: 1,
+            tid: 1,
+            goid: 0,
+            at_ns: 0,
+            call_start_ns: 0,
+            weight_ns: 0,
+            return_address: None,
+            kernel: vec![],
+            user: vec![],
+            copied: true,
+            cut: false,
+        });
+        copies.complete(&mut sample);
+        assert_eq!(addresses(&sample), Some(([10].as_slice(), true)));
+        let mut lost = call(KIND_CALL_COPIED, 2, None);
+        copies.complete(&mut lost);
+        assert_eq!(addresses(&lost), None);
+    }
+
+    #[test]
+    fn what_was_walked_instead_is_not_taken_for_whole() {
+        let mut copies = Copies::default();
+        let stack = CallStack {
+            addresses: vec![1, 2],
+            cut: false,
+        };
+        let mut record = call(2, 1, Some(stack));
+        copies.complete(&mut record);
+        assert_eq!(addresses(&record), Some(([1, 2].as_slice(), true)));
+        assert_eq!(copies.tally().early(), 1);
+    }
+}

@@ -1,0 +1,65 @@
+"""Runs a program under gdb and prints its stack at each call of a function, and at each system
+call that the function makes: one line each, with the image and the ELF virtual address of every
+frame that is on the stack."""
+
+import gdb
+
+FUNCTION = "waits"
+SYSTEM_CALLS = "clock_nanosleep futex read recvfrom"
+
+for setting in (
+    "pagination off",
+    "confirm off",
+    "debuginfod enabled off",
+    "backtrace past-main on",
+    "breakpoint pending on",
+    "startup-with-shell off",
+    # For the name below, whatever the program is written in.
+    "language c",
+):
+    gdb.execute("set " + setting, to_string=True)
+
+
+def bases(pid):
+    """Path and first address of each mapped file, by address range."""
+    first, ranges = {}, []
+    with open(f"/proc/{pid}/maps") as maps:
+        for line in maps:
+            fields = line.split(None, 5)
+            if len(fields) < 6:
+                continue
+            low, high = (int(end, 16) for end in fields[0].split("-"))
+            path = fields[5].strip()
+            first.setdefault(path, low)
+            ranges.append((low, high, path))
+    return [(low, high, path, first[path]) for low, high, path in ranges]
+
+
+def record():
+    mapped = bases(gdb.selected_inferior().pid)
+    frame, places, inside = gdb.newest_frame(), [], False
+    entered = frame.pc() == entry()
+    while frame is not None and frame.is_valid():
+        # Neither inlined frames nor those that gdb infers for tail calls are on the stack.
+        if frame.type() not in (gdb.INLINE_FRAME, gdb.TAILCALL_FRAME):
+            pc = frame.pc()
+            inside = inside or (frame.name() or "").endswith(FUNCTION)
+            for low, high, path, base in mapped:
+                if low <= pc < high:
+                    places.append(f"{path}@{pc - base:x}")
+        frame = frame.older()
+    if inside:
+        print("CALL" if entered else "WAIT", *places)
+
+
+def entry():
+    return int(gdb.parse_and_eval(f"(long)&{FUNCTION}"))
+
+
+gdb.execute("handle SIGUSR1 nostop noprint pass", to_string=True)
+gdb.execute(f"break *{FUNCTION}", to_string=True)
+gdb.execute("run", to_string=True)
+gdb.execute(f"catch syscall {SYSTEM_CALLS}", to_string=True)
+while gdb.selected_inferior().pid:
+    record()
+    gdb.execute("continue", to_string=True)
