@@ -276,3 +276,40 @@ fn a_pipe_in_rust() -> Result<()> {
         places: &["read_answer", "handle"],
     })
 }
+
+/// Two sessions of one file, the second of which sleeps in one call of fifty.
+#[test]
+fn what_changed_between_two_sessions() -> Result<()> {
+    monigo_tests::require_root()?;
+    let program = targets::c_program("tail", Native::FRAME_POINTERS)?;
+    let copy = PrivateCopy::of(&program)?;
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("diff.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    for reason in ["nothing", "sleep"] {
+        let mut program = Program::start(&copy.path(), &[reason, "500"])?;
+        monigo_tests::prefer(program.pid())?;
+        let pid = program.pid().to_string();
+        let monigo = Monigo::attach(&pid, &["handle"], &["--db", db])?;
+        program.go()?;
+        monigo.stop()?;
+        program.finish()?;
+    }
+    let svg = directory.path().join("diff.svg");
+    let output = svg.to_str().context("path is not UTF-8")?;
+    let arguments = ["diff", "--db", db, "--fn", "handle", "-o", output];
+    let json = run(&[&arguments[..], &["--format", "json"]].concat())?;
+    let comparison: Value = serde_json::from_str(&json)?;
+    ensure!(comparison["before"]["session"] == 1 && comparison["after"]["session"] == 2);
+    let handle = &comparison["functions"][0];
+    let mean = |side: &str| handle[side]["mean_ns"].as_u64().context("a mean");
+    // 12 ms in one call of fifty.
+    ensure!(mean("after")? > 240_000, "{handle}");
+    ensure!(
+        handle["before"]["calls"] == 500 && handle["after"]["calls"] == 500,
+        "{handle}"
+    );
+    ensure!(std::fs::read_to_string(svg)?.contains("session 2"));
+    let outcome = monigo::run(["diff", "--db", db, "--session", "1"])?;
+    outcome.expect_error(2, &["no session before 1", "--with"])
+}

@@ -1,5 +1,7 @@
 //! Flame graphs as SVG, by inferno.
 
+use std::fmt::Write as _;
+
 use inferno::flamegraph::{
     self, Options, TextTruncateDirection,
     color::{BasicPalette, MultiPalette, Palette},
@@ -59,13 +61,13 @@ pub(super) fn calls_like(selection: &Selection) -> String {
     let mut text = String::new();
     let duration = format::duration_ns;
     if let Some(ns) = selection.slower_than_ns {
-        text.push_str(&format!(", calls of {} or longer", duration(ns)));
+        let _ = write!(text, ", calls of {} or longer", duration(ns));
     }
     if let Some(percentile) = selection.percentile {
-        text.push_str(&format!(", calls from the {percentile}th percentile on"));
+        let _ = write!(text, ", calls from the {percentile}th percentile on");
     }
     if let Some(ns) = selection.faster_than_ns {
-        text.push_str(&format!(", calls shorter than {}", duration(ns)));
+        let _ = write!(text, ", calls shorter than {}", duration(ns));
     }
     text
 }

@@ -102,7 +102,9 @@ impl Percentile {
     /// `None` unless above 0 and below 100.
     pub fn new(percent: f64) -> Option<Self> {
         let thousandths = (percent * 1000.0).round();
-        (thousandths >= 1.0 && thousandths <= 99_999.0).then_some(Self(thousandths as u32))
+        (1.0..=99_999.0)
+            .contains(&thousandths)
+            .then_some(Self(thousandths as u32))
     }
 
     /// As a number, 0 to 100.
@@ -209,7 +211,10 @@ mod tests {
 
     #[test]
     fn percentiles() {
-        assert_eq!("99.9".parse::<Percentile>().map(|p| p.percent()), Ok(99.9));
+        assert_eq!(
+            "99.9".parse::<Percentile>().map(Percentile::percent),
+            Ok(99.9)
+        );
         assert_eq!("p50".parse(), Ok(Percentile::MEDIAN));
         for wrong in ["0", "100", "-1", "x", "NaN", ""] {
             assert!(wrong.parse::<Percentile>().is_err(), "{wrong}");

@@ -129,7 +129,7 @@ pub struct StoryArgs {
     /// This call, as an earlier `monigo story` named it
     #[arg(long, value_name = "ID", conflicts_with_all = ["slowest", "function"])]
     pub call: Option<crate::query::CallKey>,
-    /// Write a trace that ui.perfetto.dev and chrome://tracing open, .json
+    /// Write a trace that ui.perfetto.dev and Chrome open, .json
     #[arg(short, long = "output", value_name = "FILE", value_parser = parse_trace)]
     pub output: Option<PathBuf>,
     /// Format on stdout

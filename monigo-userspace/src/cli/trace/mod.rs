@@ -140,9 +140,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         (copied_bytes > 0).then(Copies::default),
         progress,
     );
-    if let Some(ns) = args.slow.slower_than_ns() {
-        collector.keep_slow(ns)?;
-    }
+    slow::keep(&mut collector, args)?;
     collector.know(&target.pids);
     let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {

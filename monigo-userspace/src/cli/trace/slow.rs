@@ -7,6 +7,7 @@ use crate::{
         args::{LatencyMode, RootMode, StackMode, TraceArgs},
         exit::Failure,
     },
+    collect::Collector,
     export,
     query::{Root, Selection, Source, Weight, Window},
 };
@@ -55,4 +56,12 @@ pub fn selection(source: &dyn Source, args: &TraceArgs) -> Result<Selection> {
         root,
         ..all
     })
+}
+
+/// Has slow calls recorded, all of them, and samples of recorded calls only.
+pub fn keep(collector: &mut Collector, args: &TraceArgs) -> Result<()> {
+    if let Some(ns) = args.slow.slower_than_ns() {
+        collector.keep_slow(ns)?;
+    }
+    Ok(())
 }

@@ -95,14 +95,14 @@ pub fn place(frames: &[&Frame], code: &Code<'_>, waiting: bool) -> Place {
         };
     };
     let called = |frame: &&&Frame| waiting || !frame.inlined;
-    let callee = inside.iter().take(own).rfind(called);
-    let caller = inside.iter().skip(own + 1).find(|frame| code.is_own(frame));
+    let inner = inside.iter().take(own).rfind(called);
+    let outer = inside.iter().skip(own + 1).find(|frame| code.is_own(frame));
     Place {
         function: inside
             .get(own)
             .map_or_else(String::new, |frame| short(frame)),
-        callee: callee.map(|frame| short(frame)),
-        caller: caller.map(|frame| short(frame)),
+        callee: inner.map(|frame| short(frame)),
+        caller: outer.map(|frame| short(frame)),
     }
 }
 
@@ -179,13 +179,7 @@ pub fn explain(input: &Input<'_>) -> Explanation {
 fn cause(key: Key, sum: &Sum, whole: f64, input: &Input<'_>) -> Cause {
     let share = (sum.slow_ns - sum.fast_ns) / whole;
     let reason = heaviest(&sum.reasons).cloned();
-    let waker = heaviest(&sum.wakers).cloned();
-    let waker_function = waker.as_ref().and_then(|(_, stack)| {
-        let frames = input.wakers.get(&(*stack)?)?;
-        let own = frames.iter().find(|frame| input.code.is_own(frame))?;
-        Some(short_name(&own.function, input.code.language))
-    });
-    let waker = waker.map(|(name, _)| name);
+    let (waker, waker_function) = waker(sum, input);
     let Place {
         function,
         callee,
@@ -219,6 +213,30 @@ fn cause(key: Key, sum: &Sum, whole: f64, input: &Input<'_>) -> Cause {
         samples: sum.samples,
         stack: heaviest(&sum.stacks).copied(),
     }
+}
+
+/// Who ended most of the waits, and where most of them were ended.
+fn waker(sum: &Sum, input: &Input<'_>) -> (Option<String>, Option<String>) {
+    let whole: f64 = sum.wakers.values().sum();
+    let mut threads: HashMap<String, f64> = HashMap::new();
+    let mut functions: HashMap<String, f64> = HashMap::new();
+    for ((name, stack), ns) in &sum.wakers {
+        // An interrupt comes upon any thread.
+        if !name.starts_with('[') {
+            *threads.entry(name.clone()).or_default() += ns;
+        }
+        let frames = stack.and_then(|stack| input.wakers.get(&stack));
+        let own = frames.and_then(|frames| frames.iter().find(|frame| input.code.is_own(frame)));
+        if let Some(own) = own {
+            let name = short_name(&own.function, input.code.language);
+            *functions.entry(name).or_default() += ns;
+        }
+    }
+    let most = |sums: HashMap<String, f64>| {
+        let (key, ns) = sums.into_iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        (ns > whole / 2.0).then_some(key)
+    };
+    (most(threads), most(functions))
 }
 
 /// The key with the largest value; of equal ones the smallest, so that answers do not change.
@@ -317,6 +335,10 @@ mod tests {
         assert_eq!(callee(false), None);
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "what it is compared with is optional"
+    )]
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())
     }

@@ -125,12 +125,11 @@ pub fn short_name(name: &str, language: Language) -> String {
     }
     let mut short = String::with_capacity(name.len());
     let mut depth = 0_u32;
-    let mut rest = name.chars().peekable();
     let mut previous = ' ';
     let operator = name.contains("operator");
     // `<T as Trait>::f` begins with what it is about.
     let keep = name.starts_with('<') || operator || name.starts_with('(');
-    while let Some(c) = rest.next() {
+    for c in name.chars() {
         match c {
             '<' if !keep => depth += 1,
             '>' if !keep && previous != '-' => {

@@ -1,5 +1,7 @@
 //! Causes in words.
 
+use std::fmt::Write as _;
+
 use super::{Activity, Wait};
 
 /// What a sentence is made of.
@@ -35,8 +37,8 @@ pub const fn phrase(activity: Activity, wait: Option<Wait>) -> &'static str {
     }
 }
 
-/// `79% of the extra time is waiting for a lock in `pthread_mutex_lock`, called from
-/// `reserve_stock`; ended by thread `worker-2` in `release_stock``.
+/// A sentence such as "79% of the extra time is waiting for a lock in `pthread_mutex_lock`, called
+/// from `reserve_stock`; woken by thread `worker-2` in `release_stock`".
 pub fn sentence(parts: &Parts<'_>) -> String {
     let mut text = format!(
         "{:.0}% of the extra time is {}",
@@ -44,26 +46,35 @@ pub fn sentence(parts: &Parts<'_>) -> String {
         phrase(parts.activity, parts.wait)
     );
     if let Some(reason) = parts.reason {
-        text.push_str(&format!(" ({reason})"));
+        let _ = write!(text, " ({reason})");
     }
     match parts.callee {
         Some(callee) => {
-            text.push_str(&format!(" in `{callee}`, called from `{}`", parts.function));
+            let _ = write!(text, " in `{callee}`, called from `{}`", parts.function);
         }
         None if parts.function == parts.traced => {
-            text.push_str(&format!(" in `{}` itself", parts.function));
+            let _ = write!(text, " in `{}` itself", parts.function);
         }
         None => {
-            text.push_str(&format!(" in `{}`", parts.function));
+            let _ = write!(text, " in `{}`", parts.function);
             if let Some(caller) = parts.caller {
-                text.push_str(&format!(", called from `{caller}`"));
+                let _ = write!(text, ", called from `{caller}`");
             }
         }
     }
-    if let Some(waker) = parts.waker {
-        text.push_str(&format!("; woken by thread `{waker}`"));
+    if parts.waker.is_some() || parts.waker_function.is_some() {
+        text.push_str("; woken");
+        match parts.waker {
+            Some(goroutine) if goroutine.starts_with("goroutine ") => {
+                let _ = write!(text, " by {goroutine}");
+            }
+            Some(thread) => {
+                let _ = write!(text, " by thread `{thread}`");
+            }
+            None => {}
+        }
         if let Some(function) = parts.waker_function {
-            text.push_str(&format!(" in `{function}`"));
+            let _ = write!(text, " in `{function}`");
         }
     }
     text
@@ -134,6 +145,22 @@ mod tests {
                     ..waiting
                 },
                 "79% of the extra time is waiting for a lock in `Mutex::lock`, called from `reserve_stock`; woken by thread `worker-2` in `restock`",
+            ),
+            (
+                Parts {
+                    wait: Some(Wait::Lock),
+                    waker_function: Some("restock"),
+                    ..waiting
+                },
+                "79% of the extra time is waiting for a lock in `reserve_stock`; woken in `restock`",
+            ),
+            (
+                Parts {
+                    wait: Some(Wait::Lock),
+                    waker: Some("goroutine 17"),
+                    ..waiting
+                },
+                "79% of the extra time is waiting for a lock in `reserve_stock`; woken by goroutine 17",
             ),
             (
                 Parts {
