@@ -26,10 +26,13 @@ interface Props {
   focus(path: string[] | null): void;
   point(index: number | null): void;
   clearSearch(): void;
+  /** Colours of the frames; by package without it. */
+  tint?: (frame: FlameFrame) => string;
+  label?: string;
 }
 
 export function FlameCanvas(props: Props) {
-  const { graph, zoomed, focused, pointed, hits, traced, upwards, theme, zoom, focus, point, clearSearch } = props;
+  const { graph, zoomed, focused, pointed, hits, traced, upwards, theme, zoom, focus, point, clearSearch, tint, label = "Flame graph" } = props;
   const { frames } = graph;
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
@@ -58,10 +61,20 @@ export function FlameCanvas(props: Props) {
       const [left, wide] = spot;
       const top = topOf(frame.depth);
       const dim = (above.has(index) && index !== zoomed) || (hits !== null && !hits[index]);
-      context.fillStyle = hits?.[index] ? paint.match : paint.frame(frame, dim);
-      context.fillRect(left, top, Math.max(wide - (wide > 3 ? 1 : 0), NARROWEST), ROW - 1);
+      const tinted = tint?.(frame);
+      context.fillStyle = tinted ?? (hits?.[index] ? paint.match : paint.frame(frame, dim));
+      // Of tinted frames the colour says something: what does not match pales instead.
+      context.globalAlpha = tinted !== undefined && dim ? 0.4 : 1;
+      const drawn = Math.max(wide - (wide > 3 ? 1 : 0), NARROWEST);
+      context.fillRect(left, top, drawn, ROW - 1);
+      context.globalAlpha = 1;
+      if (tinted !== undefined && hits?.[index] && drawn > 2) {
+        context.strokeStyle = paint.outline;
+        context.lineWidth = 1.5;
+        context.strokeRect(left + 0.75, top + 0.75, drawn - 1.5, ROW - 2.5);
+      }
       if (wide >= TEXT_FROM) {
-        context.fillStyle = hits?.[index] ? paint.matchText : dim ? paint.dimText : paint.text;
+        context.fillStyle = hits?.[index] && tinted === undefined ? paint.matchText : dim ? paint.dimText : paint.text;
         context.font = traced.has(frame.node.name) ? `600 ${FONT}` : FONT;
         context.fillText(fit(context, frame.node.name, wide - 9), left + 4, top + ROW / 2);
       }
@@ -132,7 +145,7 @@ export function FlameCanvas(props: Props) {
     <div class="flame-box" ref={box}>
       <canvas
         ref={canvas} tabIndex={0} role="application" style={{ width: `${width}px`, height: `${height}px` }}
-        aria-label={`Flame graph, at ${name}. Arrow keys move between frames, Enter zooms, Escape zooms out.`}
+        aria-label={`${label}, at ${name}. Arrow keys move between frames, Enter zooms, Escape zooms out.`}
         data-frames={frames.length} data-zoom={frames[zoomed]?.node.name} data-focus={focused === null ? "" : name}
         onPointerMove={(event) => { point(under(event)); }} onPointerLeave={() => { point(null); }}
         onClick={click} onKeyDown={key}
