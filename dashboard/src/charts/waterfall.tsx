@@ -88,8 +88,8 @@ export function Waterfall({ line, range, setRange, focused, pointed, focus, poin
         context.fillStyle = looks.runnable.colour;
         context.fillRect(from, y, Math.max(left + across - from, 0), high);
       }
-      if (item.kind === "call" && across > 34) {
-        context.fillStyle = dark ? "#f4efe8" : "#16242b";
+      if (!item.point && across > 34) {
+        context.fillStyle = item.kind === "call" && dark ? "#f4efe8" : "#0e1519";
         const letters = Math.floor((across - 8) / context.measureText("m").width);
         const name = item.label.length > letters ? `…${item.label.slice(item.label.length - letters + 1)}` : item.label;
         if (letters > 2) context.fillText(name, left + 4, y + high / 2 + 0.5);

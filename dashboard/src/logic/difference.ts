@@ -34,10 +34,14 @@ export function tintColour(value: number, dark: boolean): string {
   return `hsl(${hue} ${saturation.toFixed(0)}% ${light.toFixed(0)}%)`;
 }
 
-/** Frames at which the time of a cause is, and those above and below. Empty when none is named as it. */
+/** Frames in which the time of a cause is spent, with what they called. */
 export function framesOf(frames: readonly FlameFrame[], cause: Cause): boolean[] {
   const name = cause.callee ?? cause.function;
-  const hit = frames.map((frame) => frame.node.name === name && within(frames, frame, cause));
+  const hit: boolean[] = [];
+  // Callers come before what they called.
+  frames.forEach((frame, index) => {
+    hit[index] = (hit[frame.parent] ?? false) || (frame.node.name === name && within(frames, frame, cause));
+  });
   return hit;
 }
 

@@ -161,13 +161,14 @@ export function keyOf(key: string, nested: NestedCall): string {
 /** `waiting for a lock (sync.Mutex.Lock), 21.3 ms`, and who ended it. */
 export function explain(item: Item, phrase: (kind: Kind) => string): string {
   const { event } = item;
-  if (!event || item.kind === "call") return `${duration(item.to - item.from)} from +${duration(item.from)}`;
+  const at = item.from === 0 ? "the start" : `+${duration(item.from)}`;
+  if (!event || item.kind === "call") return `${duration(item.to - item.from)} from ${at}`;
   const reason = event.reason ? ` (${event.reason})` : "";
-  if (item.point) return `${phrase(item.kind)} at +${duration(item.from)}; the sample stands for ${duration(event.weight_ns)}`;
+  if (item.point) return `${phrase(item.kind)} at ${at}; the sample stands for ${duration(event.weight_ns)}`;
   const length = event.drawn
     ? `shorter than ${duration(event.duration_ns)}, stands for others like it`
     : duration(event.duration_ns);
   const runnable = event.runnable_ns > 0 && item.kind !== "runnable" ? `, then ${duration(event.runnable_ns)} for a CPU` : "";
   const waker = event.waker ? `; woken by ${event.waker}` : "";
-  return `${phrase(item.kind)}${reason} from +${duration(item.from)}, ${length}${runnable}${waker}`;
+  return `${phrase(item.kind)}${reason} from ${at}, ${length}${runnable}${waker}`;
 }

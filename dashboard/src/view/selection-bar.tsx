@@ -23,8 +23,8 @@ export function SelectionBar({ id }: { id: number }) {
   };
   const range = selection.slowerNs !== null || selection.fasterNs !== null;
   return (
-    <section class="selection" aria-label="Calls shown below">
-      <strong>Calls below</strong>
+    <section class={narrowed ? "selection narrowed" : "selection"} aria-label="Calls shown below">
+      <strong>Calls shown below</strong>
       <Segments<number | null>
         label="Slowest calls only" chosen={range ? -1 : selection.percentile} choose={choose}
         options={[[null, "All"], ...presets.map((each) => [each, `Slowest ${slowest(each)}`] as const)]}

@@ -44,7 +44,7 @@ export function Stacks({ id }: { id: number | null }) {
                 {percent(stack.weight / Math.max(total, 1))}
               </span>
               <span class="what">
-                <Name>{stack.frames[0]?.function ?? "[no frames]"}</Name>
+                <Name>{(stack.frames.find((frame) => !frame.kernel) ?? stack.frames[0])?.function ?? "[no frames]"}</Name>
                 <span class="muted">
                   {weigh(stack.weight, route.weight)}
                   {route.weight === "wall" && `, ${count(stack.calls)} calls`}

@@ -45,6 +45,8 @@ function StoryOf({ name, close }: { name: string; close(): void }) {
   const item = line?.items[pointed ?? focused ?? 0];
   const shown = opened === null ? null : line?.items[opened] ?? null;
   const outer = functions?.find((row) => row.id === story?.call.function)?.name ?? story?.function;
+  const body = useRef<HTMLDivElement>(null);
+  useEffect(() => { if (story) body.current?.querySelector("canvas")?.focus(); }, [story]);
   const open = (index: number): void => { setOpened(index); };
   const zoom = (factor: number): void => {
     if (line) setView(zoomed(range, (range.from + range.to) / 2, factor, line.length));
@@ -72,10 +74,12 @@ function StoryOf({ name, close }: { name: string; close(): void }) {
             {story.notes.map((note) => <span key={note}>{note}</span>)}
           </p>
           <Sums story={story} />
-          <Waterfall
-            line={line} range={range} setRange={setView} focused={focused} pointed={pointed}
-            focus={setFocused} point={setPointed} open={open} theme={theme}
-          />
+          <div ref={body}>
+            <Waterfall
+              line={line} range={range} setRange={setView} focused={focused} pointed={pointed}
+              focus={setFocused} point={setPointed} open={open} theme={theme}
+            />
+          </div>
           <p class="readout flame-readout story-readout" role="status">{item && <Readout item={item} />}</p>
           <div class="story-below">
             <Waits items={line.items} chosen={opened} choose={(index) => { setFocused(index); setOpened(index); }} />
