@@ -182,6 +182,29 @@ export interface Tail {
   tree: DiffNode;
 }
 
+/** A function's figures in a part of a recording. */
+export interface Figures {
+  calls: number;
+  calls_error: number;
+  rate: number;
+  mean_ns: number;
+  p50_ns: number;
+  p99_ns: number;
+  total_ns: number;
+  busy: number;
+  floor_ns: number;
+}
+
+/** Two parts of recordings side by side. */
+export interface Comparison {
+  before: { session: number; target: string; from_ns: number; duration_ns: number };
+  after: { session: number; target: string; from_ns: number; duration_ns: number };
+  functions: { name: string; before: Figures | null; after: Figures | null }[];
+  unit: "ns_per_call" | "ns_per_second" | "calls_per_kilosecond";
+  tree: DiffNode;
+  notes: string[];
+}
+
 export interface NestedCall {
   call: Call;
   function: string;

@@ -18,9 +18,10 @@ export function diffFlame(node: DiffNode): DiffFlame {
   return { name: node.name, detail: node.detail, before: node.before, after: node.after, value, children };
 }
 
-/** Change of a frame as a part of the whole extra time, -1 to 1. */
+/** Change of a frame as a part of the whole change, -1 to 1. */
 export function tint(node: DiffFlame, root: DiffFlame): number {
-  const most = Math.max(Math.abs(root.after - root.before), 1);
+  // A change of little must not look like a large one.
+  const most = Math.max(Math.abs(root.after - root.before), Math.max(root.after, root.before) / 4, 1);
   return Math.min(Math.max((node.after - node.before) / most, -1), 1);
 }
 

@@ -2,7 +2,7 @@ import { describe as group, expect, test } from "vitest";
 import type { Bucket, Heatmap } from "../api";
 import { format, home, opened, parse } from "./route";
 import {
-  areaOf, callParams, callsIn, countSelected, describe, everything, isEverything, placeOf, selectionOf, slowest, tailParams, timeParams,
+  againstParams, areaOf, callParams, callsIn, countSelected, describe, everything, isEverything, placeOf, selectionOf, slowest, tailParams, timeParams,
   type Selection,
 } from "./selection";
 
@@ -72,6 +72,26 @@ group("parameters", () => {
     expect(callParams({}, of({ percentile: 99.9 }))).toEqual({ percentile: "99.9" });
     expect(tailParams(window, of({ slowerNs: 10, fasterNs: 20 }))).toEqual({ ...window, slower_than: "10" });
     expect(tailParams(window, of({ fasterNs: 20 }))).toEqual(window);
+  });
+});
+
+group("a selected time", () => {
+  const selection = of({ fromMs: 2000, toMs: 3000, slowerNs: 7 });
+  const at = { from: "2000000000", to: "3000000000" };
+  test("is compared with the rest of the window", () => {
+    expect(againstParams({}, selection, "before")).toEqual({ ...at, against_to: at.from });
+    expect(againstParams({}, selection, "after")).toEqual({ ...at, against_from: at.to });
+    const window = { from: "1000000000", to: "9000000000" };
+    expect(againstParams(window, selection, "before")).toEqual({ ...at, against_from: window.from, against_to: at.from });
+    expect(againstParams(window, selection, "after")).toEqual({ ...at, against_from: at.to, against_to: window.to });
+  });
+
+  test("lies outside of a window that is later", () => {
+    expect(againstParams({ from: "4000000000" }, selection, "before")).toEqual({ ...at, against_to: at.from });
+  });
+
+  test("is needed", () => {
+    expect(againstParams({}, of({ slowerNs: 7 }), "before")).toBeNull();
   });
 });
 

@@ -54,6 +54,22 @@ export function tailParams(window: Record<string, string>, selection: Selection)
   return params;
 }
 
+/** The time to compare a selected time with. */
+export type Against = "before" | "after";
+
+/**
+ * The parameters of a comparison of the selected time with the rest of the window before or after it; null without
+ * a selected time.
+ */
+export function againstParams(window: Record<string, string>, selection: Selection, against: Against): Record<string, string> | null {
+  const { from, to } = timeParams({}, selection);
+  if (from === undefined || to === undefined) return null;
+  const rest: Record<string, string> = against === "before" ? { against_to: from } : { against_from: to };
+  if (against === "before" && window["from"] !== undefined && BigInt(window["from"]) < BigInt(from)) rest["against_from"] = window["from"];
+  if (against === "after" && window["to"] !== undefined && BigInt(window["to"]) > BigInt(to)) rest["against_to"] = window["to"];
+  return { from, to, ...rest };
+}
+
 /** Reads what a link says; what cannot be is as if absent. */
 export function parseSelection(params: URLSearchParams): Selection {
   const whole = (name: string): number | null => {

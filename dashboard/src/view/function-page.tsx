@@ -8,6 +8,7 @@ import { Rhythm } from "../charts/rhythm";
 import { callsTracedFunctions, shownCalls, shownNs, shownRate, shownSelf, shownTotal } from "../logic/figures";
 import { count, duration, percent } from "../logic/format";
 import { format, opened } from "../logic/route";
+import { ChangePanel } from "./change";
 import { SlowestCalls } from "./calls";
 import { remember } from "./overview-page";
 import { Empty } from "./panel";
@@ -46,6 +47,7 @@ export function FunctionPage({ id }: { id: number }) {
           </div>
           <SelectionBar id={id} />
           <TailPanel id={id} />
+          {row && <ChangePanel row={row} />}
           <Flamegraph id={id} />
           <div class="pair">
             <SlowestCalls id={id} />

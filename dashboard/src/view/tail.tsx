@@ -55,7 +55,10 @@ export function TailPanel({ id }: { id: number }) {
           </ol>
           {tail.notes.length > 0 && <ul class="notes muted">{tail.notes.map((note) => <li key={note}>{note}</li>)}</ul>}
           {tail.slow.samples + tail.fast.samples > 0 && (
-            <Difference tree={tail.tree} cause={cause} clear={() => { setChosen(null); }} traced={traced} theme={theme} />
+            <Difference
+              tree={tail.tree} sides={{ after: "a slow call", before: "a fast one" }} cause={cause} clear={() => { setChosen(null); }}
+              traced={traced} theme={theme}
+            />
           )}
         </>
       )}
