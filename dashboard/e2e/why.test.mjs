@@ -105,8 +105,14 @@ test("the keyboard selects a region, and the cross clears it", async () => {
   await page.getByText(/^below [\d.]+ .*: [\d,]+ calls$/).waitFor();
   await page.keyboard.press("Enter");
   await chip().getByText(/^below /).waitFor();
+  // The selected time beside the time before.
+  const changed = panel("What changed");
+  for (const figure of ["Calls", "Rate", "Mean", "p50", "p99"]) {
+    await changed.locator(".changes div", { hasText: new RegExp(`^${figure}[\\d<≈].* → [\\d<≈]`) }).waitFor();
+  }
   await page.getByRole("button", { name: "Show all calls again" }).click();
   await chip().waitFor({ state: "detached" });
+  assert.equal(await changed.count(), 0, "without a selected time there is nothing to compare");
 });
 
 test("slow calls by percentile and by duration", async () => {
@@ -193,6 +199,18 @@ test("a call's story opens from the list, by link, and walks by keyboard", async
   await dialog.waitFor({ state: "hidden" });
   assert.doesNotMatch(page.url(), /call=/);
   assert.equal(await page.locator("h1.function").count(), 1);
+});
+
+test("stories open from the list of all functions, too", async () => {
+  await page.keyboard.press("Escape");
+  await page.locator(".functions tbody tr").first().waitFor();
+  await page.keyboard.press("Space");
+  await slowCalls().first().getByRole("link", { name: "Timeline" }).click();
+  const dialog = page.getByRole("dialog", { name: /main\..* took [\d.]+ m?s/ });
+  await dialog.waitFor();
+  await dialog.getByRole("button", { name: "Close" }).click();
+  await dialog.waitFor({ state: "hidden" });
+  assert.doesNotMatch(page.url(), /call=/);
 });
 
 test("a call that was not recorded says so", async () => {
