@@ -91,6 +91,8 @@ export interface Heatmap {
 }
 
 export interface Call {
+  /** The name that its story takes; only in lists of calls. */
+  key?: string;
   function: number;
   start_ns: number;
   duration_ns: number;
@@ -126,6 +128,113 @@ export interface FlameNode {
   detail: string;
   value: number;
   children: FlameNode[];
+}
+
+/** A node of the difference of two flame graphs. */
+export interface DiffNode {
+  name: string;
+  detail: string;
+  before: number;
+  after: number;
+  children: DiffNode[];
+}
+
+export type Activity = "running" | "waiting" | "runnable";
+
+export interface CallGroup {
+  recorded: number;
+  calls: number;
+  mean_ns: number;
+  sampled_ns: number;
+  samples: number;
+}
+
+/** Something that slow calls spend more time on than fast ones. */
+export interface Cause {
+  sentence: string;
+  share: number;
+  slow_ns: number;
+  fast_ns: number;
+  activity: Activity;
+  wait: string | null;
+  reason: string | null;
+  function: string;
+  callee: string | null;
+  caller: string | null;
+  waker: string | null;
+  waker_function: string | null;
+  samples: number;
+  stack: number | null;
+}
+
+/** The difference between slow and fast calls of a function. */
+export interface Tail {
+  function: number;
+  name: string;
+  slower_than_ns: number;
+  faster_than_ns: number;
+  slow: CallGroup;
+  fast: CallGroup;
+  extra_ns: number;
+  unattributed_ns: number;
+  causes: Cause[];
+  notes: string[];
+  tree: DiffNode;
+}
+
+/** A function's figures in a part of a recording. */
+export interface Figures {
+  calls: number;
+  calls_error: number;
+  rate: number;
+  mean_ns: number;
+  p50_ns: number;
+  p99_ns: number;
+  total_ns: number;
+  busy: number;
+  floor_ns: number;
+}
+
+/** Two parts of recordings side by side. */
+export interface Comparison {
+  before: { session: number; target: string; from_ns: number; duration_ns: number };
+  after: { session: number; target: string; from_ns: number; duration_ns: number };
+  functions: { name: string; before: Figures | null; after: Figures | null }[];
+  unit: "ns_per_call" | "ns_per_second" | "calls_per_kilosecond";
+  tree: DiffNode;
+  notes: string[];
+}
+
+export interface NestedCall {
+  call: Call;
+  function: string;
+  from_ns: number;
+  depth: number;
+}
+
+/** A sample inside a call; times are ns since its start. */
+export interface StoryEvent {
+  at_ns: number;
+  duration_ns: number;
+  weight_ns: number;
+  runnable_ns: number;
+  drawn: boolean;
+  activity: Activity;
+  wait: string | null;
+  reason: string | null;
+  waker: string | null;
+  place: string;
+  stack: number | null;
+}
+
+/** What happened during one recorded call. */
+export interface Story {
+  call: Call;
+  function: string;
+  nested: NestedCall[];
+  events: StoryEvent[];
+  sampled_ns: number;
+  notes: string[];
 }
 
 /** A function that could be traced. */

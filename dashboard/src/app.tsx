@@ -6,12 +6,15 @@ import { useAnswer, useRoute, useTheme } from "./hooks";
 import { useShortcuts } from "./keys";
 import { listen, type Connection } from "./live";
 import { basename } from "./logic/format";
+import { opened } from "./logic/route";
+import { everything, isEverything } from "./logic/selection";
 import { windowParams } from "./logic/window";
 import { Banners } from "./view/banners";
 import { FunctionPage } from "./view/function-page";
 import { Header } from "./view/header";
 import { Help } from "./view/help";
 import { OverviewPage } from "./view/overview-page";
+import { StoryDialog } from "./view/story";
 
 interface Live {
   overview: Overview | null;
@@ -93,7 +96,11 @@ export function App() {
 
   const togglePause = useCallback(() => { if (!ended) setPaused((old) => !old); }, [ended]);
   const closeHelp = useCallback(() => { setHelp(false); }, []);
-  useShortcuts({ togglePause, toggleTheme, openHelp: () => { setHelp(true); }, navigate });
+  const escape = useCallback(() => {
+    if (isEverything(route.selection)) navigate(opened(null), "push");
+    else navigate({ selection: everything });
+  }, [route.selection, navigate]);
+  useShortcuts({ togglePause, toggleTheme, openHelp: () => { setHelp(true); }, escape, navigate });
 
   const anchor = overview?.last_flush_ns ?? null;
   const params = useMemo(() => windowParams(route.span, anchor, paused), [route.span, anchor, paused]);
@@ -131,6 +138,7 @@ export function App() {
       <main id="main" tabIndex={-1}>
         {route.fn === null ? <OverviewPage /> : <FunctionPage key={route.fn} id={route.fn} />}
       </main>
+      <StoryDialog />
       <Help open={help} close={closeHelp} />
     </ViewContext.Provider>
   );

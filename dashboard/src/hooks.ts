@@ -4,6 +4,9 @@ import type { RefObject } from "preact";
 import { ask } from "./api";
 import { format, parse, type Route } from "./logic/route";
 
+/** After a question monigo rests this many times as long as it took to answer: long recordings must not keep it busy. */
+const REST = 3;
+
 export interface Answer<T> {
   data: T | null;
   error: string | null;
@@ -12,7 +15,7 @@ export interface Answer<T> {
 /**
  * The answer to `url`, asked again whenever `url` or `version` changes, one request at a time. The
  * last answer stays while the next is awaited, unless `identity` (what the answer is about) changed.
- * `pause` is the shortest time between two requests in ms.
+ * `pause` is the shortest time between two requests in ms; slow answers are asked for more rarely.
  */
 export function useAnswer<T>(url: string | null, identity: string, version: number, pause = 0): Answer<T> {
   const [held, setHeld] = useState<Answer<T> & { identity: string }>({ data: null, error: null, identity });
@@ -37,6 +40,7 @@ export function useAnswer<T>(url: string | null, identity: string, version: numb
     const done = (next: Partial<Answer<T>>): void => {
       if (abort.signal.aborted) return;
       state.busy = null;
+      const taken = performance.now() - begun;
       setHeld((old) => ({
         data: next.data ?? (old.identity === about ? old.data : null),
         error: next.error ?? null,
@@ -45,7 +49,7 @@ export function useAnswer<T>(url: string | null, identity: string, version: numb
       state.timer = window.setTimeout(() => {
         state.timer = 0;
         if (state.again) run();
-      }, Math.max(pause - (performance.now() - begun), 0));
+      }, Math.max(pause - taken, taken * REST));
     };
     ask<T>(wanted, abort.signal).then(
       (data) => { done({ data }); },

@@ -7,6 +7,8 @@ interface Actions {
   togglePause(): void;
   toggleTheme(): void;
   openHelp(): void;
+  /** Drops the selection, or else goes back to all functions. */
+  escape(): void;
   navigate: Navigate;
 }
 
@@ -18,7 +20,9 @@ export const shortcuts: readonly (readonly [string, string])[] = [
   ["↑ ↓ Home End", "move in the function table"],
   ["Enter", "open the function, zoom to the frame, show the call's stack"],
   ["← → ↑ ↓", "move between frames, bars or cells of a focused chart"],
-  ["Esc", "zoom out, clear the search, or go back to all functions"],
+  ["Shift with arrows", "select a region of the latency heatmap; Enter takes it"],
+  ["+ −", "zoom the timeline of a call"],
+  ["Esc", "zoom out, clear the search or the selection, or go back to all functions"],
   ["t", "switch between light and dark"],
   ["?", "this help"],
 ];
@@ -47,7 +51,7 @@ export function useShortcuts(actions: Actions): void {
       else if (event.key === "/") document.querySelector<HTMLInputElement>("input[type=search]")?.focus();
       else if (event.key === "?") act.openHelp();
       else if (event.key === "t") act.toggleTheme();
-      else if (event.key === "Escape") act.navigate({ fn: null }, "push");
+      else if (event.key === "Escape") act.escape();
       else if (span !== undefined) act.navigate({ span });
       else return;
       event.preventDefault();

@@ -1,5 +1,5 @@
 // The frames of a flame graph, on a canvas that the keyboard can walk.
-import { useRef } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { colour, useCanvas, useWidth, type Theme } from "../hooks";
 import { ancestors, hash, kindOf, moduleOf, pathOf, step, type FlameFrame, type FlameLayout, type Move } from "../logic/flame";
 
@@ -26,18 +26,31 @@ interface Props {
   focus(path: string[] | null): void;
   point(index: number | null): void;
   clearSearch(): void;
+  /** Colours of the frames; by package without it. */
+  tint?: (frame: FlameFrame) => string;
+  label?: string;
 }
 
 export function FlameCanvas(props: Props) {
-  const { graph, zoomed, focused, pointed, hits, traced, upwards, theme, zoom, focus, point, clearSearch } = props;
+  const { graph, zoomed, focused, pointed, hits, traced, upwards, theme, zoom, focus, point, clearSearch, tint, label = "Flame graph" } = props;
   const { frames } = graph;
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const width = useWidth(box);
-  const height = graph.depth * ROW;
   const above = ancestors(frames, zoomed);
   const view = frames[zoomed] ?? { start: 0, end: 1, depth: 0 };
   const scale = width / Math.max(view.end - view.start, Number.MIN_VALUE);
+  // As high as what is drawn, and zooming in makes it only higher.
+  const deepest = useMemo(() => {
+    const visible = (from: number, to: number): number => {
+      const least = (NARROWEST / Math.max(width, 1)) * (to - from);
+      return frames.reduce((most, frame) => (
+        frame.end - frame.start >= least && frame.start < to && frame.end > from ? Math.max(most, frame.depth) : most
+      ), 0);
+    };
+    return Math.max(visible(0, 1), visible(view.start, view.end));
+  }, [frames, width, view.start, view.end]);
+  const height = (deepest + 1) * ROW;
   const topOf = (depth: number): number => (upwards ? height - (depth + 1) * ROW : depth * ROW);
 
   /** Left edge and width in pixels, or null outside of the zoomed frame. */
@@ -58,10 +71,20 @@ export function FlameCanvas(props: Props) {
       const [left, wide] = spot;
       const top = topOf(frame.depth);
       const dim = (above.has(index) && index !== zoomed) || (hits !== null && !hits[index]);
-      context.fillStyle = hits?.[index] ? paint.match : paint.frame(frame, dim);
-      context.fillRect(left, top, Math.max(wide - (wide > 3 ? 1 : 0), NARROWEST), ROW - 1);
+      const tinted = tint?.(frame);
+      context.fillStyle = tinted ?? (hits?.[index] ? paint.match : paint.frame(frame, dim));
+      // Of tinted frames the colour says something: what does not match pales instead.
+      context.globalAlpha = tinted !== undefined && dim ? 0.4 : 1;
+      const drawn = Math.max(wide - (wide > 3 ? 1 : 0), NARROWEST);
+      context.fillRect(left, top, drawn, ROW - 1);
+      context.globalAlpha = 1;
+      if (tinted !== undefined && hits?.[index] && !hits[frame.parent] && drawn > 2) {
+        context.strokeStyle = paint.outline;
+        context.lineWidth = 1.5;
+        context.strokeRect(left + 0.75, top + 0.75, drawn - 1.5, ROW - 2.5);
+      }
       if (wide >= TEXT_FROM) {
-        context.fillStyle = hits?.[index] ? paint.matchText : dim ? paint.dimText : paint.text;
+        context.fillStyle = hits?.[index] && tinted === undefined ? paint.matchText : dim ? paint.dimText : paint.text;
         context.font = traced.has(frame.node.name) ? `600 ${FONT}` : FONT;
         context.fillText(fit(context, frame.node.name, wide - 9), left + 4, top + ROW / 2);
       }
@@ -81,7 +104,7 @@ export function FlameCanvas(props: Props) {
     if (!area) return null;
     const [x, y] = [event.clientX - area.left, event.clientY - area.top];
     const row = Math.floor(y / ROW);
-    const depth = upwards ? graph.depth - 1 - row : row;
+    const depth = upwards ? deepest - row : row;
     const found = frames.findIndex((frame, index) => {
       if (frame.depth !== depth) return false;
       const spot = place(frame, index);
@@ -132,7 +155,7 @@ export function FlameCanvas(props: Props) {
     <div class="flame-box" ref={box}>
       <canvas
         ref={canvas} tabIndex={0} role="application" style={{ width: `${width}px`, height: `${height}px` }}
-        aria-label={`Flame graph, at ${name}. Arrow keys move between frames, Enter zooms, Escape zooms out.`}
+        aria-label={`${label}, at ${name}. Arrow keys move between frames, Enter zooms, Escape zooms out.`}
         data-frames={frames.length} data-zoom={frames[zoomed]?.node.name} data-focus={focused === null ? "" : name}
         onPointerMove={(event) => { point(under(event)); }} onPointerLeave={() => { point(null); }}
         onClick={click} onKeyDown={key}

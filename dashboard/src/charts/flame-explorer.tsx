@@ -25,12 +25,14 @@ interface Props {
   theme: Theme;
   /** Shown when there are no stacks. */
   empty: ComponentChildren;
+  /** Before the tools. */
+  more?: ComponentChildren;
   /** Behind the tools. */
   files?: ComponentChildren;
 }
 
 export function FlameExplorer(props: Props) {
-  const { title, root, error, weight, offered, choose, search, setSearch, traced, theme, empty, files } = props;
+  const { title, root, error, weight, offered, choose, search, setSearch, traced, theme, empty, more, files } = props;
   const [upwards, setUpwards] = useState(false);
   const [zoom, setZoom] = useState<string[]>([]);
   const [chosen, setChosen] = useState<string[] | null>(null);
@@ -50,6 +52,7 @@ export function FlameExplorer(props: Props) {
       note={`width is ${widths[weight].meaning}`}
       tools={
         <>
+          {more}
           <Weights weight={weight} offered={offered ?? weights} choose={choose} />
           <button type="button" class="plain" aria-pressed={upwards} onClick={() => { setUpwards(!upwards); }}>
             Flip
@@ -97,10 +100,11 @@ export function FlameExplorer(props: Props) {
 }
 
 const widths: Record<Weight, { label: string; meaning: string }> = {
-  wall: { label: "Time", meaning: "wall-clock time, estimated from recorded calls" },
+  wall: { label: "Wall", meaning: "wall-clock time by who called, estimated from recorded calls" },
   calls: { label: "Calls", meaning: "number of calls, estimated from recorded calls" },
+  time: { label: "On + off CPU", meaning: "time inside the functions by what they did, sampled" },
   cpu: { label: "On CPU", meaning: "time running inside the functions, sampled" },
-  offcpu: { label: "Off CPU", meaning: "time threads waited inside the functions, sampled; none for Go" },
+  offcpu: { label: "Off CPU", meaning: "time waited inside the functions, sampled" },
 };
 
 function Weights({ weight, offered, choose }: { weight: Weight; offered: readonly Weight[]; choose(weight: Weight): void }) {

@@ -1,37 +1,54 @@
-// The live flame graph of the window that is shown.
+// The live flame graph of the calls that are selected.
 import { useMemo } from "preact/hooks";
 import { address, type FlameNode } from "../api";
-import { useView } from "../context";
+import { useSelected, useView } from "../context";
 import { useAnswer } from "../hooks";
+import { weights, type Weight } from "../logic/route";
 import { Empty } from "../view/panel";
+import { Segments } from "../view/segments";
 import { FlameExplorer } from "./flame-explorer";
 
+/** Below a function there are only its samples. */
+const inside: readonly Weight[] = ["time", "cpu", "offcpu"];
+
 export function Flamegraph({ id }: { id: number | null }) {
-  const { route, navigate, theme, window: params, version, functions } = useView();
-  const answer = useAnswer<FlameNode>(
-    address("flame", { function: id, weight: route.weight, ...params }), `${id} ${route.weight}`, version, 2000,
-  );
+  const { route, navigate, theme, version, functions } = useView();
+  const selected = useSelected(id);
+  const below = id !== null && route.root === "function";
+  const offered = below ? inside : weights;
+  const weight = offered.includes(route.weight) ? route.weight : "time";
+  const params = { function: id, weight, ...(below ? { root: "function" } : {}), ...selected.params };
+  const answer = useAnswer<FlameNode>(address("flame", params), `${selected.identity} ${weight} ${below}`, version, 2000);
   const traced = useMemo(() => new Set(functions?.map((row) => row.name)), [functions]);
-  const files = { function: id, weight: route.weight, ...params };
   return (
     <FlameExplorer
-      title="Flame graph" root={answer.data} error={answer.error} traced={traced} theme={theme}
-      weight={route.weight} choose={(weight) => { navigate({ weight }); }}
+      title="Flame graph" root={answer.data ?? (answer.error ? nothing : null)} error={answer.data ? answer.error : null}
+      traced={traced} theme={theme} weight={weight} offered={offered} choose={(chosen) => { navigate({ weight: chosen }); }}
       search={route.search} setSearch={(search) => { navigate({ search }); }}
       empty={
         <Empty>
-          No stack was recorded in this time window. Stacks come from a sample of the calls; <code>--stacks off</code> records none.
+          {answer.error ?? (weight === "wall" || weight === "calls"
+            ? <>No stack was recorded of these calls. Stacks come from a sample of the calls; <code>--stacks off</code> records none.</>
+            : <>No sample was taken inside these calls. Short and rare calls need more time, or more samples: <code>--cpu-hz 999</code>.</>)}
         </Empty>
       }
+      more={id !== null && (
+        <Segments
+          label="Where stacks begin" chosen={route.root} choose={(root) => { navigate({ root }); }}
+          options={[["callers", "With callers"], ["function", "From the function"]]}
+        />
+      )}
       files={
         <>
-          <a href={address("flamegraph.svg", files)} download>SVG</a>
-          <a href={address("flamegraph.html", files)} download>HTML</a>
-          <a href={address("flamegraph.folded", files)} download>folded</a>
-          <a href={address("flamegraph.pb.gz", files)} download title="For go tool pprof">pprof</a>
-          <a href={address("flamegraph.speedscope.json", files)} download>speedscope</a>
+          <a href={address("flamegraph.svg", params)} download>SVG</a>
+          <a href={address("flamegraph.html", params)} download>HTML</a>
+          <a href={address("flamegraph.folded", params)} download>folded</a>
+          <a href={address("flamegraph.pb.gz", params)} download title="For go tool pprof">pprof</a>
+          <a href={address("flamegraph.speedscope.json", params)} download>speedscope</a>
         </>
       }
     />
   );
 }
+
+const nothing: FlameNode = { name: "", detail: "", value: 0, children: [] };

@@ -5,8 +5,8 @@ import { useView } from "../context";
 import { colour, useAnswer, useCanvas, useWidth } from "../hooks";
 import { clock, count, duration, durationTick } from "../logic/format";
 import { heatColour, strength } from "../logic/heat";
-import { logTicks } from "../logic/ticks";
-import { timeTicks } from "../logic/ticks";
+import { areaOf, callsIn, callsText, describe, everything, isEverything, placeOf, selectionOf, type Area, type Cell } from "../logic/selection";
+import { logTicks, timeTicks } from "../logic/ticks";
 import { Empty, Panel } from "../view/panel";
 
 const HEIGHT = 200;
@@ -38,17 +38,21 @@ function Legend({ most }: { most: number }) {
   );
 }
 
-interface Cell {
-  column: number;
-  row: number;
+/** A region while it is drawn: what it is drawn on stands still meanwhile. */
+interface Brush {
+  from: Cell;
+  to: Cell;
+  data: HeatmapData;
 }
 
-function Heatmap({ data, most }: { data: HeatmapData | null; most: number }) {
+function Heatmap({ data: newest, most }: { data: HeatmapData | null; most: number }) {
   const box = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
   const width = useWidth(box);
-  const { theme } = useView();
+  const { theme, route, navigate } = useView();
   const [cell, setCell] = useState<Cell | null>(null);
+  const [brush, setBrush] = useState<Brush | null>(null);
+  const data = brush?.data ?? newest;
   const inner = { width: Math.max(width - MARGIN.left - MARGIN.right, 1), height: HEIGHT - MARGIN.top - MARGIN.bottom };
   const [columns, rows] = [data?.times_ns.length ?? 0, data?.rows_ns.length ?? 0];
   const left = (column: number): number => MARGIN.left + (column / columns) * inner.width;
@@ -86,42 +90,113 @@ function Heatmap({ data, most }: { data: HeatmapData | null; most: number }) {
     }
     context.strokeStyle = colour("border");
     context.strokeRect(MARGIN.left - 0.5, MARGIN.top - 0.5, inner.width + 1, inner.height + 1);
-    if (cell) {
+    const place = brush
+      ? placeOfArea(areaOf(brush.from, brush.to))
+      : placeOf(data, route.selection);
+    if (place) {
+      const [x, right] = [left(place.x[0]), left(place.x[1])];
+      const [y, bottom] = [top(place.y[1] - 1), top(place.y[0] - 1)];
+      context.fillStyle = colour("panel");
+      context.globalAlpha = 0.6;
+      context.beginPath();
+      context.rect(MARGIN.left, MARGIN.top, inner.width, inner.height);
+      context.rect(x, y, right - x, bottom - y);
+      context.fill("evenodd");
+      context.globalAlpha = 1;
+      context.strokeStyle = colour("accent");
+      context.lineWidth = 2;
+      context.strokeRect(x, y, right - x, bottom - y);
+    }
+    if (cell && !brush) {
       context.strokeStyle = colour("text");
       context.lineWidth = 1.5;
       context.strokeRect(left(cell.column), top(cell.row), inner.width / columns, inner.height / rows);
     }
   });
 
-  const point = (event: PointerEvent): void => {
+  const under = (event: PointerEvent): Cell | null => {
     const area = canvas.current?.getBoundingClientRect();
-    if (!area || columns === 0) return;
-    const column = Math.floor(((event.clientX - area.left - MARGIN.left) / inner.width) * columns);
-    const row = Math.floor((1 - (event.clientY - area.top - MARGIN.top) / inner.height) * rows);
-    const inside = column >= 0 && column < columns && row >= 0 && row < rows;
-    setCell(inside ? { column, row } : null);
+    if (!area || columns === 0 || rows === 0) return null;
+    return {
+      column: Math.floor(((event.clientX - area.left - MARGIN.left) / inner.width) * columns),
+      row: Math.floor((1 - (event.clientY - area.top - MARGIN.top) / inner.height) * rows),
+    };
   };
-  const move = (event: KeyboardEvent): void => {
+  const clamped = ({ column, row }: Cell): Cell => ({
+    column: Math.min(Math.max(column, 0), columns - 1), row: Math.min(Math.max(row, 0), rows - 1),
+  });
+  const select = ({ data: drawn, from, to }: Brush): void => {
+    const area = areaOf(from, to);
+    // A click beside the calls takes the selection away.
+    navigate({ selection: callsIn(drawn, area) === 0 ? everything : selectionOf(drawn, area) });
+  };
+  const press = (event: PointerEvent): void => {
+    const at = under(event);
+    if (!at || !data || event.button !== 0) return;
+    const start = clamped(at);
+    if (start.column !== at.column || start.row !== at.row) return;
+    canvas.current?.setPointerCapture(event.pointerId);
+    setBrush({ from: start, to: start, data });
+  };
+  const point = (event: PointerEvent): void => {
+    const at = under(event);
+    if (!at) return;
+    const near = clamped(at);
+    if (brush && event.buttons > 0) setBrush({ ...brush, to: near });
+    setCell(near.column === at.column && near.row === at.row ? near : null);
+  };
+  const release = (): void => {
+    if (!brush) return;
+    select(brush);
+    setBrush(null);
+  };
+  const key = (event: KeyboardEvent): void => {
+    if (columns === 0 || rows === 0 || !data) return;
     const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }[event.key];
-    if (!by || columns === 0) return;
+    if (by) {
+      const from = brush?.to ?? cell ?? { column: columns - 1, row: Math.floor(rows / 2) };
+      const to = clamped({ column: from.column + (by[0] ?? 0), row: from.row + (by[1] ?? 0) });
+      setBrush(event.shiftKey ? { from: brush?.from ?? from, to, data } : null);
+      setCell(to);
+    } else if (event.key === "Enter" && (brush ?? cell)) {
+      select(brush ?? { from: cell as Cell, to: cell as Cell, data });
+      setBrush(null);
+    } else if (event.key === "Escape" && brush) {
+      setBrush(null);
+    } else {
+      return;
+    }
     event.preventDefault();
-    const from = cell ?? { column: columns - 1, row: Math.floor(rows / 2) };
-    const clamp = (value: number, limit: number): number => Math.min(Math.max(value, 0), limit - 1);
-    setCell({ column: clamp(from.column + (by[0] ?? 0), columns), row: clamp(from.row + (by[1] ?? 0), rows) });
   };
-  const readout = cell && data
-    ? `${clock(data.times_ns[cell.column] ?? 0)}, ${duration(edge(cell.row))} to ${duration(edge(cell.row + 1))}: `
-      + `${count(data.counts[cell.column]?.[cell.row] ?? 0)} calls`
-    : "Point at a cell, or focus the chart and use the arrow keys.";
+  const leave = (): void => {
+    setCell(null);
+    setBrush(null);
+  };
   return (
     <div class="chart" ref={box} style={{ minHeight: `${HEIGHT + 22}px` }}>
       <canvas
-        ref={canvas} style={{ width: `${width}px`, height: `${HEIGHT}px` }} tabIndex={0} role="img"
-        aria-label="Latency over time: darker or brighter cells hold more calls. Arrow keys read the cells."
-        data-columns={columns} onPointerMove={point} onPointerLeave={() => { setCell(null); }}
-        onKeyDown={move} onBlur={() => { setCell(null); }}
+        ref={canvas} class="brush" style={{ width: `${width}px`, height: `${HEIGHT}px` }} tabIndex={0} role="application"
+        aria-label="Latency over time: darker or brighter cells hold more calls. Arrow keys read the cells; with Shift they select a region, which Enter takes."
+        data-columns={columns} data-rows={rows} data-selected={isEverything(route.selection) ? undefined : describe(route.selection)}
+        onPointerDown={press} onPointerMove={point} onPointerUp={release} onPointerCancel={leave}
+        onPointerLeave={() => { setCell(null); }} onKeyDown={key} onBlur={leave}
       />
-      <p class="readout" role="status">{readout}</p>
+      <p class="readout" role="status">{readout(data, cell, brush, edge)}</p>
     </div>
   );
+}
+
+/** In columns and rows from the lower left corner. */
+function placeOfArea(area: Area): { x: [number, number]; y: [number, number] } {
+  return { x: [area.left, area.right + 1], y: [area.bottom, area.top + 1] };
+}
+
+function readout(data: HeatmapData | null, cell: Cell | null, brush: Brush | null, edge: (row: number) => number): string {
+  if (brush) {
+    const area = areaOf(brush.from, brush.to);
+    return `${describe(selectionOf(brush.data, area))}: ${callsText(callsIn(brush.data, area))}`;
+  }
+  if (!cell || !data) return "Drag to select a region. Point at a cell, or use the arrow keys, to read it.";
+  return `${clock(data.times_ns[cell.column] ?? 0)}, ${duration(edge(cell.row))} to ${duration(edge(cell.row + 1))}: `
+    + callsText(data.counts[cell.column]?.[cell.row] ?? 0);
 }

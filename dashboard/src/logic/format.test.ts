@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import {
-  basename, clock, count, duration, durationTick, estimate, measured, percent, rate, shortCount, shortEstimate, summed, weight,
+  basename, clock, count, duration, durationTick, estimate, measured, parseDuration, percent, rate, shortCount, shortEstimate, signed, summed, weight,
 } from "./format";
 
 // The same cases as monigo-userspace/src/export/format.rs: a figure looks the same everywhere.
@@ -72,4 +72,14 @@ test("clock shows local time", () => {
   const noon = new Date(2026, 0, 2, 12, 3, 4, 50).getTime() * 1e6;
   expect(clock(noon)).toBe("12:03:04");
   expect(clock(noon, 3)).toBe("12:03:04.050");
+});
+
+test("durations as people write them", () => {
+  const read = ["10 ms", "2.5ms", " 3 µs ", "40us", "7ns", ".5 s", "1m"].map(parseDuration);
+  expect(read).toEqual([10e6, 2.5e6, 3000, 40_000, 7, 5e8, 60e9]);
+  for (const text of ["", "10", "soon", "-3 ms", "0 ms", "1 h", "1e3 ms"]) expect(parseDuration(text)).toBeNull();
+});
+
+test("changes carry their sign", () => {
+  expect([12.3e6, -4000, 0].map(signed)).toEqual(["+12.3 ms", "−4.00 µs", "±0"]);
 });

@@ -25,6 +25,20 @@ export function duration(ns: number): string {
   return `${minutes}m ${pad(seconds % 60)}s`;
 }
 
+/** `+12.3 ms`, `−4.00 µs`, `±0`. */
+export function signed(ns: number): string {
+  if (Math.abs(ns) < 0.5) return "±0";
+  return `${ns < 0 ? "−" : "+"}${duration(Math.abs(ns))}`;
+}
+
+/** What a person wrote, `12.5ms` or `3 µs`, in ns; null when it is no duration above zero. */
+export function parseDuration(text: string): number | null {
+  const match = /^(\d+(?:\.\d*)?|\.\d+)\s*(ns|us|µs|μs|ms|s|m)$/i.exec(text.trim());
+  const scale = { ns: 1, us: 1e3, "µs": 1e3, "μs": 1e3, ms: 1e6, s: 1e9, m: 60e9 }[match?.[2]?.toLowerCase() ?? ""];
+  const ns = match && scale ? Math.round(Number(match[1]) * scale) : 0;
+  return ns > 0 ? ns : null;
+}
+
 /** The duration of one call. Below the floor it cannot be told from none: `< 160 ns`. */
 export function measured(ns: number, floorNs: number): string {
   return ns < floorNs ? `< ${duration(floorNs)}` : duration(ns);

@@ -16,6 +16,8 @@ const causes: Record<string, string> = {
   owners_full: "calls not seen: too many threads or goroutines",
   deep_full: "calls not seen: nested too deep",
   stack_failed: "recorded calls without a stack",
+  stack_table_full: "calls and samples without a stack: too many different ones",
+  off_cpu_full: "times off CPU not recorded: too many threads waited",
   goroutine_unreadable: "calls not seen: goroutine state unreadable",
 };
 

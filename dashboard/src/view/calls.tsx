@@ -1,8 +1,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { address, type Call, type Frame } from "../api";
-import { useView } from "../context";
+import { useSelected, useView } from "../context";
 import { useAnswer } from "../hooks";
 import { clock, measured } from "../logic/format";
+import { format } from "../logic/route";
 import { Frames } from "./frames";
 import { Empty, Name, Panel } from "./panel";
 
@@ -12,18 +13,20 @@ const keyOf = (call: Call): string => `${call.start_ns}-${call.tid}-${call.durat
 
 /** The slowest recorded calls; a selected one shows its stack. */
 export function SlowestCalls({ id }: { id: number | null }) {
-  const { window: params, version, functions } = useView();
+  const { version, functions } = useView();
+  const { params, identity } = useSelected(id);
   const answer = useAnswer<Call[]>(
-    address("calls", { function: id, limit: LIMIT, ...params }), String(id), version, 1000,
+    address("calls", { function: id, limit: LIMIT, ...params }), identity, version, 1000,
   );
   const [chosen, setChosen] = useState<Call | null>(null);
+  useEffect(() => { setChosen(null); }, [identity]);
   const body = useRef<HTMLTableSectionElement>(null);
   const calls = answer.data ?? [];
   // A selected call stays in sight after newer, slower ones pushed it off the list.
   const rows = chosen && !calls.some((call) => keyOf(call) === keyOf(chosen)) ? [...calls, chosen] : calls;
   const floor = (id: number): number => functions?.find((row) => row.id === id)?.probe.floor_ns ?? 0;
   const goroutines = rows.some((call) => call.goid !== null);
-  const width = 4 + (goroutines ? 1 : 0) + (id === null ? 1 : 0);
+  const width = 5 + (goroutines ? 1 : 0) + (id === null ? 1 : 0);
 
   const move = (event: KeyboardEvent): void => {
     if (event.key !== "ArrowDown" && event.key !== "ArrowUp") return;
@@ -34,9 +37,9 @@ export function SlowestCalls({ id }: { id: number | null }) {
   };
 
   return (
-    <Panel title="Slowest calls" note="of those recorded in full" error={answer.error} class="calls">
-      {answer.data && rows.length === 0 ? (
-        <Empty>No call was recorded in full in this time window.</Empty>
+    <Panel title="Slowest calls" note="of those recorded in full" error={answer.data ? answer.error : null} class="calls">
+      {(answer.data || answer.error) && rows.length === 0 ? (
+        <Empty>{answer.error ?? "None of these calls was recorded in full."}</Empty>
       ) : (
         <div class="scroll short">
           <table>
@@ -48,6 +51,7 @@ export function SlowestCalls({ id }: { id: number | null }) {
                 <th scope="col">pid / tid</th>
                 {goroutines && <th scope="col">Goroutine</th>}
                 <th scope="col">CPU</th>
+                <th scope="col"><span class="hidden">Timeline</span></th>
               </tr>
             </thead>
             <tbody ref={body} onKeyDown={move}>
@@ -71,6 +75,7 @@ export function SlowestCalls({ id }: { id: number | null }) {
                     <td>{call.pid} / {call.tid}</td>
                     {goroutines && <td>{call.goid ?? "–"}</td>}
                     <td>{call.cpu}</td>
+                    <td>{call.key && <Timeline call={call.key} />}</td>
                   </tr>,
                   open && <tr key={`${key}-stack`} class="detail"><td colSpan={width}><CallStack id={call.stack} /></td></tr>,
                 ];
@@ -80,6 +85,24 @@ export function SlowestCalls({ id }: { id: number | null }) {
         </div>
       )}
     </Panel>
+  );
+}
+
+/** Opens what happened during a call. */
+function Timeline({ call }: { call: string }) {
+  const { route, navigate } = useView();
+  return (
+    <a
+      href={format({ ...route, call })}
+      onClick={(event) => {
+        event.stopPropagation();
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        navigate({ call });
+      }}
+    >
+      Timeline
+    </a>
   );
 }
 

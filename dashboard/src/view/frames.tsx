@@ -11,7 +11,7 @@ export function Frames({ frames, truncated = false }: { frames: readonly Frame[]
           <span class="muted mono" title={`${frame.image} at 0x${frame.address.toString(16)}`}>
             {frame.file
               ? `${frame.file}${frame.line === null ? "" : `:${frame.line}`}`
-              : basename(frame.image)}
+              : frame.kernel ? "" : basename(frame.image)}
           </span>
           {frame.inlined && <span class="tag">inlined</span>}
           {frame.kernel && <span class="tag">kernel</span>}

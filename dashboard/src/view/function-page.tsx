@@ -7,11 +7,14 @@ import { HistogramPanel } from "../charts/histogram";
 import { Rhythm } from "../charts/rhythm";
 import { callsTracedFunctions, shownCalls, shownNs, shownRate, shownSelf, shownTotal } from "../logic/figures";
 import { count, duration, percent } from "../logic/format";
-import { format } from "../logic/route";
+import { format, opened } from "../logic/route";
+import { ChangePanel } from "./change";
 import { SlowestCalls } from "./calls";
 import { remember } from "./overview-page";
 import { Empty } from "./panel";
+import { SelectionBar } from "./selection-bar";
 import { Stacks } from "./stacks";
+import { TailPanel } from "./tail";
 
 /** One function. */
 export function FunctionPage({ id }: { id: number }) {
@@ -25,12 +28,12 @@ export function FunctionPage({ id }: { id: number }) {
   }, [id]);
   const back = (event: MouseEvent): void => {
     event.preventDefault();
-    navigate({ fn: null, search: "" }, "push");
+    navigate(opened(null), "push");
   };
   return (
     <>
       <div class="crumbs">
-        <a href={format({ ...route, fn: null, search: "" })} onClick={back}>← All functions</a>
+        <a href={format({ ...route, ...opened(null) })} onClick={back}>← All functions</a>
       </div>
       <h1 class="function" ref={heading} tabIndex={-1}>{row?.name ?? `Function ${id}`}</h1>
       {functions && !row && <Empty>This recording has no function with id {id}.</Empty>}
@@ -42,6 +45,9 @@ export function FunctionPage({ id }: { id: number }) {
             <HistogramPanel id={id} row={row ?? null} />
             <HeatmapPanel id={id} />
           </div>
+          <SelectionBar id={id} />
+          <TailPanel id={id} />
+          {row && <ChangePanel row={row} />}
           <Flamegraph id={id} />
           <div class="pair">
             <SlowestCalls id={id} />

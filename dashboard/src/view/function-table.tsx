@@ -3,7 +3,7 @@ import type { FunctionRow, Overview } from "../api";
 import { useView } from "../context";
 import { callsTracedFunctions, shownCalls, shownCallsShort, shownNs, shownRate, shownSelf, shownTotal } from "../logic/figures";
 import { count, percent } from "../logic/format";
-import { format, type Span } from "../logic/route";
+import { format, opened, type Span } from "../logic/route";
 import { filtered, sorted, toggled, type Column } from "../logic/table";
 import { Empty, Name, Panel } from "./panel";
 
@@ -126,11 +126,11 @@ function Heading({ column, title, hint }: { column: Column; title: string; hint:
 
 function Row({ row, columns }: { row: FunctionRow; columns: readonly ColumnInfo[] }) {
   const { route, navigate } = useView();
-  const href = format({ ...route, fn: row.id, search: "" });
+  const href = format({ ...route, ...opened(row.id) });
   const open = (event: MouseEvent): void => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
-    navigate({ fn: row.id, search: "" }, "push");
+    navigate(opened(row.id), "push");
   };
   return (
     <tr class={row.calls === 0 ? "quiet" : undefined} onClick={open} data-function={row.id}>

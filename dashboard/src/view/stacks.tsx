@@ -1,5 +1,5 @@
 import { address, type StackRow } from "../api";
-import { useView } from "../context";
+import { useSelected, useView } from "../context";
 import { useAnswer } from "../hooks";
 import { count, measured, percent, weight as weigh } from "../logic/format";
 import type { Weight } from "../logic/route";
@@ -9,16 +9,18 @@ import { Empty, Name, Panel } from "./panel";
 const notes: Record<Weight, string> = {
   wall: "by time, estimated",
   calls: "by calls, estimated",
+  time: "by time inside, sampled",
   cpu: "by time running, sampled",
-  offcpu: "by time waiting (threads only), sampled",
+  offcpu: "by time waiting, sampled",
 };
 
 /** The heaviest distinct stacks. */
 export function Stacks({ id }: { id: number | null }) {
-  const { route, window: params, version, functions } = useView();
+  const { route, version, functions } = useView();
+  const { params, identity } = useSelected(id);
   const answer = useAnswer<StackRow[]>(
     address("stacks", { function: id, weight: route.weight, limit: 15, ...params }),
-    `${id} ${route.weight}`, version, 2000,
+    `${identity} ${route.weight}`, version, 2000,
   );
   // Of several functions together no floor is the right one.
   const floor = functions?.find((row) => row.id === id)?.probe.floor_ns ?? 0;
@@ -26,10 +28,11 @@ export function Stacks({ id }: { id: number | null }) {
   const total = stacks.reduce((sum, stack) => sum + stack.weight, 0);
   return (
     <Panel
-      title="Hottest stacks" class="stacks" error={answer.error}
+      title="Hottest stacks" class="stacks" error={answer.data ? answer.error : null}
       note={notes[route.weight]}
     >
-      {answer.data && stacks.length === 0 && <Empty>No stack was recorded in this time window.</Empty>}
+      {!answer.data && answer.error && <Empty>{answer.error}</Empty>}
+      {answer.data && stacks.length === 0 && <Empty>No stack was recorded of these calls.</Empty>}
       <div class="short">
         {stacks.map((stack) => (
           <details key={stack.id}>
@@ -41,7 +44,7 @@ export function Stacks({ id }: { id: number | null }) {
                 {percent(stack.weight / Math.max(total, 1))}
               </span>
               <span class="what">
-                <Name>{stack.frames[0]?.function ?? "[no frames]"}</Name>
+                <Name>{(stack.frames.find((frame) => !frame.kernel) ?? stack.frames[0])?.function ?? "[no frames]"}</Name>
                 <span class="muted">
                   {weigh(stack.weight, route.weight)}
                   {route.weight === "wall" && `, ${count(stack.calls)} calls`}

@@ -125,13 +125,32 @@ async fn heatmap(State(app): Shared, params: Params) -> Answer<Heatmap> {
         .map(Json)
 }
 
-async fn calls(State(app): Shared, params: Params) -> Answer<Vec<Call>> {
+/// A recorded call under the name that `story` takes. Its start is beyond what JavaScript's numbers hold
+/// exactly.
+#[derive(Serialize)]
+struct NamedCall {
+    key: String,
+    #[serde(flatten)]
+    call: Call,
+}
+
+impl From<Call> for NamedCall {
+    fn from(call: Call) -> Self {
+        Self {
+            key: CallKey::from(&call).to_string(),
+            call,
+        }
+    }
+}
+
+async fn calls(State(app): Shared, params: Params) -> Answer<Vec<NamedCall>> {
     let params = params.only(&[&SELECTION[..], &["limit"]].concat())?;
     let selection = params.selection()?;
     let limit = params.count("limit", 50, MAX_ROWS)?;
-    app.ask(move |source| source.slowest(&selection, limit))
-        .await
-        .map(Json)
+    let calls = app
+        .ask(move |source| source.slowest(&selection, limit))
+        .await?;
+    Ok(Json(calls.into_iter().map(NamedCall::from).collect()))
 }
 
 async fn stacks(State(app): Shared, params: Params) -> Answer<Vec<StackRow>> {
