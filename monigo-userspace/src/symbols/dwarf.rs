@@ -11,9 +11,9 @@ use gimli::{
     AttributeValue, DebuggingInformationEntry, Dwarf, DwarfSections, EndianSlice, LittleEndian,
     Unit, UnitOffset,
 };
-use object::{Object as _, ObjectSection as _};
+use object::{LittleEndian as Endian, Object as _, ObjectSection as _, read::elf::ElfFile64};
 
-use super::{Function, FunctionKind, Image};
+use super::{Function, FunctionKind, Image, debug::DebugFile};
 
 pub(super) type Reader<'data> = EndianSlice<'data, LittleEndian>;
 type Die<'data> = DebuggingInformationEntry<Reader<'data>>;
@@ -78,18 +78,33 @@ fn with_sections<T>(
     wanted: impl Fn(gimli::SectionId) -> bool,
     read: impl FnOnce(&Dwarf<Reader<'_>>) -> Option<T>,
 ) -> Option<T> {
-    let file = image.elf()?;
+    let (file, supplement) = image.dwarf_files()?;
+    let sections = sections(&file, &wanted)?;
+    let supplement = supplement.and_then(DebugFile::elf);
+    let moved = supplement
+        .as_ref()
+        .and_then(|file| self::sections(file, &wanted));
+    let mut dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
+    if let Some(moved) = &moved {
+        dwarf.set_sup(moved.borrow(|section| EndianSlice::new(section, LittleEndian)));
+    }
+    read(&dwarf)
+}
+
+/// The sections of a file that are `wanted`, decompressed; `None` without DWARF.
+pub(super) fn sections<'data>(
+    file: &ElfFile64<'data, Endian>,
+    wanted: &impl Fn(gimli::SectionId) -> bool,
+) -> Option<DwarfSections<Cow<'data, [u8]>>> {
     file.section_by_name(".debug_info")
         .or_else(|| file.section_by_name(".zdebug_info"))?;
-    let load = |id: gimli::SectionId| -> Result<Cow<'_, [u8]>, object::Error> {
+    let load = |id: gimli::SectionId| -> Result<Cow<'data, [u8]>, object::Error> {
         match file.section_by_name(id.name()).filter(|_| wanted(id)) {
             Some(section) => section.uncompressed_data(),
             None => Ok(Cow::Borrowed(&[])),
         }
     };
-    let sections = DwarfSections::load(load).ok()?;
-    let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
-    read(&dwarf)
+    DwarfSections::load(load).ok()
 }
 
 /// Every function that was inlined anywhere, with the number of distinct callers.

@@ -6,7 +6,7 @@ use std::{
     ops::Range,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use memmap2::Mmap;
@@ -14,6 +14,7 @@ use object::{LittleEndian, elf as abi, read::elf::ElfFile64};
 
 use super::{
     Function, GoInfo, ImageError, Language,
+    debug::{self, DebugFile, Sources},
     dwarf::{self, InlinedFunctions},
     elf::{self, FunctionIndex, Plt},
     error::describe,
@@ -133,6 +134,8 @@ pub struct Image {
     plt: OnceLock<Plt>,
     inlined: OnceLock<InlinedFunctions>,
     relocations: OnceLock<HashMap<u64, u64>>,
+    sources: Arc<Sources>,
+    debug: OnceLock<debug::Found>,
 }
 
 impl std::fmt::Debug for Image {
@@ -244,6 +247,8 @@ impl Image {
             plt: OnceLock::new(),
             inlined: OnceLock::new(),
             relocations: OnceLock::new(),
+            sources: Sources::current(),
+            debug: OnceLock::new(),
         };
         image.go = go::read(&image);
         Ok(image)
@@ -302,6 +307,48 @@ impl Image {
     /// Whether it carries a full symbol table, in itself or in a separate debug file.
     pub fn has_symtab(&self) -> bool {
         self.has_symtab || self.index().from_debug_file
+    }
+
+    /// Its separate debug file, looked for when it is first asked for; only images that lack
+    /// symbols or DWARF have one.
+    pub(super) fn debug_file(&self) -> Option<&DebugFile> {
+        self.debug().file.as_ref()
+    }
+
+    /// Path of the separate debug file that its symbols come from.
+    pub fn debug_path(&self) -> Option<&Path> {
+        self.debug_file().map(DebugFile::path)
+    }
+
+    /// Why debug files that were found for it are not used; sentences.
+    pub fn debug_remarks(&self) -> &[String] {
+        &self.debug().remarks
+    }
+
+    fn debug(&self) -> &debug::Found {
+        self.debug.get_or_init(|| {
+            // Go programs carry their own tables, stripped or not.
+            let complete = self.has_symtab && self.has_dwarf();
+            if complete || self.go_table().is_some() {
+                return debug::Found::default();
+            }
+            debug::search(self, &self.sources)
+        })
+    }
+
+    fn has_dwarf(&self) -> bool {
+        let names = [".debug_info", ".zdebug_info"];
+        names.iter().any(|name| self.section(name).is_some_and(|section| !section.empty))
+    }
+
+    /// The files with its DWARF: its own, or that of its debug file and what dwz moved out of
+    /// that. `None` if there is no DWARF, or if it is too damaged to be decompressed.
+    pub(super) fn dwarf_files(&self) -> Option<(ElfFile64<'_, LittleEndian>, Option<&DebugFile>)> {
+        if self.has_dwarf() {
+            return self.decompressible.then(|| self.elf()).flatten().map(|elf| (elf, None));
+        }
+        let file = self.debug_file()?;
+        Some((file.elf()?, file.supplement()))
     }
 
     /// Whether other readers may be given this file: they take the sizes of compressed sections at

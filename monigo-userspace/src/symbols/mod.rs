@@ -7,6 +7,7 @@
 //! processes into frames, with [`maps`] between the two address spaces.
 
 mod bytes;
+pub mod debug;
 pub mod demangle;
 pub mod dwarf;
 mod elf;
