@@ -10,7 +10,9 @@ use std::{
 };
 
 use memmap2::Mmap;
-use object::{LittleEndian, elf as abi, read::elf::ElfFile64};
+use object::{
+    LittleEndian, Object as _, ObjectSection as _, elf as abi, read::elf::ElfFile64,
+};
 
 use super::{
     Function, GoInfo, ImageError, Language,
@@ -208,6 +210,16 @@ impl Image {
         )
     }
 
+    /// An image that is no file.
+    pub(super) fn of_memory(data: Mmap, show_path: &Path) -> Result<Self, ImageError> {
+        // No file has this identity.
+        let id = ImageId {
+            device: 0,
+            inode: 0,
+        };
+        Self::parse(data, show_path, show_path, id)
+    }
+
     fn parse(
         data: Mmap,
         machine: Machine,
@@ -334,6 +346,29 @@ impl Image {
             }
             debug::search(self, &self.sources)
         })
+    }
+
+    /// Whether reading its symbols or DWARF takes so long that nobody should wait for it: there is
+    /// much of it, or it has to be fetched first.
+    pub(super) fn is_slow(&self) -> bool {
+        /// Read in some 100 ms.
+        const LARGE_BYTES: u64 = 24 << 20;
+        if !self.has_dwarf() && self.sources.remote.is_some() && self.debug.get().is_none() {
+            return self.go_table().is_none();
+        }
+        let size = |section: &Section| section.size;
+        let own = self.section(".debug_info").map_or(0, size);
+        let elf = || self.debug_file()?.elf();
+        let separate = || {
+            let elf = elf()?;
+            Some(elf.section_by_name(".debug_info")?.size())
+        };
+        own.max(separate().unwrap_or(0)) > LARGE_BYTES
+    }
+
+    /// Whether its functions have been read.
+    pub(super) fn is_indexed(&self) -> bool {
+        self.index.get().is_some()
     }
 
     fn has_dwarf(&self) -> bool {

@@ -107,6 +107,13 @@ impl ProcessMaps {
             .filter(|mapping| mapping.executable && matches!(mapping.backing, Backing::File { .. }))
     }
 
+    /// Addresses of the first mapping that shows this.
+    pub(super) fn range_of(&self, backing: &Backing) -> Option<Range<u64>> {
+        let mut mappings = self.mappings.iter();
+        let found = mappings.find(|mapping| mapping.backing == *backing)?;
+        Some(found.range.clone())
+    }
+
     /// The mapping that holds code of this file.
     pub fn find_image(&self, image: ImageId) -> Option<&Mapping> {
         self.code().find(|mapping| {
@@ -139,7 +146,12 @@ impl ProcessMaps {
                 .cloned()
                 .unwrap_or(direct),
             Err(_) if ImageId::of(&inside).is_ok_and(|id| id.inode == mapping.inode) => inside,
-            Err(_) => direct,
+            // Whoever may not follow that link may follow the one to the program itself.
+            Err(_) => {
+                let program = PathBuf::from(format!("/proc/{}/exe", self.pid));
+                let is_program = ImageId::of(&program).is_ok_and(|id| id.inode == mapping.inode);
+                if is_program { program } else { direct }
+            }
         }
     }
 }

@@ -20,9 +20,11 @@ pub mod lines;
 pub mod loader;
 pub mod maps;
 pub mod pattern;
+pub mod perf_map;
 pub mod symbolize;
 #[cfg(test)]
 pub(crate) mod tests;
+mod vdso;
 
 use serde::{Deserialize, Serialize};
 

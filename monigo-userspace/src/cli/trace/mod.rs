@@ -91,12 +91,6 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     for warning in &prepared.warnings {
         eprintln!("monigo: {warning}");
     }
-    let symbolizer = resolver::symbolizer(
-        &prepared.images,
-        &prepared.functions,
-        &mut prepared.described,
-    );
-
     let bound = (!args.headless)
         .then(|| api::bind(SocketAddr::new(args.listen.listen, args.listen.port)))
         .transpose()
@@ -109,6 +103,12 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     if let Some(warning) = samples::hidden_kernel_symbols(args) {
         eprintln!("monigo: {warning}");
     }
+    // It may start a thread, which should not have more privileges than this one has now.
+    let symbolizer = resolver::symbolizer(
+        &prepared.images,
+        &prepared.functions,
+        &mut prepared.described,
+    );
     let mut database = match &args.db {
         Some(path) => Database::open(path)?,
         None => Database::in_memory()?,
