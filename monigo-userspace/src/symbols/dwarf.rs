@@ -107,13 +107,38 @@ pub(super) fn sections<'data>(
     DwarfSections::load(load).ok()
 }
 
+const INLINED: gimli::DwTag = gimli::DW_TAG_inlined_subroutine;
+
+/// Whether a unit with these abbreviations can have entries of this kind. Numbers have no gaps
+/// in what compilers write.
+fn mentions(kinds: &gimli::Abbreviations, tag: gimli::DwTag) -> bool {
+    (1..)
+        .map_while(|code| kinds.get(code))
+        .any(|kind| kind.tag() == tag)
+}
+
 /// Every function that was inlined anywhere, with the number of distinct callers.
 pub(super) fn inlined(image: &Image) -> InlinedFunctions {
     with_dwarf(image, |dwarf| {
         let mut collector = Collector::default();
         let mut units = dwarf.units();
+        let mut skipped = Vec::new();
         while let Ok(Some(header)) = units.next() {
+            let inlines = dwarf.abbreviations(&header).is_ok_and(|kinds| mentions(&kinds, INLINED));
+            if !inlines {
+                skipped.push(header);
+                continue;
+            }
             // One damaged unit costs its own functions only.
+            if let Ok(unit) = dwarf.unit(header) {
+                let _ = collector.unit(dwarf, &unit);
+            }
+        }
+        // With optimisation at link time, functions of one unit are inlined in another.
+        let mut others = skipped.into_iter();
+        while collector.lacks_names()
+            && let Some(header) = others.next()
+        {
             if let Ok(unit) = dwarf.unit(header) {
                 let _ = collector.unit(dwarf, &unit);
             }
@@ -213,6 +238,10 @@ impl Collector {
             Some(name) if name.starts_with("_Z") || name.starts_with("_R") => own,
             _ => declaration().or(own),
         }
+    }
+
+    fn lacks_names(&self) -> bool {
+        self.callers.keys().any(|function| self.name(*function).is_none())
     }
 
     fn finish(self) -> InlinedFunctions {

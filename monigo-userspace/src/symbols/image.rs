@@ -350,7 +350,7 @@ impl Image {
 
     /// Whether reading its symbols or DWARF takes so long that nobody should wait for it: there is
     /// much of it, or it has to be fetched first.
-    pub(super) fn is_slow(&self) -> bool {
+    pub fn is_slow(&self) -> bool {
         /// Read in some 100 ms.
         const LARGE_BYTES: u64 = 24 << 20;
         if !self.has_dwarf() && self.sources.remote.is_some() && self.debug.get().is_none() {
@@ -514,12 +514,15 @@ impl Image {
     /// Number of distinct functions that the function with this name was inlined into, besides
     /// its own code. Those calls are invisible to a probe on it.
     pub fn inlined_into(&self, function: &Function) -> usize {
-        function
-            .linkage_names()
-            .chain(std::iter::once(function.name()))
-            .map(|name| self.inlined().callers(name))
-            .max()
-            .unwrap_or(0)
+        let names = function.linkage_names();
+        self.names_inlined_into(names.chain(std::iter::once(function.name())))
+    }
+
+    /// As [`Self::inlined_into`], of a function with these names.
+    pub fn names_inlined_into<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> usize {
+        let inlined = self.inlined();
+        let callers = names.into_iter().map(|name| inlined.callers(name));
+        callers.max().unwrap_or(0)
     }
 
     /// Functions without any code of their own, because every call was inlined.

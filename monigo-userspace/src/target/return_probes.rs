@@ -138,7 +138,10 @@ fn of_file(path: &Path) -> Option<String> {
         let link = fs::read_link(path).unwrap_or_else(|_| path.to_owned());
         link.display().to_string()
     };
-    let Ok(bytes) = fs::read(path) else {
+    // SAFETY: the mapping is private and read-only, and lasts as long as this function. Who
+    // truncates the file in place meanwhile can end monigo; that takes write access to a program that runs.
+    let bytes = fs::File::open(path).and_then(|file| unsafe { memmap2::Mmap::map(&file) });
+    let Ok(bytes) = bytes else {
         return Some(format!("{} cannot be read", shown()));
     };
     let Ok(file) = object::File::parse(&*bytes) else {
@@ -155,14 +158,74 @@ fn of_file(path: &Path) -> Option<String> {
     if let Some(name) = dangerous {
         return Some(format!("{} uses {name}", shown()));
     }
+    let mut starts: Vec<u64> = symbols().map(|symbol| symbol.address()).collect();
+    starts.sort_unstable();
+    starts.dedup();
     file.sections().find_map(|section| {
         if section.kind() != SectionKind::Text {
             return None;
         }
         let code = section.data().ok()?;
-        let address = stack_switch(code, section.address())?;
+        let address = find_stack_switch(code, section.address(), &starts)?;
         Some(format!("{} switches stacks at {address:#x}", shown()))
     })
+}
+
+/// As [`stack_switch`], but decodes only those pieces of the code that may hold such an instruction:
+/// decoding 50 MB takes most of a second. `starts` are addresses at which pieces begin, ascending.
+fn find_stack_switch(code: &[u8], address: u64, starts: &[u64]) -> Option<u64> {
+    let first = starts.partition_point(|start| *start <= address);
+    let inner = starts[first..].iter().copied();
+    let mut from = 0;
+    for start in inner.chain([u64::MAX]) {
+        let to = usize::try_from(start - address).unwrap_or(usize::MAX);
+        let to = to.min(code.len());
+        let piece = code.get(from..to)?;
+        if may_switch(piece)
+            && let Some(found) = stack_switch(piece, address + from as u64)
+        {
+            return Some(found);
+        }
+        from = to;
+        if from == code.len() {
+            break;
+        }
+    }
+    None
+}
+
+/// Whether the bytes of any instruction that [`switches`] tells are in `code`; it need not be one.
+fn may_switch(code: &[u8]) -> bool {
+    // What has the stack pointer in the `reg` or, as a register, in the `rm` field.
+    let as_reg = |modrm: u8| modrm & 0x38 == 0x20;
+    let as_rm = |modrm: u8| modrm & 0xc7 == 0xc4;
+    let mut before = 0;
+    let mut bytes = code.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        let next = bytes.peek().copied().unwrap_or(0);
+        let wide = before & 0xf8 == 0x48;
+        let found = match byte {
+            // pop
+            0x5c => true,
+            0x8f => as_rm(next),
+            // mov to it; `mov rsp, rbp` is how frames end
+            0x89 => wide && as_rm(next) && next != 0xec,
+            0x8b => wide && as_reg(next) && next != 0xe5,
+            0xc7 => wide && as_rm(next),
+            0xbc | 0x94 => wide,
+            // lea, except from what a frame is laid out by
+            0x8d => wide && as_reg(next),
+            0x87 => wide && (as_reg(next) || as_rm(next)),
+            // cmove, cmovne
+            0x44 | 0x45 => before == 0x0f && (as_reg(next) || as_rm(next)),
+            _ => false,
+        };
+        if found {
+            return true;
+        }
+        before = byte;
+    }
+    false
 }
 
 /// Address of the first instruction that sets the stack pointer to anything but a place in the
@@ -237,6 +300,39 @@ mod tests {
             code.push(0xc3);
             assert_eq!(stack_switch(&code, 0x10), Some(0x10), "{code:x?}");
         }
+    }
+
+    #[test]
+    fn only_pieces_that_may_switch_are_decoded() {
+        // Every instruction that switches is one that may.
+        let registers = 0..=0xff_u8;
+        for modrm in registers {
+            for opcode in [0x89, 0x8b, 0x8d, 0x87, 0x8f, 0xc7] {
+                for prefix in [0x48, 0x49, 0x4c, 0x4d] {
+                    let code = [prefix, opcode, modrm, 0, 0, 0, 0, 0, 0, 0, 0];
+                    let switching = stack_switch(&code[..], 0).is_some_and(|at| at == 0);
+                    assert!(!switching || may_switch(&code), "{code:x?}");
+                }
+            }
+            for condition in [0x44, 0x45] {
+                let code = [0x48, 0x0f, condition, modrm, 0, 0, 0, 0, 0, 0];
+                let switching = stack_switch(&code[..], 0).is_some_and(|at| at == 0);
+                assert!(!switching || may_switch(&code), "{code:x?}");
+            }
+        }
+        for code in [&[0x5c][..], &[0x48, 0xbc, 1, 2, 3, 4, 5, 6, 7, 8], &[0x48, 0x94]] {
+            assert!(may_switch(code), "{code:x?}");
+            assert_eq!(stack_switch(code, 0), Some(0), "{code:x?}");
+        }
+        // push rbp; mov rbp, rsp; call; mov rsp, rbp; leave; ret
+        let plain = [0x55, 0x48, 0x89, 0xe5, 0xe8, 0, 0, 0, 0, 0x48, 0x89, 0xec, 0xc9, 0xc3];
+        assert!(!may_switch(&plain));
+        let mut code = plain.to_vec();
+        code.extend([0x48, 0x89, 0xf4, 0xc3]);
+        let end = 0x1000 + plain.len() as u64;
+        assert_eq!(find_stack_switch(&code, 0x1000, &[0x1000, end]), Some(end));
+        assert_eq!(find_stack_switch(&plain, 0x1000, &[0x10, 0x1004, 0x5000]), None);
+        assert_eq!(find_stack_switch(&code, 0x1000, &[]), Some(end));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod discovering;
 mod executions;
+mod inlined;
 mod prepare;
 mod remarks;
 mod resolver;
@@ -135,6 +136,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         progress,
     );
     collector.know(&target.pids);
+    std::mem::take(&mut prepared.later).find(commands.clone());
     let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {
         let url = views.serve(bound, Arc::clone(&source), Arc::clone(&discoverer))?;

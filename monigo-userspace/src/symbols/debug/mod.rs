@@ -16,7 +16,7 @@ use std::{
 
 use object::Object as _;
 
-pub(super) use self::file::{DebugFile, open_regular};
+pub(super) use self::file::DebugFile;
 use self::{file::Rejection, places::Identity, remote::Remote};
 use super::Image;
 
