@@ -62,7 +62,8 @@ struct Frame {
 }
 
 fn frames(db: &str) -> Result<Vec<Frame>> {
-    let sql = "SELECT function, image, coalesce(file, '') AS file, coalesce(line, 0) AS line FROM frames";
+    let sql =
+        "SELECT function, image, coalesce(file, '') AS file, coalesce(line, 0) AS line FROM frames";
     let outcome = monigo::run(["query", "--db", db, sql, "--format", "csv"])?;
     ensure!(outcome.status == Some(0), "{}", outcome.stderr);
     let rows = outcome.stdout.lines().skip(1).map(|row| {
@@ -154,13 +155,27 @@ fn a_debug_file_of_another_build_is_refused() -> Result<()> {
     split_with_link(&path, &debug)?;
     let unoptimised = targets::c_scenarios(Native::O0)?;
     for place in [&debug, &other] {
-        tool("objcopy", &["--only-keep-debug", text(&unoptimised)?, text(place)?])?;
+        tool(
+            "objcopy",
+            &["--only-keep-debug", text(&unoptimised)?, text(place)?],
+        )?;
     }
     let folder = text(folder.path())?;
     let image = text(&path)?;
     let outcome = monigo::run(["list", image, "leaf", "--debug-dir", folder])?;
-    outcome.expect_error(USAGE, &["leaf", "another build", text(&debug)?, text(&other)?])?;
-    let arguments = ["attach", image, "--fn", "leaf", "--debug-dir", folder, "--headless"];
+    outcome.expect_error(
+        USAGE,
+        &["leaf", "another build", text(&debug)?, text(&other)?],
+    )?;
+    let arguments = [
+        "attach",
+        image,
+        "--fn",
+        "leaf",
+        "--debug-dir",
+        folder,
+        "--headless",
+    ];
     monigo::run(arguments)?.expect_error(USAGE, &["leaf", "another build"])?;
     let arguments = ["list", image, "leaf", "--debug-dir", "/no/such/folder"];
     monigo::run(arguments)?.expect_error(USAGE, &["/no/such/folder"])
@@ -209,7 +224,8 @@ fn frames_of_a_library_in_another_mount_namespace() -> Result<()> {
     let program = PrivateCopy::of(&program)?;
     let private = tempfile::tempdir()?;
     let debug = library.path().with_extension("dbg");
-    let script = "mount -t tmpfs none \"$1\" && cp \"$2\" \"$3\" \"$1\" && exec \"$4\" \"$1/libback.so\"";
+    let script =
+        "mount -t tmpfs none \"$1\" && cp \"$2\" \"$3\" \"$1\" && exec \"$4\" \"$1/libback.so\"";
     let (folder, library) = (private.path(), library.path());
     let words = [folder, &library, &debug, &program.path()].map(text);
     let mut arguments = vec!["-m", "sh", "-c", script, "sh"];
@@ -217,7 +233,10 @@ fn frames_of_a_library_in_another_mount_namespace() -> Result<()> {
         arguments.push(word?);
     }
     let running = Program::start(Path::new("/usr/bin/unshare"), &arguments)?;
-    ensure!(!folder.join("libback.so").exists(), "it is visible here, too");
+    ensure!(
+        !folder.join("libback.so").exists(),
+        "it is visible here, too"
+    );
     expect_library(&record(running, &["called_back"], &[])?)
 }
 

@@ -10,9 +10,12 @@ use anyhow::Result;
 use clap::Args;
 
 use super::exit::Failure;
-use crate::symbols::debug::{
-    SYSTEM_FOLDER, Sources,
-    remote::{Limits, Remote},
+use crate::symbols::{
+    cache::Cache,
+    debug::{
+        SYSTEM_FOLDER, Sources,
+        remote::{Limits, Remote},
+    },
 };
 
 /// Folders of debug files, separated by colons.
@@ -31,6 +34,9 @@ pub struct SymbolArgs {
     /// them which builds run here
     #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub debuginfod: Option<String>,
+    /// Read the symbols of large programs anew each time, and keep nothing of them on the disk
+    #[arg(long)]
+    pub no_symbol_cache: bool,
 }
 
 /// Why symbols cannot be looked for as asked.
@@ -55,7 +61,14 @@ impl SymbolArgs {
         folders.extend(env::split_paths(&more).filter(|path| path.is_absolute()));
         folders.push(PathBuf::from(SYSTEM_FOLDER));
         let remote = self.remote()?.map(Arc::new);
-        Sources { folders, remote }.install();
+        let place = cache_folder().filter(|_| !self.no_symbol_cache);
+        let cache = place.map(|folder| Cache::new(folder.join("symbols")));
+        let sources = Sources {
+            folders,
+            remote,
+            cache,
+        };
+        sources.install();
         Ok(())
     }
 

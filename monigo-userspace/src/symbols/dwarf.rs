@@ -124,7 +124,9 @@ pub(super) fn inlined(image: &Image) -> InlinedFunctions {
         let mut units = dwarf.units();
         let mut skipped = Vec::new();
         while let Ok(Some(header)) = units.next() {
-            let inlines = dwarf.abbreviations(&header).is_ok_and(|kinds| mentions(&kinds, INLINED));
+            let inlines = dwarf
+                .abbreviations(&header)
+                .is_ok_and(|kinds| mentions(&kinds, INLINED));
             if !inlines {
                 skipped.push(header);
                 continue;
@@ -241,7 +243,9 @@ impl Collector {
     }
 
     fn lacks_names(&self) -> bool {
-        self.callers.keys().any(|function| self.name(*function).is_none())
+        self.callers
+            .keys()
+            .any(|function| self.name(*function).is_none())
     }
 
     fn finish(self) -> InlinedFunctions {

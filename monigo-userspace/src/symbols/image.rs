@@ -10,12 +10,11 @@ use std::{
 };
 
 use memmap2::Mmap;
-use object::{
-    LittleEndian, Object as _, ObjectSection as _, elf as abi, read::elf::ElfFile64,
-};
+use object::{LittleEndian, Object as _, ObjectSection as _, elf as abi, read::elf::ElfFile64};
 
 use super::{
     Function, GoInfo, ImageError, Language,
+    cache::{Origin, stamps},
     debug::{self, DebugFile, Sources},
     dwarf::{self, InlinedFunctions},
     elf::{self, FunctionIndex, Plt},
@@ -136,6 +135,8 @@ pub struct Image {
     plt: OnceLock<Plt>,
     inlined: OnceLock<InlinedFunctions>,
     relocations: OnceLock<HashMap<u64, u64>>,
+    /// State of the file, if it is one.
+    stamps: Option<[u64; 6]>,
     sources: Arc<Sources>,
     debug: OnceLock<debug::Found>,
 }
@@ -201,13 +202,10 @@ impl Image {
                 hint: "; `monigo list` shows what could be probed in it",
             });
         }
-        Self::parse(
-            data,
-            machine,
-            open_path,
-            show_path,
-            ImageId::from(&metadata),
-        )
+        let id = ImageId::from(&metadata);
+        let mut image = Self::parse(data, machine, open_path, show_path, id)?;
+        image.stamps = Some(stamps(&metadata));
+        Ok(image)
     }
 
     /// An image that is no file.
@@ -217,7 +215,7 @@ impl Image {
             device: 0,
             inode: 0,
         };
-        Self::parse(data, show_path, show_path, id)
+        Self::parse(data, Machine::HOST, show_path, show_path, id)
     }
 
     fn parse(
@@ -259,6 +257,7 @@ impl Image {
             plt: OnceLock::new(),
             inlined: OnceLock::new(),
             relocations: OnceLock::new(),
+            stamps: None,
             sources: Sources::current(),
             debug: OnceLock::new(),
         };
@@ -373,14 +372,20 @@ impl Image {
 
     fn has_dwarf(&self) -> bool {
         let names = [".debug_info", ".zdebug_info"];
-        names.iter().any(|name| self.section(name).is_some_and(|section| !section.empty))
+        names
+            .iter()
+            .any(|name| self.section(name).is_some_and(|section| !section.empty))
     }
 
     /// The files with its DWARF: its own, or that of its debug file and what dwz moved out of
     /// that. `None` if there is no DWARF, or if it is too damaged to be decompressed.
     pub(super) fn dwarf_files(&self) -> Option<(ElfFile64<'_, LittleEndian>, Option<&DebugFile>)> {
         if self.has_dwarf() {
-            return self.decompressible.then(|| self.elf()).flatten().map(|elf| (elf, None));
+            return self
+                .decompressible
+                .then(|| self.elf())
+                .flatten()
+                .map(|elf| (elf, None));
         }
         let file = self.debug_file()?;
         Some((file.elf()?, file.supplement()))
@@ -417,7 +422,32 @@ impl Image {
     }
 
     pub(super) fn index(&self) -> &FunctionIndex {
-        self.index.get_or_init(|| elf::index(self))
+        self.index.get_or_init(|| {
+            let (Some(cache), Some(origin)) = (&self.sources.cache, self.origin()) else {
+                return elf::index(self);
+            };
+            if let Some((functions, from_debug_file)) = cache.load(&origin, self.needed()) {
+                return FunctionIndex::new(functions, from_debug_file);
+            }
+            let index = elf::index(self);
+            cache.save(&origin, &index.functions, index.from_debug_file);
+            index
+        })
+    }
+
+    /// What its functions are read from, if that takes long enough to be kept.
+    fn origin(&self) -> Option<Origin> {
+        /// Symbols of such a file are read in some 50 ms.
+        const LARGE_BYTES: u64 = 32 << 20;
+        let mut stamps = self.stamps?.to_vec();
+        let debug = self.debug_file();
+        let size = debug.map_or(0, DebugFile::size_bytes) + self.data.len() as u64;
+        if size < LARGE_BYTES || self.go_table().is_some() {
+            return None;
+        }
+        stamps.extend(debug.map(DebugFile::stamps).into_iter().flatten());
+        let build_id = self.build_id.clone()?;
+        Some(Origin { build_id, stamps })
     }
 
     /// The function with code at `vaddr`.

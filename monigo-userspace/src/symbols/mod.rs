@@ -7,11 +7,13 @@
 //! processes into frames, with [`maps`] between the two address spaces.
 
 mod bytes;
+pub mod cache;
 pub mod debug;
 pub mod demangle;
 pub mod dwarf;
 mod elf;
 mod error;
+mod files;
 mod function;
 pub mod futures;
 pub mod go;

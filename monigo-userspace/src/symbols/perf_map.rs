@@ -7,10 +7,7 @@
 use std::{
     fs::{self, File, Metadata},
     io::{self, Read as _},
-    os::{
-        fd::AsRawFd as _,
-        unix::fs::MetadataExt as _,
-    },
+    os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     time::{Duration, Instant},
 };
 
@@ -62,9 +59,7 @@ impl PerfMap {
     pub fn find(&self, address: u64) -> Option<&str> {
         /// Old entries can lie inside of newer, larger ones.
         const OVERLAPPING: usize = 16;
-        let behind = self
-            .entries
-            .partition_point(|entry| entry.start <= address);
+        let behind = self.entries.partition_point(|entry| entry.start <= address);
         let entry = self.entries[..behind]
             .iter()
             .rev()
@@ -136,7 +131,10 @@ impl LiveMap {
         let mut text = Vec::new();
         if file.take(MOST_BYTES).read_to_end(&mut text).is_ok() {
             // The last line may be half written.
-            let complete = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let complete = text
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(0, |at| at + 1);
             self.map = PerfMap::parse(&text[..complete]);
             self.stamp = Some(stamp);
         }
@@ -248,7 +246,11 @@ mod tests {
 
         fs::set_permissions(&own.0, fs::Permissions::from_mode(0o666)).unwrap();
         let mut other = LiveMap::default();
-        assert_eq!(other.find(pid, 0x1000), None, "everybody may have written it");
+        assert_eq!(
+            other.find(pid, 0x1000),
+            None,
+            "everybody may have written it"
+        );
         if nix::unistd::geteuid().is_root() {
             fs::set_permissions(&own.0, fs::Permissions::from_mode(0o600)).unwrap();
             std::os::unix::fs::chown(&own.0, Some(65_534), None).unwrap();

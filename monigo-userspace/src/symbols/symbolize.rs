@@ -540,7 +540,11 @@ impl Symbolizer {
         } else {
             let lines = self.lines.entry(at);
             let lines = lines.or_insert_with(|| Lines::of(Arc::clone(image)));
-            Some(lines.as_ref().map_or_else(Vec::new, |lines| lines.at(vaddr)))
+            Some(
+                lines
+                    .as_ref()
+                    .map_or_else(Vec::new, |lines| lines.at(vaddr)),
+            )
         };
         // Reading the functions of such an image takes too long here.
         let known = image.is_indexed() || !loaded.is_slow();
@@ -594,10 +598,16 @@ fn native_frames(
     frame: &impl Fn(String) -> Frame,
 ) -> Vec<Frame> {
     let Some((outermost, inner)) = found.split_last() else {
-        return own.map(|own| frame(own.name().to_owned())).into_iter().collect();
+        return own
+            .map(|own| frame(own.name().to_owned()))
+            .into_iter()
+            .collect();
     };
     let name = |entry: &Entry| entry.name.as_deref().map(demangle::full);
-    let Some(outer) = own.map(|own| own.name().to_owned()).or_else(|| name(outermost)) else {
+    let Some(outer) = own
+        .map(|own| own.name().to_owned())
+        .or_else(|| name(outermost))
+    else {
         return Vec::new();
     };
     let place = |function: String, entry: &Entry, inlined: bool| Frame {

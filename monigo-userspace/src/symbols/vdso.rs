@@ -16,7 +16,9 @@ const LARGEST_BYTES: u64 = 1 << 20;
 /// monigo and no other process's memory.
 pub(super) fn image() -> Option<Arc<Image>> {
     let copy = copy().ok()??;
-    Image::of_memory(copy, Path::new("[vdso]")).ok().map(Arc::new)
+    Image::of_memory(copy, Path::new("[vdso]"))
+        .ok()
+        .map(Arc::new)
 }
 
 fn copy() -> io::Result<Option<memmap2::Mmap>> {

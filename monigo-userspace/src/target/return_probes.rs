@@ -9,6 +9,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
@@ -196,36 +197,50 @@ fn find_stack_switch(code: &[u8], address: u64, starts: &[u64]) -> Option<u64> {
 
 /// Whether the bytes of any instruction that [`switches`] tells are in `code`; it need not be one.
 fn may_switch(code: &[u8]) -> bool {
-    // What has the stack pointer in the `reg` or, as a register, in the `rm` field.
-    let as_reg = |modrm: u8| modrm & 0x38 == 0x20;
-    let as_rm = |modrm: u8| modrm & 0xc7 == 0xc4;
-    let mut before = 0;
-    let mut bytes = code.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        let next = bytes.peek().copied().unwrap_or(0);
-        let wide = before & 0xf8 == 0x48;
-        let found = match byte {
-            // pop
-            0x5c => true,
-            0x8f => as_rm(next),
-            // mov to it; `mov rsp, rbp` is how frames end
-            0x89 => wide && as_rm(next) && next != 0xec,
-            0x8b => wide && as_reg(next) && next != 0xe5,
-            0xc7 => wide && as_rm(next),
-            0xbc | 0x94 => wide,
-            // lea, except from what a frame is laid out by
-            0x8d => wide && as_reg(next),
-            0x87 => wide && (as_reg(next) || as_rm(next)),
-            // cmove, cmovne
-            0x44 | 0x45 => before == 0x0f && (as_reg(next) || as_rm(next)),
-            _ => false,
-        };
-        if found {
-            return true;
+    /// Pairs of bytes that may belong to one, by the first and the second: most code has none.
+    static PAIRS: LazyLock<Box<[bool]>> = LazyLock::new(|| {
+        let pair = |pair: u16| may_begin((pair >> 8) as u8, pair as u8);
+        (0..=u16::MAX).map(pair).collect()
+    });
+    let pairs = &**PAIRS;
+    let suspicious = |at: usize, byte: u8, next: u8| {
+        if !pairs[usize::from(byte) << 8 | usize::from(next)] {
+            return false;
         }
-        before = byte;
+        let before = at.checked_sub(1).map_or(0, |at| code[at]);
+        match byte {
+            0x5c | 0x8f => true,
+            0x44 | 0x45 => before == 0x0f,
+            // With the prefix that makes the operand 64 bits wide.
+            _ => before & 0xf8 == 0x48,
+        }
+    };
+    let last = code
+        .last()
+        .is_some_and(|last| suspicious(code.len() - 1, *last, 0));
+    let mut pairs = code.windows(2).enumerate();
+    last || pairs.any(|(at, pair)| suspicious(at, pair[0], pair[1]))
+}
+
+/// Whether an opcode and the byte behind it may set the stack pointer.
+fn may_begin(opcode: u8, next: u8) -> bool {
+    // What has the stack pointer in the `reg` or, as a register, in the `rm` field.
+    let as_reg = next & 0x38 == 0x20;
+    let as_rm = next & 0xc7 == 0xc4;
+    match opcode {
+        // pop; mov of a constant; xchg with rax
+        0x5c | 0xbc | 0x94 => true,
+        // pop, mov of a constant
+        0x8f | 0xc7 => as_rm,
+        // mov; `mov rsp, rbp` is how frames end
+        0x89 => as_rm && next != 0xec,
+        0x8b => as_reg && next != 0xe5,
+        // lea
+        0x8d => as_reg,
+        // xchg, cmove, cmovne
+        0x87 | 0x44 | 0x45 => as_reg || as_rm,
+        _ => false,
     }
-    false
 }
 
 /// Address of the first instruction that sets the stack pointer to anything but a place in the
@@ -320,18 +335,27 @@ mod tests {
                 assert!(!switching || may_switch(&code), "{code:x?}");
             }
         }
-        for code in [&[0x5c][..], &[0x48, 0xbc, 1, 2, 3, 4, 5, 6, 7, 8], &[0x48, 0x94]] {
+        for code in [
+            &[0x5c][..],
+            &[0x48, 0xbc, 1, 2, 3, 4, 5, 6, 7, 8],
+            &[0x48, 0x94],
+        ] {
             assert!(may_switch(code), "{code:x?}");
             assert_eq!(stack_switch(code, 0), Some(0), "{code:x?}");
         }
         // push rbp; mov rbp, rsp; call; mov rsp, rbp; leave; ret
-        let plain = [0x55, 0x48, 0x89, 0xe5, 0xe8, 0, 0, 0, 0, 0x48, 0x89, 0xec, 0xc9, 0xc3];
+        let plain = [
+            0x55, 0x48, 0x89, 0xe5, 0xe8, 0, 0, 0, 0, 0x48, 0x89, 0xec, 0xc9, 0xc3,
+        ];
         assert!(!may_switch(&plain));
         let mut code = plain.to_vec();
         code.extend([0x48, 0x89, 0xf4, 0xc3]);
         let end = 0x1000 + plain.len() as u64;
         assert_eq!(find_stack_switch(&code, 0x1000, &[0x1000, end]), Some(end));
-        assert_eq!(find_stack_switch(&plain, 0x1000, &[0x10, 0x1004, 0x5000]), None);
+        assert_eq!(
+            find_stack_switch(&plain, 0x1000, &[0x10, 0x1004, 0x5000]),
+            None
+        );
         assert_eq!(find_stack_switch(&code, 0x1000, &[]), Some(end));
     }
 

@@ -1,9 +1,7 @@
 //! A debug file, and the proof that it belongs to an image.
 
 use std::{
-    fs::{File, Metadata, OpenOptions},
     io,
-    os::{fd::AsRawFd as _, unix::fs::OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -11,7 +9,11 @@ use memmap2::Mmap;
 use object::{LittleEndian, Object as _, read::elf::ElfFile64};
 
 use super::{
-    super::elf::{self, hex},
+    super::{
+        cache::stamps,
+        elf::{self, hex},
+        files::open_regular,
+    },
     places::{Identity, Wanted, by_build_id},
 };
 
@@ -41,9 +43,9 @@ impl Rejection {
                 found.as_deref().unwrap_or("none"),
                 wanted.build_id.unwrap_or("none"),
             ),
-            Self::OtherBytes { found, wanted } => format!(
-                "it belongs to another build (checksum {found:08x}, not {wanted:08x})"
-            ),
+            Self::OtherBytes { found, wanted } => {
+                format!("it belongs to another build (checksum {found:08x}, not {wanted:08x})")
+            }
         };
         format!(
             "the debug file {} of {} is not used: {reason}; install the one of this build",
@@ -57,6 +59,7 @@ impl Rejection {
 pub(in super::super) struct DebugFile {
     path: PathBuf,
     data: Mmap,
+    stamps: [u64; 6],
     /// What dwz has moved out of several debug files into one.
     supplement: Option<Box<DebugFile>>,
 }
@@ -86,6 +89,7 @@ impl DebugFile {
         let file = Self {
             path: show.to_owned(),
             data,
+            stamps: stamps(&metadata),
             supplement: None,
         };
         match file.elf().map(|elf| elf::is_decompressible(&elf)) {
@@ -98,6 +102,16 @@ impl DebugFile {
     /// Where it is.
     pub(in super::super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Which file it is, and in which state.
+    pub(in super::super) fn stamps(&self) -> [u64; 6] {
+        self.stamps
+    }
+
+    /// Its size, bytes.
+    pub(in super::super) fn size_bytes(&self) -> u64 {
+        self.data.len() as u64
     }
 
     /// The file parsed.
@@ -119,9 +133,7 @@ impl DebugFile {
         let build_id = self.build_id();
         match (identity, wanted.build_id, &build_id) {
             (_, Some(wanted), Some(found)) if wanted == found => Ok(()),
-            (_, Some(_), Some(_)) | (Identity::BuildId, ..) => {
-                Err(Rejection::OtherBuild(build_id))
-            }
+            (_, Some(_), Some(_)) | (Identity::BuildId, ..) => Err(Rejection::OtherBuild(build_id)),
             (Identity::Crc(wanted), ..) => {
                 let found = crc32fast::hash(&self.data);
                 if found == *wanted {
@@ -174,21 +186,4 @@ fn normal(path: &Path) -> PathBuf {
         }
     }
     out
-}
-
-/// Opens a regular file for reading. What is something else is not opened at all: opening a pipe
-/// waits for its other end, and opening some devices does something.
-pub(in super::super) fn open_regular(path: &Path, follow: bool) -> io::Result<(File, Metadata)> {
-    let no_follow = if follow { 0 } else { libc::O_NOFOLLOW };
-    // The flags of `O_PATH` stand for "do not open": only the name is looked up.
-    let name = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_PATH | libc::O_CLOEXEC | no_follow)
-        .open(path)?;
-    let metadata = name.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let file = File::open(format!("/proc/self/fd/{}", name.as_raw_fd()))?;
-    Ok((file, metadata))
 }

@@ -18,7 +18,7 @@ use object::Object as _;
 
 pub(super) use self::file::DebugFile;
 use self::{file::Rejection, places::Identity, remote::Remote};
-use super::Image;
+use super::{Image, cache::Cache};
 
 /// Where distributions keep debug files.
 pub const SYSTEM_FOLDER: &str = "/usr/lib/debug";
@@ -30,6 +30,8 @@ pub struct Sources {
     pub folders: Vec<PathBuf>,
     /// Servers to ask for what no folder has.
     pub remote: Option<Arc<Remote>>,
+    /// Where function lists of large images are kept.
+    pub cache: Option<Cache>,
 }
 
 impl Default for Sources {
@@ -37,6 +39,7 @@ impl Default for Sources {
         Self {
             folders: vec![PathBuf::from(SYSTEM_FOLDER)],
             remote: None,
+            cache: None,
         }
     }
 }
@@ -100,7 +103,11 @@ pub(super) fn search(image: &Image, sources: &Sources) -> Found {
             Ok(file)
         }) {
             Ok(file) => {
-                tracing::info!("{}: symbols of {}", wanted.image.display(), place.show.display());
+                tracing::info!(
+                    "{}: symbols of {}",
+                    wanted.image.display(),
+                    place.show.display()
+                );
                 found.remarks.clear();
                 found.file = Some(file);
                 return found;

@@ -44,7 +44,11 @@ pub(super) fn by_build_id(build_id: &str) -> Option<PathBuf> {
     // Shorter ones are no hashes of anything.
     let plain = build_id.len() >= 8 && build_id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let (first, rest) = plain.then(|| build_id.split_at(2))?;
-    Some(Path::new(".build-id").join(first).join(format!("{rest}.debug")))
+    Some(
+        Path::new(".build-id")
+            .join(first)
+            .join(format!("{rest}.debug")),
+    )
 }
 
 /// Places to look at, best first. `link` is what `.gnu_debuglink` says: a file name and a CRC.
@@ -100,7 +104,10 @@ mod tests {
     use super::*;
 
     fn shown(open: &str, show: &str, build_id: Option<&str>, link: Option<&str>) -> Vec<String> {
-        let folders = [PathBuf::from("/usr/lib/debug"), PathBuf::from("/srv/symbols")];
+        let folders = [
+            PathBuf::from("/usr/lib/debug"),
+            PathBuf::from("/srv/symbols"),
+        ];
         let link = link.map(|name| (name, 7));
         places(Path::new(open), Path::new(show), build_id, link, &folders)
             .into_iter()
@@ -139,7 +146,10 @@ mod tests {
     #[test]
     fn names_lead_nowhere_else() {
         for name in ["../../etc/shadow", "/dev/watchdog", "..", ".", "", "a\0b"] {
-            assert!(shown("/app", "/app", None, Some(name)).is_empty(), "{name:?}");
+            assert!(
+                shown("/app", "/app", None, Some(name)).is_empty(),
+                "{name:?}"
+            );
         }
         for id in ["", "ab", "../../etc", "abcdefg/h"] {
             assert!(shown("/app", "/app", Some(id), None).is_empty(), "{id:?}");

@@ -9,9 +9,9 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::Mutex,
     time::Duration,
@@ -19,7 +19,7 @@ use std::{
 
 use ureq::Agent;
 
-use super::file::open_regular;
+use super::super::files::{open_own, private_folder};
 
 /// Bounds of a download.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +117,7 @@ impl Remote {
         };
         private_folder(&self.cache).map_err(cache_error)?;
         let path = self.cache.join(format!("{build_id}.debug"));
-        if is_own_file(&path) {
+        if open_own(&path).is_some() {
             return Ok(Some(path));
         }
         let mut failed = self
@@ -178,30 +178,4 @@ impl Remote {
         }
         Ok(true)
     }
-}
-
-/// Makes a folder that only this user may look into. One that belongs to somebody else, or that others
-/// may write to, is refused.
-pub(in super::super) fn private_folder(path: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
-    let metadata = fs::symlink_metadata(path)?;
-    if !metadata.is_dir() || metadata.uid() != nix::unistd::geteuid().as_raw() {
-        return Err(io::Error::other("it belongs to another user"));
-    }
-    if metadata.mode() & 0o022 != 0 {
-        fs::set_permissions(path, Permissions::from_mode(0o700))?;
-    }
-    Ok(())
-}
-
-/// Whether there is a regular file that this user has written.
-pub(in super::super) fn is_own_file(path: &Path) -> bool {
-    open_own(path).is_some()
-}
-
-/// Opens a regular file that this user has written, and that nobody else may write.
-pub(in super::super) fn open_own(path: &Path) -> Option<File> {
-    let (file, metadata) = open_regular(path, false).ok()?;
-    let own = metadata.uid() == nix::unistd::geteuid().as_raw() && metadata.mode() & 0o022 == 0;
-    own.then_some(file)
 }

@@ -63,6 +63,7 @@ fn folder(path: &Path) -> Sources {
     Sources {
         folders: vec![path.to_owned()],
         remote: None,
+        cache: None,
     }
 }
 
@@ -93,7 +94,11 @@ fn by_link_and_by_build_id_with_and_without_compression() {
 fn other_builds_are_refused_with_a_sentence() {
     let stripped = Stripped::new(&["-O2", "-g"], true);
     let other = samples::c(&["-O0", "-g"]);
-    objcopy(&["--only-keep-debug", other.to_str().unwrap(), stripped.debug.to_str().unwrap()]);
+    objcopy(&[
+        "--only-keep-debug",
+        other.to_str().unwrap(),
+        stripped.debug.to_str().unwrap(),
+    ]);
     let found = stripped.search(&Sources::default());
     assert!(found.file.is_none());
     let [sentence] = &*found.remarks else {
@@ -101,7 +106,12 @@ fn other_builds_are_refused_with_a_sentence() {
     };
     assert!(sentence.contains("another build (build id "), "{sentence}");
     let image = Image::open(&stripped.image).unwrap();
-    assert!(image.functions().iter().all(|function| function.name() != "plain"));
+    assert!(
+        image
+            .functions()
+            .iter()
+            .all(|function| function.name() != "plain")
+    );
     assert_eq!(image.debug_remarks().len(), 1);
 }
 
@@ -125,7 +135,11 @@ fn what_is_no_file_is_not_opened() {
     nix::unistd::mkfifo(&stripped.debug, nix::sys::stat::Mode::S_IRUSR).unwrap();
     // Opening it would wait for ever.
     let found = stripped.search(&Sources::default());
-    assert!(found.remarks[0].contains("not a regular file"), "{:?}", found.remarks);
+    assert!(
+        found.remarks[0].contains("not a regular file"),
+        "{:?}",
+        found.remarks
+    );
     fs::remove_file(&stripped.debug).unwrap();
     fs::create_dir(&stripped.debug).unwrap();
     assert!(stripped.search(&Sources::default()).file.is_none());
@@ -173,7 +187,10 @@ fn serve(
             counted.fetch_add(1, Ordering::SeqCst);
             let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
             let first = lines.next().unwrap().unwrap();
-            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            while lines
+                .next()
+                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+            {}
             let (status, body) = answer(first.split(' ').nth(1).unwrap());
             let head = format!(
                 "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -190,7 +207,10 @@ fn serve(
 fn remote(servers: &[&str], cache: &Path, limits: Limits) -> Sources {
     Sources {
         folders: Vec::new(),
-        remote: Some(Arc::new(Remote::new(servers, cache.to_owned(), limits).unwrap())),
+        remote: Some(Arc::new(
+            Remote::new(servers, cache.to_owned(), limits).unwrap(),
+        )),
+        cache: None,
     }
 }
 
@@ -272,5 +292,9 @@ fn what_a_server_sends_is_checked() {
     let (url, _) = serve(move |_| ("200 OK", other.clone()));
     let found = stripped.search(&remote(&[&url], cache.path(), Limits::default()));
     assert!(found.file.is_none());
-    assert!(found.remarks[0].contains("another build"), "{:?}", found.remarks);
+    assert!(
+        found.remarks[0].contains("another build"),
+        "{:?}",
+        found.remarks
+    );
 }

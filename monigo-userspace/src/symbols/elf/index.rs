@@ -26,7 +26,7 @@ pub(in super::super) struct FunctionIndex {
 }
 
 impl FunctionIndex {
-    fn new(mut functions: Vec<Function>, from_debug_file: bool) -> Self {
+    pub(in super::super) fn new(mut functions: Vec<Function>, from_debug_file: bool) -> Self {
         functions.sort_by_key(|function| function.entry().unwrap_or(u64::MAX));
         let mut by_address: Vec<_> = functions
             .iter()

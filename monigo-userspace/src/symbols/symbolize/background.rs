@@ -98,9 +98,9 @@ impl Background {
             return None;
         }
         let answers = Arc::clone(&self.answers);
-        let waited = answers.arrived.wait_timeout_while(answers.lock(), patience, |known| {
-            !known.contains_key(&key)
-        });
+        let waited = answers
+            .arrived
+            .wait_timeout_while(answers.lock(), patience, |known| !known.contains_key(&key));
         drop(waited);
         self.patience.spend(started.elapsed());
         self.take(key)
@@ -139,7 +139,9 @@ fn work(requests: &mpsc::Receiver<(Arc<Image>, u64)>, answers: &Answers) {
             tracing::info!("debug information of {path}: {:.2?}", started.elapsed());
             lines
         });
-        let found = lines.as_ref().map_or_else(Vec::new, |lines| lines.at(vaddr));
+        let found = lines
+            .as_ref()
+            .map_or_else(Vec::new, |lines| lines.at(vaddr));
         let mut known = answers.lock();
         if known.len() >= MOST_ANSWERS {
             known.clear();

@@ -78,7 +78,10 @@ impl Lines {
         };
         let mut found = Vec::new();
         while let Ok(Some(frame)) = frames.next() {
-            let name = frame.function.as_ref().and_then(|function| function.raw_name().ok());
+            let name = frame
+                .function
+                .as_ref()
+                .and_then(|function| function.raw_name().ok());
             let place = frame.location.as_ref();
             found.push(Entry {
                 name: name.map(Cow::into_owned).filter(|name| !name.is_empty()),
