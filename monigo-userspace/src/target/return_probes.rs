@@ -211,8 +211,12 @@ fn may_switch(code: &[u8]) -> bool {
         match byte {
             0x5c | 0x8f => true,
             0x44 | 0x45 => before == 0x0f,
-            // With the prefix that makes the operand 64 bits wide.
-            _ => before & 0xf8 == 0x48,
+            // With the prefix that makes the operand 64 bits wide. `mov rsp, rbp` is how frames end.
+            _ => {
+                let ends_frame =
+                    before == 0x48 && matches!((byte, next), (0x89, 0xec) | (0x8b, 0xe5));
+                before & 0xf8 == 0x48 && !ends_frame
+            }
         }
     };
     let last = code
@@ -230,13 +234,10 @@ fn may_begin(opcode: u8, next: u8) -> bool {
     match opcode {
         // pop; mov of a constant; xchg with rax
         0x5c | 0xbc | 0x94 => true,
-        // pop, mov of a constant
-        0x8f | 0xc7 => as_rm,
-        // mov; `mov rsp, rbp` is how frames end
-        0x89 => as_rm && next != 0xec,
-        0x8b => as_reg && next != 0xe5,
-        // lea
-        0x8d => as_reg,
+        // pop, mov
+        0x8f | 0xc7 | 0x89 => as_rm,
+        // mov, lea
+        0x8b | 0x8d => as_reg,
         // xchg, cmove, cmovne
         0x87 | 0x44 | 0x45 => as_reg || as_rm,
         _ => false,
