@@ -117,7 +117,7 @@ fn a_stripped_program_with_a_link_to_its_debug_file() -> Result<()> {
     let frames = record(program, &["leaf", "caller"], &[])?;
     expect(&frames, "leaf", "scenarios", "calls.c")?;
     expect(&frames, "caller", "scenarios", "calls.c")?;
-    expect(&frames, "main", "scenarios", "main.c")
+    expect(&frames, "call_many", "scenarios", "calls.c")
 }
 
 #[test]
@@ -226,8 +226,8 @@ fn frames_of_a_library_in_another_mount_namespace() -> Result<()> {
     let debug = library.path().with_extension("dbg");
     let script =
         "mount -t tmpfs none \"$1\" && cp \"$2\" \"$3\" \"$1\" && exec \"$4\" \"$1/libback.so\"";
-    let (folder, library) = (private.path(), library.path());
-    let words = [folder, &library, &debug, &program.path()].map(text);
+    let (folder, library, program) = (private.path(), library.path(), program.path());
+    let words = [folder, &library, &debug, &program].map(text);
     let mut arguments = vec!["-m", "sh", "-c", script, "sh"];
     for word in words {
         arguments.push(word?);
@@ -246,7 +246,8 @@ fn code_made_while_running_and_code_of_the_kernel() -> Result<()> {
     monigo_tests::require_root()?;
     let copy = PrivateCopy::of(&targets::c_program("jit", Native::FRAME_POINTERS)?)?;
     let program = Program::start(&copy.path(), &["200"])?;
-    let frames = record(program, &["from_jit", "reads_clock"], &["--cpu-hz", "499"])?;
+    let options = ["--cpu-hz", "499", "--exit-probe", "ret"];
+    let frames = record(program, &["from_jit", "reads_clock"], &options)?;
     expect(&frames, "JS:*made_while_running shop.js:12", "[jit]", "")?;
     expect(&frames, "main", "jit", "jit.c")?;
     let clock = |frame: &Frame| frame.image == "[vdso]" && frame.function.contains("clock_gettime");

@@ -1,5 +1,7 @@
 //! An executable image: opened once, then only read.
 
+mod separate;
+
 use std::{
     collections::HashMap,
     fs::{self, File},
@@ -14,8 +16,8 @@ use object::{LittleEndian, Object as _, ObjectSection as _, elf as abi, read::el
 
 use super::{
     Function, GoInfo, ImageError, Language,
-    cache::{Origin, stamps},
-    debug::{self, DebugFile, Sources},
+    cache::stamps,
+    debug::{self, Sources},
     dwarf::{self, InlinedFunctions},
     elf::{self, FunctionIndex, Plt},
     error::describe,
@@ -320,77 +322,6 @@ impl Image {
         self.has_symtab || self.index().from_debug_file
     }
 
-    /// Its separate debug file, looked for when it is first asked for; only images that lack
-    /// symbols or DWARF have one.
-    pub(super) fn debug_file(&self) -> Option<&DebugFile> {
-        self.debug().file.as_ref()
-    }
-
-    /// Path of the separate debug file that its symbols come from.
-    pub fn debug_path(&self) -> Option<&Path> {
-        self.debug_file().map(DebugFile::path)
-    }
-
-    /// Why debug files that were found for it are not used; sentences.
-    pub fn debug_remarks(&self) -> &[String] {
-        &self.debug().remarks
-    }
-
-    fn debug(&self) -> &debug::Found {
-        self.debug.get_or_init(|| {
-            // Go programs carry their own tables, stripped or not.
-            let complete = self.has_symtab && self.has_dwarf();
-            if complete || self.go_table().is_some() {
-                return debug::Found::default();
-            }
-            debug::search(self, &self.sources)
-        })
-    }
-
-    /// Whether reading its symbols or DWARF takes so long that nobody should wait for it: there is
-    /// much of it, or it has to be fetched first.
-    pub fn is_slow(&self) -> bool {
-        /// Read in some 100 ms.
-        const LARGE_BYTES: u64 = 24 << 20;
-        if !self.has_dwarf() && self.sources.remote.is_some() && self.debug.get().is_none() {
-            return self.go_table().is_none();
-        }
-        let size = |section: &Section| section.size;
-        let own = self.section(".debug_info").map_or(0, size);
-        let elf = || self.debug_file()?.elf();
-        let separate = || {
-            let elf = elf()?;
-            Some(elf.section_by_name(".debug_info")?.size())
-        };
-        own.max(separate().unwrap_or(0)) > LARGE_BYTES
-    }
-
-    /// Whether its functions have been read.
-    pub(super) fn is_indexed(&self) -> bool {
-        self.index.get().is_some()
-    }
-
-    fn has_dwarf(&self) -> bool {
-        let names = [".debug_info", ".zdebug_info"];
-        names
-            .iter()
-            .any(|name| self.section(name).is_some_and(|section| !section.empty))
-    }
-
-    /// The files with its DWARF: its own, or that of its debug file and what dwz moved out of
-    /// that. `None` if there is no DWARF, or if it is too damaged to be decompressed.
-    pub(super) fn dwarf_files(&self) -> Option<(ElfFile64<'_, LittleEndian>, Option<&DebugFile>)> {
-        if self.has_dwarf() {
-            return self
-                .decompressible
-                .then(|| self.elf())
-                .flatten()
-                .map(|elf| (elf, None));
-        }
-        let file = self.debug_file()?;
-        Some((file.elf()?, file.supplement()))
-    }
-
     /// Whether other readers may be given this file: they take the sizes of compressed sections at
     /// their word.
     pub(super) fn is_decompressible(&self) -> bool {
@@ -422,32 +353,7 @@ impl Image {
     }
 
     pub(super) fn index(&self) -> &FunctionIndex {
-        self.index.get_or_init(|| {
-            let (Some(cache), Some(origin)) = (&self.sources.cache, self.origin()) else {
-                return elf::index(self);
-            };
-            if let Some((functions, from_debug_file)) = cache.load(&origin, self.needed()) {
-                return FunctionIndex::new(functions, from_debug_file);
-            }
-            let index = elf::index(self);
-            cache.save(&origin, &index.functions, index.from_debug_file);
-            index
-        })
-    }
-
-    /// What its functions are read from, if that takes long enough to be kept.
-    fn origin(&self) -> Option<Origin> {
-        /// Symbols of such a file are read in some 50 ms.
-        const LARGE_BYTES: u64 = 32 << 20;
-        let mut stamps = self.stamps?.to_vec();
-        let debug = self.debug_file();
-        let size = debug.map_or(0, DebugFile::size_bytes) + self.data.len() as u64;
-        if size < LARGE_BYTES || self.go_table().is_some() {
-            return None;
-        }
-        stamps.extend(debug.map(DebugFile::stamps).into_iter().flatten());
-        let build_id = self.build_id.clone()?;
-        Some(Origin { build_id, stamps })
+        self.index.get_or_init(|| self.read_index())
     }
 
     /// The function with code at `vaddr`.
