@@ -12,7 +12,7 @@ use std::{
 };
 
 use memmap2::Mmap;
-use object::{LittleEndian, Object as _, ObjectSection as _, elf as abi, read::elf::ElfFile64};
+use object::{LittleEndian, elf as abi, read::elf::ElfFile64};
 
 use super::{
     Function, GoInfo, ImageError, Language,

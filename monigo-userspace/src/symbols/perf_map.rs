@@ -273,11 +273,12 @@ mod tests {
             lines in proptest::collection::vec((0_u64..64, 1_u64..8), 0..40),
             address in 0_u64..80,
         ) {
-            let text: String = lines
+            let lines_of_text: Vec<String> = lines
                 .iter()
                 .enumerate()
                 .map(|(at, (start, size))| format!("{start:x} {size:x} f{at}\n"))
                 .collect();
+            let text = lines_of_text.concat();
             let map = PerfMap::parse(text.as_bytes());
             let found = map.find(address).map(str::to_owned);
             let covers = |name: &str| {

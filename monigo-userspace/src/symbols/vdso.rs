@@ -42,7 +42,11 @@ mod tests {
     #[test]
     fn it_has_the_functions_that_read_the_clock() {
         let image = image().unwrap();
-        let names: Vec<&str> = image.functions().iter().map(|f| f.name()).collect();
+        let names: Vec<&str> = image
+            .functions()
+            .iter()
+            .map(crate::symbols::Function::name)
+            .collect();
         let clock = |name: &&str| name.contains("clock_gettime");
         assert!(names.iter().any(clock), "{names:?}");
     }

@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(patience.left(start), Duration::ZERO);
         let later = start + Duration::from_secs(1);
         assert_eq!(patience.left(later), Duration::from_millis(100));
-        let much_later = later + Duration::from_secs(60);
+        let much_later = later + Duration::from_mins(1);
         assert_eq!(patience.left(much_later), MOST_PATIENCE);
     }
 }

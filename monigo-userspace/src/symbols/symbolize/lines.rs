@@ -49,8 +49,9 @@ impl Lines {
             .and_then(DebugFile::elf)
             .and_then(|file| sections(&file, &wanted));
         let owned = Box::new((own, moved));
+        let place: *const (Sections, Option<Sections>) = &raw const *owned;
         // SAFETY: the box is kept as long as what borrows from it, and is not written to.
-        let borrowed: &'static (Sections, Option<Sections>) = unsafe { &*(&raw const *owned) };
+        let borrowed: &'static (Sections, Option<Sections>) = unsafe { &*place };
         let slice = |section: &'static Cow<'static, [u8]>| EndianSlice::new(section, LittleEndian);
         let mut dwarf: Dwarf<Reader<'static>> = borrowed.0.borrow(slice);
         if let Some(moved) = &borrowed.1 {
