@@ -170,6 +170,18 @@ pub fn c_program(name: &str, how: Native) -> Result<PathBuf> {
     native("gcc", name, &files, how, &["-pthread"])
 }
 
+/// A shared library of one C file.
+pub fn c_library(name: &str, how: Native) -> Result<PathBuf> {
+    let files = [format!("lib/{name}.c")];
+    native(
+        "gcc",
+        &format!("lib{name}.so"),
+        &files,
+        how,
+        &["-shared", "-fPIC"],
+    )
+}
+
 /// The C target of how calls end, with one of its variants compiled in (`-DNAME`) and the library
 /// that the variant `LIBRARY` wants.
 pub fn exits_program(variant: &str) -> Result<PathBuf> {

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::explain::{
     DiffArgs, FlamegraphArgs, RootMode, SlowArgs, StoryArgs, TextFormat, WhyArgs,
 };
+use super::symbols::SymbolArgs;
 use crate::{export::check_name, probe::Features, query::Weight};
 
 /// Trace functions of running programs: exact call counts, true latency, and the stacks behind them.
@@ -140,6 +141,9 @@ pub struct TraceArgs {
     /// How the end of a call is seen
     #[arg(long, value_enum, default_value_t = ExitMode::Auto)]
     pub exit_probe: ExitMode,
+    /// Where symbols come from.
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
     /// No terminal interface
     #[arg(long)]
     pub no_tui: bool,
@@ -223,6 +227,9 @@ pub struct DiscoverArgs {
     /// What of the kernel to use.
     #[command(flatten)]
     pub features: FeatureArgs,
+    /// Where symbols come from.
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
     /// Format on stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -235,6 +242,9 @@ pub struct ListArgs {
     pub target: String,
     /// Only functions that match: a name, a suffix, a glob, /regex/ or file.c:42; LIB:NAME looks in a library
     pub pattern: Option<String>,
+    /// Where symbols come from.
+    #[command(flatten)]
+    pub symbols: SymbolArgs,
     /// Format on stdout
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

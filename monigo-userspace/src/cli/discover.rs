@@ -33,6 +33,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Runs the subcommand.
 pub fn run(args: &DiscoverArgs) -> Result<()> {
+    args.symbols.install()?;
     let target = target::resolve(&args.target, args.pid).map_err(target_failure)?;
     let image = open(&target)?;
     if target.pids.is_empty() {

@@ -21,6 +21,7 @@ use crate::{
 
 /// Runs the subcommand.
 pub fn run(args: &ListArgs, verbose: bool) -> Result<()> {
+    args.symbols.install()?;
     let target = target::resolve(&args.target, None).map_err(target_failure)?;
     let own = Arc::new(open_to_read(&target)?);
     let Selection { images, picks } = select(&target, own, args.pattern.as_deref())?;
@@ -29,7 +30,11 @@ pub fn run(args: &ListArgs, verbose: bool) -> Result<()> {
         Some(pick) => (&*images[pick.image], Some(pick.pattern.as_str())),
         None => (&*images[0], None),
     };
-    let functions = pattern::list(image, pattern).map_err(Failure::usage)?;
+    let functions = pattern::list(image, pattern);
+    for remark in image.debug_remarks() {
+        eprintln!("monigo: {remark}");
+    }
+    let functions = functions.map_err(Failure::usage)?;
     if args.pattern.is_none() && !image.has_symtab() && image.go().is_none() {
         eprintln!(
             "monigo: {} has no symbol table (stripped): only exported functions have names",

@@ -16,6 +16,7 @@ mod run;
 mod select;
 pub(crate) mod serve;
 mod story;
+pub mod symbols;
 mod trace;
 mod why;
 

@@ -27,6 +27,7 @@ use crate::target::{self, Scope, Target};
 
 /// Runs the subcommand.
 pub fn run(args: &RunArgs) -> Result<()> {
+    args.trace.symbols.install()?;
     let mut target = target::resolve_command(&args.command[0]).map_err(target_failure)?;
     // Forked before anything else starts a thread, and held until the probes are in.
     let mut child = HeldChild::start(&args.command)?;

@@ -216,6 +216,7 @@ impl Collector {
             match commands.recv_timeout(POLL) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
                 Ok(Command::Trace(request)) => self.add(*request)?,
+                Ok(Command::Notice(sentence)) => self.notify(sentence),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             drawn += self.drain().drawn;

@@ -12,6 +12,8 @@ pub enum Command {
     Stop,
     /// Trace further functions.
     Trace(Box<Request>),
+    /// Tell the user, now and in the recording.
+    Notice(String),
 }
 
 /// Why collecting ended.

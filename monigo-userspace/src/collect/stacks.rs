@@ -35,6 +35,11 @@ pub trait Resolve {
     fn kernel(&mut self, address: u64) -> Frame;
     /// The process ended; what is known of it may go.
     fn forget(&mut self, pid: u32);
+    /// Whether anything that was resolved since the last call may be known better later, so that it
+    /// should be asked for again.
+    fn take_unsettled(&mut self) -> bool {
+        false
+    }
 }
 
 /// A traced function as the collector knows it.
@@ -71,6 +76,8 @@ pub struct StackTable {
     raw: HashMap<(u32, Vec<u64>), u64>,
     new_frames: Vec<NewFrame>,
     new_stacks: Vec<NewStack>,
+    /// The stack at hand has frames of which more may be known later.
+    unsettled: bool,
 }
 
 impl StackTable {
@@ -198,7 +205,9 @@ impl StackTable {
             });
             next
         });
-        self.raw.insert(key, id);
+        if !std::mem::take(&mut self.unsettled) {
+            self.raw.insert(key, id);
+        }
         id
     }
 
@@ -213,8 +222,10 @@ impl StackTable {
             return known.clone();
         }
         let found = resolver.resolve(pid, address, site);
+        let unsettled = resolver.take_unsettled();
+        self.unsettled |= unsettled;
         let ids = found.map(|frames| frames.into_iter().map(|frame| self.frame(frame)).collect());
-        if self.addresses.len() < MAX_ADDRESSES {
+        if self.addresses.len() < MAX_ADDRESSES && !unsettled {
             self.addresses.insert((pid, address, site), ids.clone());
         }
         ids

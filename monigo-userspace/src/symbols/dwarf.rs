@@ -11,9 +11,9 @@ use gimli::{
     AttributeValue, DebuggingInformationEntry, Dwarf, DwarfSections, EndianSlice, LittleEndian,
     Unit, UnitOffset,
 };
-use object::{Object as _, ObjectSection as _};
+use object::{LittleEndian as Endian, Object as _, ObjectSection as _, read::elf::ElfFile64};
 
-use super::{Function, FunctionKind, Image};
+use super::{Function, FunctionKind, Image, debug::DebugFile};
 
 pub(super) type Reader<'data> = EndianSlice<'data, LittleEndian>;
 type Die<'data> = DebuggingInformationEntry<Reader<'data>>;
@@ -78,18 +78,43 @@ fn with_sections<T>(
     wanted: impl Fn(gimli::SectionId) -> bool,
     read: impl FnOnce(&Dwarf<Reader<'_>>) -> Option<T>,
 ) -> Option<T> {
-    let file = image.elf()?;
+    let (file, supplement) = image.dwarf_files()?;
+    let sections = sections(&file, &wanted)?;
+    let supplement = supplement.and_then(DebugFile::elf);
+    let moved = supplement
+        .as_ref()
+        .and_then(|file| self::sections(file, &wanted));
+    let mut dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
+    if let Some(moved) = &moved {
+        dwarf.set_sup(moved.borrow(|section| EndianSlice::new(section, LittleEndian)));
+    }
+    read(&dwarf)
+}
+
+/// The sections of a file that are `wanted`, decompressed; `None` without DWARF.
+pub(super) fn sections<'data>(
+    file: &ElfFile64<'data, Endian>,
+    wanted: &impl Fn(gimli::SectionId) -> bool,
+) -> Option<DwarfSections<Cow<'data, [u8]>>> {
     file.section_by_name(".debug_info")
         .or_else(|| file.section_by_name(".zdebug_info"))?;
-    let load = |id: gimli::SectionId| -> Result<Cow<'_, [u8]>, object::Error> {
+    let load = |id: gimli::SectionId| -> Result<Cow<'data, [u8]>, object::Error> {
         match file.section_by_name(id.name()).filter(|_| wanted(id)) {
             Some(section) => section.uncompressed_data(),
             None => Ok(Cow::Borrowed(&[])),
         }
     };
-    let sections = DwarfSections::load(load).ok()?;
-    let dwarf = sections.borrow(|section| EndianSlice::new(section, LittleEndian));
-    read(&dwarf)
+    DwarfSections::load(load).ok()
+}
+
+const INLINED: gimli::DwTag = gimli::DW_TAG_inlined_subroutine;
+
+/// Whether a unit with these abbreviations can have entries of this kind. Numbers have no gaps
+/// in what compilers write.
+fn mentions(kinds: &gimli::Abbreviations, tag: gimli::DwTag) -> bool {
+    (1..)
+        .map_while(|code| kinds.get(code))
+        .any(|kind| kind.tag() == tag)
 }
 
 /// Every function that was inlined anywhere, with the number of distinct callers.
@@ -97,8 +122,25 @@ pub(super) fn inlined(image: &Image) -> InlinedFunctions {
     with_dwarf(image, |dwarf| {
         let mut collector = Collector::default();
         let mut units = dwarf.units();
+        let mut skipped = Vec::new();
         while let Ok(Some(header)) = units.next() {
+            let inlines = dwarf
+                .abbreviations(&header)
+                .is_ok_and(|kinds| mentions(&kinds, INLINED));
+            if !inlines {
+                skipped.push(header);
+                continue;
+            }
             // One damaged unit costs its own functions only.
+            if let Ok(unit) = dwarf.unit(header) {
+                let _ = collector.unit(dwarf, &unit);
+            }
+        }
+        // With optimisation at link time, functions of one unit are inlined in another.
+        let mut others = skipped.into_iter();
+        while collector.lacks_names()
+            && let Some(header) = others.next()
+        {
             if let Ok(unit) = dwarf.unit(header) {
                 let _ = collector.unit(dwarf, &unit);
             }
@@ -198,6 +240,12 @@ impl Collector {
             Some(name) if name.starts_with("_Z") || name.starts_with("_R") => own,
             _ => declaration().or(own),
         }
+    }
+
+    fn lacks_names(&self) -> bool {
+        self.callers
+            .keys()
+            .any(|function| self.name(*function).is_none())
     }
 
     fn finish(self) -> InlinedFunctions {

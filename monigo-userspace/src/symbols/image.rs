@@ -1,12 +1,14 @@
 //! An executable image: opened once, then only read.
 
+mod separate;
+
 use std::{
     collections::HashMap,
     fs::{self, File},
     ops::Range,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use memmap2::Mmap;
@@ -14,6 +16,8 @@ use object::{LittleEndian, elf as abi, read::elf::ElfFile64};
 
 use super::{
     Function, GoInfo, ImageError, Language,
+    cache::stamps,
+    debug::{self, Sources},
     dwarf::{self, InlinedFunctions},
     elf::{self, FunctionIndex, Plt},
     error::describe,
@@ -133,6 +137,10 @@ pub struct Image {
     plt: OnceLock<Plt>,
     inlined: OnceLock<InlinedFunctions>,
     relocations: OnceLock<HashMap<u64, u64>>,
+    /// State of the file, if it is one.
+    stamps: Option<[u64; 6]>,
+    sources: Arc<Sources>,
+    debug: OnceLock<debug::Found>,
 }
 
 impl std::fmt::Debug for Image {
@@ -196,13 +204,20 @@ impl Image {
                 hint: "; `monigo list` shows what could be probed in it",
             });
         }
-        Self::parse(
-            data,
-            machine,
-            open_path,
-            show_path,
-            ImageId::from(&metadata),
-        )
+        let id = ImageId::from(&metadata);
+        let mut image = Self::parse(data, machine, open_path, show_path, id)?;
+        image.stamps = Some(stamps(&metadata));
+        Ok(image)
+    }
+
+    /// An image that is no file.
+    pub(super) fn of_memory(data: Mmap, show_path: &Path) -> Result<Self, ImageError> {
+        // No file has this identity.
+        let id = ImageId {
+            device: 0,
+            inode: 0,
+        };
+        Self::parse(data, Machine::HOST, show_path, show_path, id)
     }
 
     fn parse(
@@ -244,6 +259,9 @@ impl Image {
             plt: OnceLock::new(),
             inlined: OnceLock::new(),
             relocations: OnceLock::new(),
+            stamps: None,
+            sources: Sources::current(),
+            debug: OnceLock::new(),
         };
         image.go = go::read(&image);
         Ok(image)
@@ -335,7 +353,7 @@ impl Image {
     }
 
     pub(super) fn index(&self) -> &FunctionIndex {
-        self.index.get_or_init(|| elf::index(self))
+        self.index.get_or_init(|| self.read_index())
     }
 
     /// The function with code at `vaddr`.
@@ -432,12 +450,15 @@ impl Image {
     /// Number of distinct functions that the function with this name was inlined into, besides
     /// its own code. Those calls are invisible to a probe on it.
     pub fn inlined_into(&self, function: &Function) -> usize {
-        function
-            .linkage_names()
-            .chain(std::iter::once(function.name()))
-            .map(|name| self.inlined().callers(name))
-            .max()
-            .unwrap_or(0)
+        let names = function.linkage_names();
+        self.names_inlined_into(names.chain(std::iter::once(function.name())))
+    }
+
+    /// As [`Self::inlined_into`], of a function with these names.
+    pub fn names_inlined_into<'n>(&self, names: impl IntoIterator<Item = &'n str>) -> usize {
+        let inlined = self.inlined();
+        let callers = names.into_iter().map(|name| inlined.callers(name));
+        callers.max().unwrap_or(0)
     }
 
     /// Functions without any code of their own, because every call was inlined.

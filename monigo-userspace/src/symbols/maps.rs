@@ -22,6 +22,8 @@ pub enum Backing {
     },
     /// The kernel's own code in user space.
     Vdso,
+    /// Where the kernel keeps copies of probed instructions, and what return probes return to.
+    Probes,
     /// Memory without a file: heap, stacks, code written at run time.
     Anonymous,
 }
@@ -48,6 +50,7 @@ impl Mapping {
         match &self.backing {
             Backing::File { path, .. } => path.clone(),
             Backing::Vdso => PathBuf::from("[vdso]"),
+            Backing::Probes => PathBuf::from("[uprobes]"),
             Backing::Anonymous => PathBuf::from("[jit]"),
         }
     }
@@ -112,6 +115,13 @@ impl ProcessMaps {
             .filter(|mapping| mapping.executable && matches!(mapping.backing, Backing::File { .. }))
     }
 
+    /// Addresses of the first mapping that shows this.
+    pub(super) fn range_of(&self, backing: &Backing) -> Option<Range<u64>> {
+        let mut mappings = self.mappings.iter();
+        let found = mappings.find(|mapping| mapping.backing == *backing)?;
+        Some(found.range.clone())
+    }
+
     /// The mapping that holds code of this file.
     pub fn find_image(&self, image: ImageId) -> Option<&Mapping> {
         self.code().find(|mapping| {
@@ -144,7 +154,12 @@ impl ProcessMaps {
                 .cloned()
                 .unwrap_or(direct),
             Err(_) if ImageId::of(&inside).is_ok_and(|id| id.inode == mapping.inode) => inside,
-            Err(_) => direct,
+            // Whoever may not follow that link may follow the one to the program itself.
+            Err(_) => {
+                let program = PathBuf::from(format!("/proc/{}/exe", self.pid));
+                let is_program = ImageId::of(&program).is_ok_and(|id| id.inode == mapping.inode);
+                if is_program { program } else { direct }
+            }
         }
     }
 }
@@ -171,6 +186,8 @@ fn parse_line(line: &[u8]) -> Option<Mapping> {
     let name = rest.trim_ascii();
     let backing = if name == b"[vdso]" {
         Backing::Vdso
+    } else if name.starts_with(b"[uprobes") {
+        Backing::Probes
     } else if inode == 0 || !name.starts_with(b"/") {
         Backing::Anonymous
     } else {
@@ -219,6 +236,7 @@ mod tests {
 5581a0c00000-5581a0c01000 rw-p 00000000 00:00 0                          [heap]
 nonsense
 7ffc9f1f2000-7ffc9f1f4000 r-xp 00000000 00:00 0                          [vdso]
+7fffffffe000-7ffffffff000 --xp 00000000 00:00 0                          [uprobes]
 ";
 
     #[test]
@@ -242,6 +260,8 @@ nonsense
             Path::new("[jit]")
         );
         assert_eq!(maps.find(0x7ffc_9f1f_2000).unwrap().backing, Backing::Vdso);
+        let copies = maps.find(0x7fff_ffff_e000).unwrap();
+        assert_eq!(copies.backing, Backing::Probes);
         assert_eq!(maps.code().count(), 1);
     }
 

@@ -7,10 +7,13 @@
 //! processes into frames, with [`maps`] between the two address spaces.
 
 mod bytes;
+pub mod cache;
+pub mod debug;
 pub mod demangle;
 pub mod dwarf;
 mod elf;
 mod error;
+mod files;
 mod function;
 pub mod futures;
 pub mod go;
@@ -19,9 +22,11 @@ pub mod lines;
 pub mod loader;
 pub mod maps;
 pub mod pattern;
+pub mod perf_map;
 pub mod symbolize;
 #[cfg(test)]
 pub(crate) mod tests;
+mod vdso;
 
 use serde::{Deserialize, Serialize};
 

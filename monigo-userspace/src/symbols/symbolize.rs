@@ -1,11 +1,17 @@
 //! From instruction addresses of processes to frames.
 //!
-//! Go code is looked up in its own tables, everything else by blazesym. Files are held open from
-//! the moment they are first seen, so that frames of a process that has ended still resolve.
+//! Go code is looked up in its own tables, other code in DWARF and the function list, and code that a
+//! process makes as it runs in its perf map. Files are held open from the moment they are first
+//! seen, so that frames of a process that has ended still resolve. Large debug information is read on
+//! another thread: until that is done, frames have names only.
 
+mod background;
+mod frames;
 mod guard;
+mod lines;
 
 use std::{
+    cell::OnceCell,
     collections::{HashMap, VecDeque},
     fs::File,
     os::fd::AsRawFd as _,
@@ -21,14 +27,23 @@ use blazesym::{
     },
 };
 
+use self::{
+    background::Background,
+    frames::{Cache, go_frames, native_frames, unknown},
+    lines::Lines,
+};
 use super::{
     Function, Image, ImageId, ImageKind, demangle, go,
     maps::{Backing, Mapping, ProcessMaps},
+    perf_map::LiveMap,
+    vdso,
 };
 use crate::store::Frame;
 
 /// Image of kernel frames.
 pub const KERNEL: &str = "[kernel]";
+/// Image of frames in code that the process made.
+pub const JIT: &str = "[jit]";
 
 /// Most processes whose address space is remembered.
 const MOST_PROCESSES: usize = 1024;
@@ -59,6 +74,13 @@ pub struct Symbolizer {
     cache: Cache<(usize, u64, bool)>,
     kernel: Cache<u64>,
     main: Option<Arc<Image>>,
+    /// DWARF by image, as far as it is read on this thread.
+    lines: HashMap<usize, Option<Lines>>,
+    background: Background,
+    /// Index of the kernel's code in user space, once it was needed.
+    vdso: OnceCell<Option<usize>>,
+    /// What was resolved lately may be known better later.
+    unsettled: bool,
 }
 
 /// blazesym's symbolizer, free to move between threads.
@@ -74,8 +96,17 @@ unsafe impl Send for Blazesym {}
 struct Loaded {
     show: String,
     /// blazesym opens it through this descriptor, when it has no name any more, too.
-    file: File,
+    file: Option<File>,
     image: Option<Arc<Image>>,
+    /// Whether its debug information is read on another thread.
+    slow: OnceCell<bool>,
+}
+
+impl Loaded {
+    fn is_slow(&self) -> bool {
+        let slow = || self.image.as_ref().is_some_and(|image| image.is_slow());
+        *self.slow.get_or_init(slow)
+    }
 }
 
 /// What is remembered of a process.
@@ -83,6 +114,8 @@ struct Process {
     maps: ProcessMaps,
     /// By start of the mapping: index into the images.
     images: HashMap<u64, usize>,
+    /// Code that it made.
+    jit: LiveMap,
     /// It has ended, so that reading its maps again is in vain.
     ended: bool,
 }
@@ -90,39 +123,9 @@ struct Process {
 /// Where an address is.
 enum Place {
     Code { image: usize, vaddr: u64 },
+    Jit(String),
     Named(&'static str),
     Nowhere,
-}
-
-/// Two generations: when one is full, the older one is dropped.
-struct Cache<K> {
-    young: HashMap<K, Frames>,
-    old: HashMap<K, Frames>,
-}
-
-impl<K: std::hash::Hash + Eq + Copy> Cache<K> {
-    fn new() -> Self {
-        Self {
-            young: HashMap::new(),
-            old: HashMap::new(),
-        }
-    }
-
-    fn get(&mut self, key: K) -> Option<Frames> {
-        if let Some(frames) = self.young.get(&key) {
-            return Some(frames.clone());
-        }
-        let frames = self.old.remove(&key)?;
-        self.insert(key, frames.clone());
-        Some(frames)
-    }
-
-    fn insert(&mut self, key: K, frames: Frames) {
-        if self.young.len() >= MOST_CACHED {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, frames);
-    }
 }
 
 impl Default for Symbolizer {
@@ -143,7 +146,17 @@ impl Symbolizer {
             cache: Cache::new(),
             kernel: Cache::new(),
             main: None,
+            lines: HashMap::new(),
+            background: Background::new(),
+            vdso: OnceCell::new(),
+            unsettled: false,
         }
+    }
+
+    /// Whether anything that was resolved since the last call may be known better later: large
+    /// debug information is still being read, or code has no name yet.
+    pub fn take_unsettled(&mut self) -> bool {
+        std::mem::take(&mut self.unsettled)
     }
 
     /// Takes an image that is open already, so that it is not read twice. Addresses of processes
@@ -152,8 +165,9 @@ impl Symbolizer {
         if let Ok(file) = File::open(image.open_path()) {
             let loaded = Loaded {
                 show: image.path().display().to_string(),
-                file,
+                file: Some(file),
                 image: Some(image.clone()),
+                slow: OnceCell::new(),
             };
             self.by_id.insert(image.id(), self.images.len());
             self.images.push(Some(loaded));
@@ -213,6 +227,13 @@ impl Symbolizer {
                 [Frame {
                     function: image.to_owned(),
                     ..unknown(image, address)
+                }]
+                .into(),
+            ),
+            Place::Jit(function) => Some(
+                [Frame {
+                    function,
+                    ..unknown(JIT, address)
                 }]
                 .into(),
             ),
@@ -301,28 +322,62 @@ impl Symbolizer {
                 }
             }
         }
-        let Some(process) = self.processes.get(&pid) else {
+        let Some(process) = self.processes.get_mut(&pid) else {
             return Place::Nowhere;
         };
         let Some(mapping) = process.maps.find(address).filter(|found| found.executable) else {
             return Place::Nowhere;
         };
-        match (&mapping.backing, process.images.get(&mapping.range.start)) {
-            (Backing::Vdso, _) => Place::Named("[vdso]"),
-            (Backing::Anonymous, _) => Place::Named("[jit]"),
-            (Backing::File { .. }, None) => Place::Named("[unreadable]"),
-            (Backing::File { .. }, Some(at)) => {
-                let offset = mapping.offset_of(address).unwrap_or(0);
-                let image = self.images.get(*at).and_then(Option::as_ref);
-                let vaddr = image
-                    .and_then(|loaded| loaded.image.as_ref())
-                    .and_then(|image| image.vaddr_of_offset(offset));
-                match vaddr {
-                    Some(vaddr) => Place::Code { image: *at, vaddr },
-                    None => Place::Named("[unreadable]"),
-                }
+        let (image, offset) = match &mapping.backing {
+            Backing::Vdso => {
+                let offset = address - mapping.range.start;
+                return match self.vdso() {
+                    Some(image) => Place::Code {
+                        image,
+                        vaddr: offset,
+                    },
+                    None => Place::Named("[vdso]"),
+                };
             }
+            Backing::Probes => return Place::Named("[uprobes]"),
+            Backing::Anonymous => (None, 0),
+            Backing::File { .. } => (
+                process.images.get(&mapping.range.start).copied(),
+                mapping.offset_of(address).unwrap_or(0),
+            ),
+        };
+        let anonymous = mapping.backing == Backing::Anonymous;
+        let loaded = image.and_then(|at| self.images.get(at)?.as_ref());
+        if let (Some(at), Some(file)) = (image, loaded.and_then(|loaded| loaded.image.as_ref())) {
+            return match file.vaddr_of_offset(offset) {
+                Some(vaddr) => Place::Code { image: at, vaddr },
+                None => Place::Named("[unreadable]"),
+            };
         }
+        // Some runtimes keep the code that they make in files without a name.
+        if let Some(name) = process.jit.find(pid, address) {
+            return Place::Jit(name.to_owned());
+        }
+        // The runtime may be about to write the name.
+        self.unsettled |= process.jit.exists() && !process.ended;
+        Place::Named(if anonymous { JIT } else { "[unreadable]" })
+    }
+
+    /// Index of the kernel's code in user space.
+    fn vdso(&mut self) -> Option<usize> {
+        if let Some(known) = self.vdso.get() {
+            return *known;
+        }
+        let image = vdso::image().map(|image| {
+            self.images.push(Some(Loaded {
+                show: image.path().display().to_string(),
+                file: None,
+                image: Some(image),
+                slow: OnceCell::new(),
+            }));
+            self.images.len() - 1
+        });
+        *self.vdso.get_or_init(|| image)
     }
 
     /// A process that ended unseen: an address that is fixed at link time needs no maps.
@@ -344,7 +399,8 @@ impl Symbolizer {
 
     fn insert_process(&mut self, pid: u32, maps: ProcessMaps) {
         let known = self.processes.remove(&pid);
-        if known.is_none() {
+        let jit = known.map(|process| process.jit);
+        if jit.is_none() {
             self.order.push_back(pid);
             while self.order.len() > MOST_PROCESSES {
                 if let Some(oldest) = self.order.pop_front() {
@@ -366,6 +422,7 @@ impl Symbolizer {
             Process {
                 maps,
                 images,
+                jit: jit.unwrap_or_default(),
                 ended: false,
             },
         );
@@ -399,7 +456,12 @@ impl Symbolizer {
         let file = File::open(path).ok()?;
         let image = image.or_else(|| Image::open_as(path, Path::new(&show)).ok().map(Arc::new));
         let at = self.images.len();
-        self.images.push(Some(Loaded { show, file, image }));
+        self.images.push(Some(Loaded {
+            show,
+            file: Some(file),
+            image,
+            slow: OnceCell::new(),
+        }));
         self.by_id.insert(id, at);
         Some(at)
     }
@@ -412,15 +474,21 @@ impl Symbolizer {
             return frames;
         }
         let shown = vaddr + u64::from(is_return);
-        let frames: Frames = match self.images.get(at).and_then(Option::as_ref) {
-            Some(loaded) => self.resolve(loaded, vaddr, shown).into(),
-            None => [unknown("[unreadable]", shown)].into(),
-        };
-        self.cache.insert(key, frames.clone());
+        let (frames, settled) = self.resolve(at, vaddr, shown);
+        let frames: Frames = frames.into();
+        if settled {
+            self.cache.insert(key, frames.clone());
+        } else {
+            self.unsettled = true;
+        }
         frames
     }
 
-    fn resolve(&self, loaded: &Loaded, vaddr: u64, shown: u64) -> Vec<Frame> {
+    /// Frames at a vaddr, and whether they are all that will ever be known.
+    fn resolve(&mut self, at: usize, vaddr: u64, shown: u64) -> (Vec<Frame>, bool) {
+        let Some(loaded) = self.images.get(at).and_then(Option::as_ref) else {
+            return (vec![unknown("[unreadable]", shown)], true);
+        };
         let frame = |function: String| Frame {
             function,
             image: loaded.show.clone(),
@@ -430,102 +498,77 @@ impl Symbolizer {
             inlined: false,
             kernel: false,
         };
-        let image = loaded.image.as_deref();
-        if let Some(image) = image
-            && let Some(table) = image.go_table()
-        {
+        let Some(image) = &loaded.image else {
+            return (vec![self.nameless(loaded, vaddr, shown, &frame)], true);
+        };
+        if let Some(table) = image.go_table() {
             let found = go::frames(image, table, vaddr);
             if !found.is_empty() {
-                return go_frames(image, found, vaddr, &frame);
+                return (go_frames(image, found, vaddr, &frame), true);
             }
         }
-        let own = image.and_then(|image| image.function_at(vaddr));
-        let path = PathBuf::from(format!("/proc/self/fd/{}", loaded.file.as_raw_fd()));
-        let source = Source::Elf(Elf::new(path));
-        let readable = image.is_none_or(Image::is_decompressible);
-        // Damaged line tables make it panic (0.2.7). It caches what it has read in full only, so it
-        // can be asked again.
-        let symbolized = readable.then(|| {
-            guard::survive(|| {
-                self.blazesym
-                    .0
-                    .symbolize_single(&source, Input::VirtOffset(vaddr))
-            })
-        });
-        let Some(Some(Ok(Symbolized::Sym(sym)))) = symbolized else {
-            let stub = image.and_then(|image| image.plt_name(vaddr));
-            return vec![match (own, stub) {
-                (Some(own), _) => frame(own.name().to_owned()),
-                (None, Some(stub)) => frame(format!("{stub}@plt")),
-                (None, None) => unknown(&loaded.show, shown),
-            }];
+        let found = if loaded.is_slow() {
+            self.background.ask(image, vaddr)
+        } else {
+            let lines = self.lines.entry(at);
+            let lines = lines.or_insert_with(|| Lines::of(Arc::clone(image)));
+            Some(
+                lines
+                    .as_ref()
+                    .map_or_else(Vec::new, |lines| lines.at(vaddr)),
+            )
         };
-        let place = |frame: &mut Frame, info: Option<&blazesym::symbolize::CodeInfo<'_>>| {
-            frame.file = info.map(|info| info.to_path().display().to_string());
-            frame.line = info.and_then(|info| info.line);
+        // Reading the functions of such an image takes too long here.
+        let known = image.is_indexed() || !loaded.is_slow();
+        let own = known.then(|| image.function_at(vaddr)).flatten();
+        let settled = found.is_some();
+        let found = found.unwrap_or_default();
+        let frames = native_frames(own, &found, &frame);
+        if !frames.is_empty() {
+            return (frames, settled);
+        }
+        let frame = match image.plt_name(vaddr) {
+            Some(stub) => frame(format!("{stub}@plt")),
+            None => self.nameless(loaded, vaddr, shown, &frame),
         };
-        // The function as `monigo list` names it, if it has that; blazesym may prefer an alias.
-        let name = own.map_or_else(|| demangle::full(&sym.name), |own| own.name().to_owned());
-        let mut frames = vec![frame(name)];
-        if let Some(outermost) = frames.first_mut() {
-            place(outermost, sym.code_info.as_deref());
-        }
-        for inlined in &sym.inlined {
-            let mut inner = frame(demangle::full(&inlined.name));
-            inner.inlined = true;
-            place(&mut inner, inlined.code_info.as_ref());
-            frames.push(inner);
-        }
-        frames.reverse();
-        frames
+        (vec![frame], settled)
     }
-}
 
-/// The outermost frame under the name of the function list, which spells out what the runtime's
-/// table elides.
-fn go_frames(
-    image: &Image,
-    found: Vec<go::GoFrame>,
-    vaddr: u64,
-    frame: &impl Fn(String) -> Frame,
-) -> Vec<Frame> {
-    let own = image.function_at(vaddr);
-    found
-        .into_iter()
-        .map(|one| {
-            let name = match own {
-                Some(own) if !one.inlined => own.name().to_owned(),
-                _ => one.function,
-            };
-            Frame {
-                file: one.file,
-                line: one.line,
-                inlined: one.inlined,
-                ..frame(name)
-            }
-        })
-        .collect()
-}
-
-fn unknown(image: &str, address: u64) -> Frame {
-    Frame {
-        function: format!("[unknown {address:#x}]"),
-        image: image.to_owned(),
-        address,
-        file: None,
-        line: None,
-        inlined: false,
-        kernel: false,
+    /// A frame where neither DWARF nor a symbol with a size says what it is: the nearest symbol
+    /// before it, if there is one.
+    fn nameless(
+        &self,
+        loaded: &Loaded,
+        vaddr: u64,
+        shown: u64,
+        frame: &impl Fn(String) -> Frame,
+    ) -> Frame {
+        let image = loaded.image.as_deref();
+        let readable = image.is_none_or(Image::is_decompressible);
+        let file = loaded.file.as_ref().filter(|_| readable);
+        let symbolized = file.and_then(|file| {
+            let path = PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
+            // With debug information it would open whatever the file names as its debug file.
+            let mut elf = Elf::new(path);
+            elf.debug_syms = false;
+            let source = Source::Elf(elf);
+            let input = Input::VirtOffset(vaddr);
+            guard::survive(|| self.blazesym.0.symbolize_single(&source, input))
+        });
+        match symbolized {
+            Some(Ok(Symbolized::Sym(sym))) => frame(demangle::full(&sym.name)),
+            _ => unknown(&loaded.show, shown),
+        }
     }
 }
 
 fn new_blazesym() -> Blazesym {
     // Files are held open, so they cannot change under their descriptors; demangling is done here,
-    // in one way for everything.
+    // in one way for everything, and so is DWARF.
     let builder = blazesym::symbolize::Symbolizer::builder()
         .enable_auto_reload(false)
-        .enable_code_info(true)
-        .enable_inlined_fns(true)
+        .enable_code_info(false)
+        .enable_inlined_fns(false)
         .enable_demangling(false);
     Blazesym(builder.build())
 }

@@ -3,13 +3,15 @@
 use caps::{CapSet, Capability, CapsHashSet};
 
 /// What a recording still needs: reading its maps, and the memory maps and files of processes of
-/// other users, and the names of kernel functions.
-const KEPT: [Capability; 5] = [
+/// other users, deleted ones (which only links in `map_files` lead to), and the names of kernel
+/// functions.
+const KEPT: [Capability; 6] = [
     Capability::CAP_BPF,
     Capability::CAP_PERFMON,
     Capability::CAP_SYS_PTRACE,
     Capability::CAP_DAC_READ_SEARCH,
     Capability::CAP_SYSLOG,
+    Capability::CAP_CHECKPOINT_RESTORE,
 ];
 
 /// Reduces the calling thread, and every thread it starts from now on, to what a recording needs.

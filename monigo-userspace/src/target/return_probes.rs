@@ -9,6 +9,7 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
@@ -138,7 +139,10 @@ fn of_file(path: &Path) -> Option<String> {
         let link = fs::read_link(path).unwrap_or_else(|_| path.to_owned());
         link.display().to_string()
     };
-    let Ok(bytes) = fs::read(path) else {
+    // SAFETY: the mapping is private and read-only, and lasts as long as this function. Who
+    // truncates the file in place meanwhile can end monigo; that takes write access to a program that runs.
+    let bytes = fs::File::open(path).and_then(|file| unsafe { memmap2::Mmap::map(&file) });
+    let Ok(bytes) = bytes else {
         return Some(format!("{} cannot be read", shown()));
     };
     let Ok(file) = object::File::parse(&*bytes) else {
@@ -155,14 +159,89 @@ fn of_file(path: &Path) -> Option<String> {
     if let Some(name) = dangerous {
         return Some(format!("{} uses {name}", shown()));
     }
+    let mut starts: Vec<u64> = symbols().map(|symbol| symbol.address()).collect();
+    starts.sort_unstable();
+    starts.dedup();
     file.sections().find_map(|section| {
         if section.kind() != SectionKind::Text {
             return None;
         }
         let code = section.data().ok()?;
-        let address = stack_switch(code, section.address())?;
+        let address = find_stack_switch(code, section.address(), &starts)?;
         Some(format!("{} switches stacks at {address:#x}", shown()))
     })
+}
+
+/// As [`stack_switch`], but decodes only those pieces of the code that may hold such an instruction:
+/// decoding 50 MB takes most of a second. `starts` are addresses at which pieces begin, ascending.
+fn find_stack_switch(code: &[u8], address: u64, starts: &[u64]) -> Option<u64> {
+    let first = starts.partition_point(|start| *start <= address);
+    let inner = starts[first..].iter().copied();
+    let mut from = 0;
+    for start in inner.chain([u64::MAX]) {
+        let to = usize::try_from(start - address).unwrap_or(usize::MAX);
+        let to = to.min(code.len());
+        let piece = code.get(from..to)?;
+        if may_switch(piece)
+            && let Some(found) = stack_switch(piece, address + from as u64)
+        {
+            return Some(found);
+        }
+        from = to;
+        if from == code.len() {
+            break;
+        }
+    }
+    None
+}
+
+/// Whether the bytes of any instruction that [`switches`] tells are in `code`; it need not be one.
+fn may_switch(code: &[u8]) -> bool {
+    /// Pairs of bytes that may belong to one, by the first and the second: most code has none.
+    static PAIRS: LazyLock<Box<[bool]>> = LazyLock::new(|| {
+        let pair = |pair: u16| may_begin((pair >> 8) as u8, pair as u8);
+        (0..=u16::MAX).map(pair).collect()
+    });
+    let pairs = &**PAIRS;
+    let suspicious = |at: usize, byte: u8, next: u8| {
+        if !pairs[usize::from(byte) << 8 | usize::from(next)] {
+            return false;
+        }
+        let before = at.checked_sub(1).map_or(0, |at| code[at]);
+        match byte {
+            0x5c | 0x8f => true,
+            0x44 | 0x45 => before == 0x0f,
+            // With the prefix that makes the operand 64 bits wide. `mov rsp, rbp` is how frames end.
+            _ => {
+                let ends_frame =
+                    before == 0x48 && matches!((byte, next), (0x89, 0xec) | (0x8b, 0xe5));
+                before & 0xf8 == 0x48 && !ends_frame
+            }
+        }
+    };
+    let last = code
+        .last()
+        .is_some_and(|last| suspicious(code.len() - 1, *last, 0));
+    let mut pairs = code.windows(2).enumerate();
+    last || pairs.any(|(at, pair)| suspicious(at, pair[0], pair[1]))
+}
+
+/// Whether an opcode and the byte behind it may set the stack pointer.
+fn may_begin(opcode: u8, next: u8) -> bool {
+    // What has the stack pointer in the `reg` or, as a register, in the `rm` field.
+    let as_reg = next & 0x38 == 0x20;
+    let as_rm = next & 0xc7 == 0xc4;
+    match opcode {
+        // pop; mov of a constant; xchg with rax
+        0x5c | 0xbc | 0x94 => true,
+        // pop, mov
+        0x8f | 0xc7 | 0x89 => as_rm,
+        // mov, lea
+        0x8b | 0x8d => as_reg,
+        // xchg, cmove, cmovne
+        0x87 | 0x44 | 0x45 => as_reg || as_rm,
+        _ => false,
+    }
 }
 
 /// Address of the first instruction that sets the stack pointer to anything but a place in the
@@ -237,6 +316,48 @@ mod tests {
             code.push(0xc3);
             assert_eq!(stack_switch(&code, 0x10), Some(0x10), "{code:x?}");
         }
+    }
+
+    #[test]
+    fn only_pieces_that_may_switch_are_decoded() {
+        // Every instruction that switches is one that may.
+        let registers = 0..=0xff_u8;
+        for modrm in registers {
+            for opcode in [0x89, 0x8b, 0x8d, 0x87, 0x8f, 0xc7] {
+                for prefix in [0x48, 0x49, 0x4c, 0x4d] {
+                    let code = [prefix, opcode, modrm, 0, 0, 0, 0, 0, 0, 0, 0];
+                    let switching = stack_switch(&code[..], 0).is_some_and(|at| at == 0);
+                    assert!(!switching || may_switch(&code), "{code:x?}");
+                }
+            }
+            for condition in [0x44, 0x45] {
+                let code = [0x48, 0x0f, condition, modrm, 0, 0, 0, 0, 0, 0];
+                let switching = stack_switch(&code[..], 0).is_some_and(|at| at == 0);
+                assert!(!switching || may_switch(&code), "{code:x?}");
+            }
+        }
+        for code in [
+            &[0x5c][..],
+            &[0x48, 0xbc, 1, 2, 3, 4, 5, 6, 7, 8],
+            &[0x48, 0x94],
+        ] {
+            assert!(may_switch(code), "{code:x?}");
+            assert_eq!(stack_switch(code, 0), Some(0), "{code:x?}");
+        }
+        // push rbp; mov rbp, rsp; call; mov rsp, rbp; leave; ret
+        let plain = [
+            0x55, 0x48, 0x89, 0xe5, 0xe8, 0, 0, 0, 0, 0x48, 0x89, 0xec, 0xc9, 0xc3,
+        ];
+        assert!(!may_switch(&plain));
+        let mut code = plain.to_vec();
+        code.extend([0x48, 0x89, 0xf4, 0xc3]);
+        let end = 0x1000 + plain.len() as u64;
+        assert_eq!(find_stack_switch(&code, 0x1000, &[0x1000, end]), Some(end));
+        assert_eq!(
+            find_stack_switch(&plain, 0x1000, &[0x10, 0x1004, 0x5000]),
+            None
+        );
+        assert_eq!(find_stack_switch(&code, 0x1000, &[]), Some(end));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod discovering;
 mod executions;
+mod inlined;
 mod prepare;
 mod remarks;
 mod resolver;
@@ -95,12 +96,6 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     for warning in &prepared.warnings {
         eprintln!("monigo: {warning}");
     }
-    let symbolizer = resolver::symbolizer(
-        &prepared.images,
-        &prepared.functions,
-        &mut prepared.described,
-    );
-
     let bound = (!args.headless)
         .then(|| api::bind(SocketAddr::new(args.listen.listen, args.listen.port)))
         .transpose()
@@ -114,6 +109,12 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     if let Some(warning) = samples::hidden_kernel_symbols(args) {
         eprintln!("monigo: {warning}");
     }
+    // It may start a thread, which should not have more privileges than this one has now.
+    let symbolizer = resolver::symbolizer(
+        &prepared.images,
+        &prepared.functions,
+        &mut prepared.described,
+    );
     let mut database = match &args.db {
         Some(path) => Database::open(path)?,
         None => Database::in_memory()?,
@@ -142,6 +143,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     );
     slow::keep(&mut collector, args)?;
     collector.know(&target.pids);
+    std::mem::take(&mut prepared.later).find(commands.clone());
     let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {
         let url = views.serve(bound, Arc::clone(&source), Arc::clone(&discoverer))?;

@@ -12,6 +12,7 @@ use monigo_common::cookie::MAX_FUNCTIONS;
 
 use super::{
     executions::{self, Chosen, Executions},
+    inlined::InlinedLater,
     remarks::Remarks,
 };
 use crate::{
@@ -40,6 +41,8 @@ pub struct Prepared {
     pub described: Vec<NewFunction>,
     /// What could not be traced, and why.
     pub warnings: Vec<String>,
+    /// What takes too long to find out before tracing begins.
+    pub later: InlinedLater,
     /// Processes whose libraries are known.
     running: Vec<u32>,
 }
@@ -167,6 +170,7 @@ pub fn prepare(
         functions: Vec::new(),
         described: Vec::new(),
         warnings: Vec::new(),
+        later: InlinedLater::default(),
         running: running.to_vec(),
     };
     let mut refusal = None;
@@ -251,12 +255,18 @@ impl Prepared {
     /// warnings, and the first reason is returned.
     fn add_image(
         &mut self,
-        image: &Image,
+        image: &Arc<Image>,
         patterns: &[&str],
         args: &TraceArgs,
     ) -> Result<Option<PrepareError>> {
         check_go(image, args)?;
-        let groups = matched(image, patterns, args.all)?;
+        let groups = matched(image, patterns, args.all).inspect_err(|_| {
+            // Often why nothing matches.
+            for remark in image.debug_remarks() {
+                eprintln!("monigo: {remark}");
+            }
+        })?;
+        self.warnings.extend_from_slice(image.debug_remarks());
         let total = self.functions.len() + groups.len();
         if total > MAX_FUNCTIONS {
             return Err(Failure::usage(PrepareError::TooMany(total)));
@@ -275,9 +285,13 @@ impl Prepared {
                 continue;
             };
             // Calls that no probe can see, because the compiler copied the function into its caller.
-            let callers = group.functions.iter().map(|f| image.inlined_into(f)).max();
-            if let Some(callers) = callers.filter(|callers| *callers > 0) {
-                remarks.inlined(&group.name, callers);
+            if image.is_slow() {
+                self.later.add(image, group);
+            } else {
+                let callers = group.functions.iter().map(|f| image.inlined_into(f)).max();
+                if let Some(callers) = callers.filter(|callers| *callers > 0) {
+                    remarks.inlined(&group.name, callers);
+                }
             }
             let exit = exits.choose(group, &plans);
             if exit == ExitProbe::Ret && !plans.iter().any(FunctionPlan::has_end) {

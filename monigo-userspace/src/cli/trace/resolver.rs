@@ -26,6 +26,10 @@ impl Resolve for Symbolizer {
     fn forget(&mut self, pid: u32) {
         Self::forget(self, pid);
     }
+
+    fn take_unsettled(&mut self) -> bool {
+        Self::take_unsettled(self)
+    }
 }
 
 /// The image that the code of `function` is in.

@@ -1,17 +1,16 @@
 //! The function index: every symbol that is a function, one entry per address.
 
-use std::{borrow::Cow, collections::HashSet, ops::Range, path::PathBuf};
+use std::{borrow::Cow, collections::HashSet, ops::Range};
 
 use object::{
-    LittleEndian, Object as _, elf as abi,
+    LittleEndian, elf as abi,
     read::elf::{Sym as _, SymbolTable, VersionTable},
 };
 
 use super::{
-    super::{Function, FunctionKind, Image, go},
-    ENDIAN, File,
+    super::{Function, FunctionKind, Image, debug::DebugFile, go},
+    ENDIAN,
     cold::join_cold_parts,
-    hex,
 };
 
 type Header = abi::FileHeader64<LittleEndian>;
@@ -27,7 +26,7 @@ pub(in super::super) struct FunctionIndex {
 }
 
 impl FunctionIndex {
-    fn new(mut functions: Vec<Function>, from_debug_file: bool) -> Self {
+    pub(in super::super) fn new(mut functions: Vec<Function>, from_debug_file: bool) -> Self {
         functions.sort_by_key(|function| function.entry().unwrap_or(u64::MAX));
         let mut by_address: Vec<_> = functions
             .iter()
@@ -140,17 +139,13 @@ pub(in super::super) fn index(image: &Image) -> FunctionIndex {
         return FunctionIndex::default();
     };
     let mut undefined = HashSet::new();
-    let debug_image;
     let debug_elf;
     let mut from_debug_file = false;
     let mut found = symbols(file.elf_symbol_table(), None, &mut undefined);
     let stripped = found.is_empty();
     // Go programs carry their own table, stripped or not.
     if stripped && image.go_table().is_none() {
-        debug_image = debug_file(image, &file);
-        debug_elf = debug_image
-            .as_deref()
-            .and_then(|data| File::parse(data).ok());
+        debug_elf = image.debug_file().and_then(DebugFile::elf);
         if let Some(debug) = &debug_elf {
             found = symbols(debug.elf_symbol_table(), None, &mut HashSet::new());
             from_debug_file = !found.is_empty();
@@ -231,35 +226,4 @@ fn add_imported(image: &Image, functions: &mut Vec<Function>, undefined: &HashSe
             functions.push(Function::new(name, None, kind));
         }
     }
-}
-
-/// A separate debug file: by build id, else by the name in `.gnu_debuglink`.
-fn debug_file(image: &Image, file: &File<'_>) -> Option<Vec<u8>> {
-    const LARGEST: u64 = 4 << 30;
-    let root = PathBuf::from("/usr/lib/debug");
-    let mut candidates = Vec::new();
-    if let Some(id) = image.build_id().filter(|id| id.len() > 2) {
-        candidates.push(
-            root.join(".build-id")
-                .join(&id[..2])
-                .join(format!("{}.debug", &id[2..])),
-        );
-    }
-    if let Ok(Some((name, _))) = file.gnu_debuglink()
-        && let Ok(name) = std::str::from_utf8(name)
-        && let Some(directory) = image.path().parent()
-    {
-        let absolute = directory.strip_prefix("/").unwrap_or(directory);
-        candidates.push(directory.join(name));
-        candidates.push(directory.join(".debug").join(name));
-        candidates.push(root.join(absolute).join(name));
-    }
-    let id = image.build_id();
-    candidates.into_iter().find_map(|path| {
-        let small = std::fs::metadata(&path).ok()?.len() < LARGEST;
-        let data = small.then(|| std::fs::read(&path).ok()).flatten()?;
-        let debug = File::parse(&*data).ok()?;
-        let debug_id = debug.build_id().ok().flatten().map(hex);
-        (debug_id.as_deref() == id).then_some(data)
-    })
 }

@@ -76,14 +76,14 @@ impl Header {
             segments,
             sections,
             has_symtab: !file.elf_symbol_table().is_empty(),
-            decompressible: decompressible(file),
+            decompressible: is_decompressible(file),
         }
     }
 }
 
 /// Whether no compressed section claims an impossible size. Who believes such a claim and reserves
 /// the memory ends the process.
-fn decompressible(file: &File<'_>) -> bool {
+pub(super) fn is_decompressible(file: &File<'_>) -> bool {
     file.elf_section_table()
         .iter()
         .all(|section| match section.compression(ENDIAN, file.data()) {
