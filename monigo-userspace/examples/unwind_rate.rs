@@ -151,8 +151,8 @@ fn main() {
             complete += u64::from(walked.end == End::Complete);
         }
     }
-    let wall = started.elapsed().as_secs_f64();
+    let seconds = started.elapsed().as_secs_f64();
     println!(
-        "{{\"stacks\":{stacks},\"frames\":{frames},\"complete\":{complete},\"wall_s\":{wall}}}"
+        "{{\"stacks\":{stacks},\"frames\":{frames},\"complete\":{complete},\"wall_s\":{seconds}}}"
     );
 }

@@ -72,14 +72,25 @@ fn same_as_gdb(program: &Path) -> Result<()> {
         seen.difference(&expected).collect::<Vec<_>>(),
         expected.difference(&seen).collect::<Vec<_>>()
     );
-    // A thread can lose its CPU anywhere, so monigo may have more of these.
+    // Whatever waits at one of gdb's places does so on one of gdb's stacks. The kernel runs no
+    // program for a thread switch while it is inside another one, so on a busy machine a stack may
+    // be missing, but not all of one kind.
     let waits = stacks(db, "samples WHERE kind = 'offcpu'")?;
+    let kind = |stack: &Stack| (stack.first().cloned(), stack.last().cloned());
+    let kinds: BTreeSet<_> = truth.waits.iter().map(kind).collect();
+    let strange: Vec<_> = waits
+        .iter()
+        .filter(|stack| truth.waits.iter().any(|known| known[0] == stack[0]))
+        .filter(|stack| !truth.waits.contains(*stack))
+        .collect();
     ensure!(
-        truth.waits.is_subset(&waits),
-        "waits: only gdb {:#?}, only monigo {:#?}",
-        truth.waits.difference(&waits).collect::<Vec<_>>(),
-        waits.difference(&truth.waits).collect::<Vec<_>>()
+        strange.is_empty(),
+        "{strange:#?} is not in {:#?}",
+        truth.waits
     );
+    let common = waits.intersection(&truth.waits).map(kind);
+    let missing: Vec<_> = kinds.difference(&common.collect()).cloned().collect();
+    ensure!(missing.is_empty(), "nothing of {missing:#?} in {waits:#?}");
     Ok(())
 }
 

@@ -151,7 +151,6 @@ impl Collector {
         limits: Limits,
         flush: Duration,
         budget: Budget,
-        copies: Option<Copies>,
         progress: watch::Sender<Progress>,
     ) -> Self {
         let now = Instant::now();
@@ -168,6 +167,7 @@ impl Collector {
             wants_stacks: control.stacks != 0,
             always_slow_ns: u64::MAX,
             pending: None,
+            copies: kernel.copies_stacks().then(Copies::default),
             kernel,
             store,
             session,
@@ -180,7 +180,6 @@ impl Collector {
             baselines: vec![Baseline::default(); functions.len()],
             swept: vec![0; functions.len()],
             stacks: StackTable::default(),
-            copies,
             functions,
             calls: Vec::new(),
             samples: Vec::new(),

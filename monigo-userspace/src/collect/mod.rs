@@ -17,7 +17,6 @@ pub use self::{
     budget::{Budget, Mode},
     clock::unix_ns,
     collector::{AddError, Addition, CollectError, Collector, Request},
-    copies::Copies,
     progress::{Command, Cost, End, Limits, Progress},
     sampling::Sampling,
     stacks::{Resolve, Site, StackTable, Traced},

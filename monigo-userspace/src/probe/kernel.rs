@@ -304,6 +304,11 @@ impl Kernel {
         self.write_copy_control()
     }
 
+    /// Whether stacks come as copies.
+    pub fn copies_stacks(&self) -> bool {
+        self.copied_bytes > 0
+    }
+
     /// Says how stacks are taken, and how to find what return probes hide, if there are any.
     pub(super) fn write_copy_control(&mut self) -> Result<(), ProbeError> {
         let mut control = CopyControl {

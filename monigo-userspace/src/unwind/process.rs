@@ -1,7 +1,7 @@
 //! What a process maps, with the unwind tables of it.
 
 use std::{
-    cell::RefCell,
+    cell::{OnceCell, RefCell},
     collections::HashMap,
     ops::Range,
     sync::Arc,
@@ -31,14 +31,14 @@ const MOST_ADDRESSES: usize = 1 << 16;
 #[derive(Default)]
 pub(super) struct Library {
     files: HashMap<ImageId, Option<Arc<Tables>>>,
-    vdso: Option<Option<Arc<Tables>>>,
+    vdso: OnceCell<Option<Arc<Tables>>>,
 }
 
 impl Library {
     fn tables(&mut self, maps: &ProcessMaps, mapping: &Mapping) -> Option<Arc<Tables>> {
         if mapping.backing == Backing::Vdso {
             let read = || Tables::of_vdso().map(Arc::new);
-            return self.vdso.get_or_insert_with(read).clone();
+            return self.vdso.get_or_init(read).clone();
         }
         let path = maps.open_path(mapping);
         let id = ImageId::of(&path).ok()?;
@@ -118,21 +118,17 @@ impl Process {
         if self.ended || Instant::now() < self.next_look {
             return false;
         }
-        match Self::look(self.maps.pid(), library) {
-            Some(now) => {
-                let changed = now.maps != self.maps;
-                if changed {
-                    *self = now;
-                } else {
-                    self.next_look = Instant::now() + IN_VAIN;
-                }
-                changed
-            }
-            None => {
-                self.ended = true;
-                false
-            }
+        let Some(now) = Self::look(self.maps.pid(), library) else {
+            self.ended = true;
+            return false;
+        };
+        let changed = now.maps != self.maps;
+        if changed {
+            *self = now;
+        } else {
+            self.next_look = Instant::now() + IN_VAIN;
         }
+        changed
     }
 
     fn mapped_at(&self, address: u64) -> Option<(&Mapped, &Tables)> {

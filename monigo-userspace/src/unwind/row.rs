@@ -10,7 +10,7 @@ type Reader<'a> = EndianSlice<'a, LittleEndian>;
 
 /// What tables say of one instruction.
 pub(super) struct Row<'a, 'data> {
-    pub row: &'a UnwindTableRow<usize>,
+    pub rules: &'a UnwindTableRow<usize>,
     pub frames: &'a EhFrame<Reader<'data>>,
     pub encoding: Encoding,
     /// The frame is that of a signal handler's end.
@@ -28,7 +28,7 @@ pub(super) struct Registers {
 impl<'data> Row<'_, 'data> {
     /// Whether finding the caller takes more than adding to registers.
     pub fn is_special(&self) -> bool {
-        let CfaRule::Expression(expression) = self.row.cfa() else {
+        let CfaRule::Expression(expression) = self.rules.cfa() else {
             return false;
         };
         let Ok(expression) = expression.get(self.frames) else {
@@ -49,7 +49,7 @@ impl<'data> Row<'_, 'data> {
         of: Registers,
         read: &mut impl FnMut(u64) -> Option<u64>,
     ) -> Option<Registers> {
-        let frame = match self.row.cfa() {
+        let frame = match self.rules.cfa() {
             CfaRule::RegisterAndOffset { register, offset } => {
                 register_of(of, *register)?.checked_add_signed(*offset)?
             }
@@ -58,7 +58,7 @@ impl<'data> Row<'_, 'data> {
                 self.evaluate(expression, of, None, read)?
             }
         };
-        let mut saved = |register, unchanged: Option<u64>| match self.row.register(register) {
+        let mut saved = |register, unchanged: Option<u64>| match self.rules.register(register) {
             Some(RegisterRule::Offset(offset)) => read(frame.checked_add_signed(offset)?),
             Some(RegisterRule::Expression(expression)) => {
                 let expression = expression.get(self.frames).ok()?;

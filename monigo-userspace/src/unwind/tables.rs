@@ -252,11 +252,11 @@ impl Tables {
         let found = table.fde_for_address(&frames, &bases, vaddr, EhFrame::cie_from_offset);
         let description = found.ok()?;
         let mut context = UnwindContext::new();
-        let row = description
+        let rules = description
             .unwind_info_for_address(&frames, &bases, &mut context, vaddr)
             .ok()?;
         Some(visit(&Row {
-            row,
+            rules,
             frames: &frames,
             encoding: description.cie().encoding(),
             signal: description.is_signal_trampoline(),

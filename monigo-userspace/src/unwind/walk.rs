@@ -291,9 +291,8 @@ impl Steps<'_> {
                 }
                 // Without tables, a zero in the frame pointer's register looks like an end.
                 Ok(None) if self.process.describes(self.last) => break Run::Ended,
-                Ok(None) => break Run::Lost,
                 Err(Error::CouldNotReadStack(at)) => break Run::Unreadable(at),
-                Err(_) => break Run::Lost,
+                Ok(None) | Err(_) => break Run::Lost,
             }
         };
         match run {

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     api,
-    collect::{Budget, Collector, Command, Copies, End, Limits, Mode, Progress, Sampling, unix_ns},
+    collect::{Budget, Collector, Command, End, Limits, Mode, Progress, Sampling, unix_ns},
     discover::Discoverer,
     export,
     probe::{Kernel, PlannedFunction, Sizes},
@@ -101,8 +101,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         .transpose()
         .map_err(failure_of)?;
 
-    let copied_bytes = unwinding::copied_bytes(target, &prepared.images, args);
-    let (kernel, control) = attach(target, &mut prepared, args, copied_bytes)?;
+    let (kernel, control) = attach(target, &mut prepared, args)?;
     if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
         tracing::warn!("privileges could not be dropped: {error}");
     }
@@ -138,7 +137,6 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         limits(target, args, held.as_ref().map(|held| held.pid())),
         args.flush,
         budget(args, prepared.functions.len()),
-        (copied_bytes > 0).then(Copies::default),
         progress,
     );
     slow::keep(&mut collector, args)?;
@@ -225,12 +223,8 @@ fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
 }
 
 /// Loads the programs and attaches them; calls are counted from here on.
-fn attach(
-    target: &Target,
-    prepared: &mut Prepared,
-    args: &TraceArgs,
-    copied_bytes: u32,
-) -> Result<(Kernel, Control)> {
+fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<(Kernel, Control)> {
+    let copied_bytes = unwinding::copied_bytes(target, &prepared.images, args);
     let go = prepared.functions.iter().any(|function| function.go);
     let goid_offset = prepared
         .images
