@@ -5,6 +5,7 @@ import "./style/base.css";
 import "./style/header.css";
 import "./style/table.css";
 import "./style/charts.css";
+import "./style/parts.css";
 
 const root = document.getElementById("app");
 if (root) render(<App />, root);

@@ -29,7 +29,7 @@ export function Help({ open, close }: { open: boolean; close(): void }) {
           <dt>Unwound</dt><dd>calls ended by a panic, an exception or longjmp; they are in no latency figure.</dd>
           <dt>In flight</dt><dd>calls begun and not yet ended.</dd>
           <dt>Stacks, slowest calls</dt><dd>come from calls recorded in full, a sample; weights are scaled up.</dd>
-          <dt>On CPU, off CPU</dt><dd>samples of what ran, and what threads waited in, inside a traced function, with kernel frames. Goroutines wait without leaving their thread, so Go has no off-CPU time here.</dd>
+          <dt>On CPU, off CPU</dt><dd>samples of what ran, and what threads and goroutines waited in, inside a traced function, with kernel frames.</dd>
         </dl>
         <p class="muted">
           monigo {overview.monigo_version}, Linux {overview.kernel}, recording {overview.session}

@@ -10,7 +10,7 @@ const notes: Record<Weight, string> = {
   wall: "by time, estimated",
   calls: "by calls, estimated",
   cpu: "by time running, sampled",
-  offcpu: "by time waiting (threads only), sampled",
+  offcpu: "by time waiting, sampled",
 };
 
 /** The heaviest distinct stacks. */
