@@ -19,10 +19,9 @@ before(async () => {
   chromium = await launch();
   charge = (await asked("functions")).find((row) => row.name === "main.chargeCard");
   assert.ok(charge, "the sample service is watched");
-  // Slow calls are rare: wait for some.
-  for (let calls = []; calls.length < 20; calls = await asked(`calls?function=${charge.id}&slower_than=20000000`)) {
-    await new Promise((later) => { setTimeout(later, 300); });
-  }
+  // Slow calls are rare: wait for some, and for a past to compare with.
+  await until(async () => (await asked(`calls?function=${charge.id}&slower_than=20000000`)).length >= 20);
+  await until(async () => (await asked(`heatmap?function=${charge.id}`)).times_ns.length >= 12);
 });
 after(async () => { await chromium?.close(); });
 beforeEach(async () => {
@@ -39,6 +38,10 @@ async function asked(question) {
   return answer.json();
 }
 
+async function until(holds) {
+  while (!(await holds())) await new Promise((later) => { setTimeout(later, 200); });
+}
+
 const heatmap = () => page.locator("canvas[data-columns]");
 const chip = () => page.locator("[data-selection]");
 const panel = (name) => page.getByRole("region", { name });
@@ -51,22 +54,31 @@ function ms(text) {
   return Number(value) * { ns: 1e-6, "µs": 1e-3, ms: 1, s: 1e3 }[unit];
 }
 
-/** Draws a region over the slow half of the heatmap. */
+/** Waits until every call in the list took at least so long. */
+async function listedFrom(least) {
+  await until(async () => {
+    const listed = await slowCalls().locator("td.first").allInnerTexts();
+    return listed.length > 0 && listed.every((text) => ms(text) >= least * 0.99);
+  });
+}
+
+/** Draws a region over the slow part of the heatmap. */
 async function brush() {
-  await page.waitForFunction(() => Number(document.querySelector("canvas[data-columns]")?.dataset.columns) > 0);
+  // Nothing above moves any more once this is there.
+  await panel("Why slow calls are slow").getByText("A slow call takes").waitFor();
   await heatmap().scrollIntoViewIfNeeded();
   const box = await heatmap().boundingBox();
   await page.mouse.move(box.x + 62, box.y + 10);
   await page.mouse.down();
   await page.mouse.move(box.x + box.width - 24, box.y + 80, { steps: 4 });
-  await page.getByText(/^\d.* ms and longer, .*: [\d,]+ calls?$/).waitFor();
+  await page.getByText(/^\d.* and longer, .*: [\d,]+ calls?$/).waitFor();
   await page.mouse.up();
   await chip().waitFor();
 }
 
 test("a region drawn on the heatmap selects calls, and a link carries it", async () => {
   await brush();
-  await chip().getByText(/^[\d.]+ ms and longer, \d\d:\d\d:\d\d to \d\d:\d\d:\d\d, [\d,]+ calls/).waitFor();
+  await chip().getByText(/^[\d.]+ (µs|ms|s) and longer, \d\d:\d\d:\d\d to \d\d:\d\d:\d\d, [\d,]+ calls/).waitFor();
   const text = await chip().innerText();
   const least = ms(text);
   const { searchParams } = new URL(`http://x/?${page.url().split("?")[1]}`);
@@ -74,10 +86,7 @@ test("a region drawn on the heatmap selects calls, and a link carries it", async
   assert.ok(Number(searchParams.get("from")) < Number(searchParams.get("to")));
 
   // Calls, stacks and the comparison are about the selection.
-  await page.waitForFunction((low) => {
-    const cells = [...document.querySelectorAll(".calls tbody td.first")].map((cell) => cell.textContent);
-    return cells.length > 0 && cells.every((cell) => / ms$| s$/.test(cell) && (/ s$/.test(cell) || parseFloat(cell) >= low * 0.99));
-  }, least);
+  await listedFrom(least);
   await panel("Why slow calls are slow").getByText(/recorded of .* and longer against/).waitFor();
   const shown = await panel("Why slow calls are slow").locator(".note").innerText();
   assert.ok(Math.abs(ms(shown.split("of ")[1]) - least) < 0.1 * least, shown);
@@ -126,10 +135,7 @@ test("slow calls by percentile and by duration", async () => {
   await field.press("Enter");
   await chip().getByText(/^20\.0 ms and longer/).waitFor();
   assert.match(page.url(), /slower=20000000/);
-  await page.waitForFunction(() => {
-    const cells = [...document.querySelectorAll(".calls tbody td.first")].map((cell) => cell.textContent);
-    return cells.length > 0 && cells.every((cell) => parseFloat(cell) >= 19.9 || / s$/.test(cell));
-  });
+  await listedFrom(20);
 });
 
 test("the flame graph begins at the function when asked", async () => {

@@ -4,9 +4,9 @@ import "uplot/dist/uPlot.min.css";
 import "./style/base.css";
 import "./style/header.css";
 import "./style/table.css";
+import "./style/why.css";
 import "./style/charts.css";
 import "./style/parts.css";
-import "./style/why.css";
 
 const root = document.getElementById("app");
 if (root) render(<App />, root);

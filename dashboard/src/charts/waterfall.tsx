@@ -82,7 +82,8 @@ export function Waterfall({ line, range, setRange, focused, pointed, focus, poin
       const [left, across] = spot;
       const [y, high] = [top(item.lane), tall(item.lane)];
       context.fillStyle = item.kind === "call" ? callColour(item.label, dark) : looks[item.kind].colour;
-      context.fillRect(left, y, across, high);
+      // A gap, so that neighbours stay two.
+      context.fillRect(left, y, item.point || across < 4 ? across : across - 1, high);
       if (!item.point && item.runnableFrom < item.to && item.kind !== "call") {
         const from = Math.max(x(item.runnableFrom), left);
         context.fillStyle = looks.runnable.colour;

@@ -28,9 +28,9 @@ export function Help({ open, close }: { open: boolean; close(): void }) {
           <dt>&lt; 160 ns</dt><dd>what the probes take is taken off durations; what is left below the uncertainty of that cannot be told from none.</dd>
           <dt>Unwound</dt><dd>calls ended by a panic, an exception or longjmp; they are in no latency figure.</dd>
           <dt>In flight</dt><dd>calls begun and not yet ended.</dd>
-          <dt>Stacks, slowest calls</dt><dd>come from calls recorded in full, a sample; weights are scaled up.</dd>
           <dt>Calls shown below</dt><dd>a region of the latency heatmap, or the slowest part of the calls: the comparison, the flame graph, the lists of calls and of stacks are about these. The link in the address bar keeps it.</dd>
           <dt>Why slow calls are slow</dt><dd>their time by what they did, less that of fast calls, from samples and waits inside recorded calls. What is in no sample is said.</dd>
+          <dt>Stacks, slowest calls</dt><dd>come from calls recorded in full, a sample; weights are scaled up.</dd>
           <dt>On CPU, off CPU</dt><dd>samples of what ran, and what threads and goroutines waited in, inside a traced function, with kernel frames.</dd>
         </dl>
         <p class="muted">

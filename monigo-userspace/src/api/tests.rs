@@ -96,7 +96,17 @@ impl Source for Scripted {
     }
     fn slowest(&self, selection: &Selection, limit: u32) -> Result<Vec<Call>, QueryError> {
         self.note(format!("slowest {limit}{}", shown(selection)));
-        Ok(Vec::new())
+        Ok(vec![Call {
+            function: 3,
+            start_ns: 1_795_460_521_877_934_135,
+            duration_ns: 5,
+            pid: 100,
+            tid: 101,
+            goid: None,
+            cpu: 0,
+            weight: 1,
+            stack: None,
+        }])
     }
     fn stacks(&self, selection: &Selection, _: u32) -> Result<Vec<StackRow>, QueryError> {
         self.note(format!("stacks {:?}", selection.weight));
@@ -278,6 +288,17 @@ async fn parameters_reach_the_source() {
         "stacks Calls",
     ];
     assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn calls_carry_the_name_that_their_story_takes() {
+    let fixture = loopback();
+    let calls = get(&fixture.router, "/api/v1/calls").await.json();
+    assert_eq!(calls[0]["function"], 3);
+    let key = calls[0]["key"].as_str().expect("a key");
+    get(&fixture.router, &format!("/api/v1/story/{key}")).await;
+    let asked = fixture.source.asked.lock().unwrap().clone();
+    assert_eq!(asked[1], "story 3-100-1795460521877934135");
 }
 
 #[tokio::test]
