@@ -28,6 +28,8 @@ pub(super) struct SampleSum {
     pub stack: Option<u64>,
     pub off_cpu: bool,
     pub wait: Option<Wait>,
+    /// Whether the recording tells waits apart: without one, a CPU was waited for.
+    pub told: bool,
     pub reason: Option<String>,
     pub waker: Option<String>,
     pub waker_stack: Option<u64>,
@@ -54,10 +56,7 @@ impl SampleSum {
                 Some((Activity::Waiting, Some(wait), waiting_ns)),
                 Some(runnable),
             ],
-            (true, None) if self.runnable_ns > 0.0 => [
-                Some((Activity::Waiting, Some(Wait::Other), waiting_ns)),
-                Some(runnable),
-            ],
+            (true, None) if self.told => [Some((Activity::Runnable, None, self.weight_ns)), None],
             // A recording of a monigo that did not tell waits apart.
             (true, None) => match wait_of(frames) {
                 Some(wait) => [Some((Activity::Waiting, Some(wait), self.weight_ns)), None],
@@ -243,7 +242,29 @@ fn read(
         ],
         row,
     )?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    told(
+        connection,
+        chosen.span.session,
+        rows.collect::<Result<_, _>>()?,
+    )
+}
+
+/// Notes whether the session tells waits apart.
+pub(super) fn told(
+    connection: &Connection,
+    session: i64,
+    mut sums: Vec<SampleSum>,
+) -> Result<Vec<SampleSum>, QueryError> {
+    if sums.iter().any(|sum| sum.off_cpu && sum.wait.is_none()) {
+        let mut statement = connection.prepare_cached(
+            "SELECT 1 FROM samples WHERE session_id = ? AND wait IS NOT NULL LIMIT 1",
+        )?;
+        let told = statement.exists([session])?;
+        for sum in &mut sums {
+            sum.told = told;
+        }
+    }
+    Ok(sums)
 }
 
 /// Sums the samples in `span`, of all functions or of one: those that belong to its calls,
@@ -279,7 +300,7 @@ pub(super) fn of_function(
         ],
         row,
     )?;
-    Ok(rows.collect::<Result<_, _>>()?)
+    told(connection, span.session, rows.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn row(row: &duckdb::Row<'_>) -> Result<SampleSum, duckdb::Error> {
@@ -290,6 +311,7 @@ pub(super) fn row(row: &duckdb::Row<'_>) -> Result<SampleSum, duckdb::Error> {
         stack: row.get(1)?,
         off_cpu: kind == "offcpu",
         wait: wait.map(|name| Wait::of_name(&name).unwrap_or(Wait::Other)),
+        told: true,
         reason: row.get(4)?,
         waker: row.get(5)?,
         waker_stack: row.get(6)?,
@@ -386,6 +408,7 @@ mod tests {
             stack: None,
             off_cpu,
             wait,
+            told: true,
             reason: None,
             waker: None,
             waker_stack: None,

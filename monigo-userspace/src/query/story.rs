@@ -230,7 +230,10 @@ impl DuckSource {
                 MOST
             ];
             let rows = statement.query_map(parameters, |row| Ok((samples::row(row)?, row.get(11)?)))?;
-            Ok::<_, QueryError>(rows.collect::<Result<_, _>>()?)
+            let rows = rows.collect::<Result<Vec<(SampleSum, i64)>, _>>()?;
+            let (sums, times): (Vec<SampleSum>, Vec<i64>) = rows.into_iter().unzip();
+            let sums = samples::told(connection, self.session, sums)?;
+            Ok::<_, QueryError>(sums.into_iter().zip(times).collect())
         })?;
         self.with_stacks(|stacks| {
             let event = |(sum, taken_ns): (SampleSum, i64)| {

@@ -77,10 +77,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     let mut prepared = prepare::prepare(target, Arc::clone(&image), running, args)?;
     tracing::info!("planned in {:.2?}", started.elapsed());
     let target = &prepared.narrow(target, args)?;
-    slow::check(args, prepared.functions.len())?;
-    for output in &args.output {
-        check_output(output)?;
-    }
+    check_outputs(args, prepared.functions.len())?;
     system::require_attach().map_err(Failure::not_allowed)?;
     if let Some(path) = &args.db {
         // Opened for good only after privileges are dropped; mistakes should show before
@@ -390,6 +387,14 @@ fn wants_tui(args: &TraceArgs, runs_command: bool) -> bool {
         && args.format == Format::Table
         && std::io::stdout().is_terminal()
         && std::io::stdin().is_terminal()
+}
+
+/// Finds out before recording `functions` what cannot be written after it.
+fn check_outputs(args: &TraceArgs, functions: usize) -> Result<()> {
+    slow::check(args, functions)?;
+    args.output
+        .iter()
+        .try_for_each(|output| check_output(output))
 }
 
 /// Finds out before recording that a file cannot be written after it.

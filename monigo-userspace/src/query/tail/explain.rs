@@ -383,6 +383,7 @@ mod tests {
             stack: Some(1),
             off_cpu,
             wait,
+            told: true,
             reason: None,
             waker: wait.map(|_| "worker-2".to_owned()),
             waker_stack: wait.map(|_| 9),
