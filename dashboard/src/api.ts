@@ -67,6 +67,26 @@ export interface FunctionRow {
   };
 }
 
+/** Parts of some time, ns; they add up to `wall`. */
+export interface TimeParts {
+  wall: number;
+  on_cpu: number;
+  /** Able to run, and waiting for a CPU. */
+  runnable: number;
+  /** By what was waited for. */
+  blocked: Record<string, number>;
+  unattributed: number;
+}
+
+/** Where the time of a function went. */
+export interface Breakdown {
+  function: number;
+  name: string;
+  /** Without traced callees. */
+  own: TimeParts;
+  total: TimeParts;
+}
+
 export interface Bucket {
   low_ns: number;
   high_ns: number;

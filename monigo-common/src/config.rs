@@ -38,9 +38,18 @@ pub struct Control {
     pub start_stack_offset: u32,
     /// Only this process is traced; 0 for any. Cheaper than a list of one.
     pub only_pid: u32,
+    /// Offset of `prev_state` in the `sched_switch` event, bytes.
+    pub switch_state_offset: u32,
+    /// Offset of `pid` in the `sched_waking` event, bytes; 0 when that is not watched.
+    pub waking_pid_offset: u32,
+    /// Where Go keeps the current `g`: bytes from the thread pointer, which are never 0; 0 when not
+    /// known.
+    pub tls_g_offset: i32,
+    /// Offset of `curg` in Go's `runtime.m`, bytes; 0 when not known.
+    pub curg_offset: u32,
 }
 
-const _: () = assert!(size_of::<Control>() == 64);
+const _: () = assert!(size_of::<Control>() == 80);
 
 /// `FunctionControl::watch`: calls are counted and timed.
 pub const WATCH_TIMED: u32 = 0;

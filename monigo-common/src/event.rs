@@ -15,6 +15,18 @@ pub const KIND_SAMPLE_CPU: u32 = 3;
 /// `SampleRecord::kind`: a thread was off CPU inside a traced function.
 pub const KIND_SAMPLE_OFF_CPU: u32 = 4;
 
+/// `SampleRecord::kind`: a goroutine was parked inside a traced function.
+pub const KIND_SAMPLE_PARKED: u32 = 5;
+/// `WakerRecord::kind`.
+pub const KIND_WAKER: u32 = 6;
+
+/// Traced calls around the innermost one that a sample names.
+pub const MAX_CALLERS: usize = 7;
+/// Most user frames of a waker.
+pub const MAX_WAKER_FRAMES: usize = 64;
+/// Most kernel frames of a waker.
+pub const MAX_WAKER_KERNEL_FRAMES: usize = 32;
+
 /// Most kernel frames of a sample.
 pub const MAX_KERNEL_FRAMES: usize = 64;
 /// Shortest time off CPU that is sampled, ns.
@@ -64,6 +76,18 @@ pub struct CallRecordWithStack {
     pub frames: [u64; MAX_FRAMES],
 }
 
+/// A traced call around another one.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Function index.
+    pub function: u32,
+    /// Explicit padding.
+    pub pad: u32,
+    /// `bpf_ktime_get_ns` at its entry.
+    pub start_ns: u64,
+}
+
 /// What a traced function was doing at one instant, or what it waited for.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -91,17 +115,75 @@ pub struct SampleRecord {
     /// Bytes of `kernel` that hold addresses, 0 when the thread was not in the kernel, or a
     /// negative errno from the stack walk.
     pub kernel_bytes: i64,
+    /// How long it was off CPU or parked, ns; 0 for a sample of one that ran.
+    pub away_ns: u64,
+    /// `bpf_ktime_get_ns` when it could run again; 0 when that was not seen.
+    pub woken_ns: u64,
+    /// Whose calls: thread id, or address of the goroutine's `runtime.g`.
+    pub owner: u64,
+    /// Parked: where the function that parks returns to, which a walk at its return skips; else 0.
+    pub park_return: u64,
+    /// Parked: why, as the Go runtime numbers reasons; else 0.
+    pub reason: u32,
+    /// Off CPU because others were to run (0 or 1): it could have run all the time.
+    pub preempted: u32,
+    /// Elements of `callers` in use.
+    pub caller_count: u32,
+    /// Explicit padding.
+    pub pad: u32,
+    /// Traced calls around the innermost one, innermost first.
+    pub callers: [Caller; MAX_CALLERS],
     /// User addresses: the interrupted instruction, then return addresses.
     pub user: [u64; MAX_FRAMES],
     /// Kernel addresses: an instruction, then return addresses.
     pub kernel: [u64; MAX_KERNEL_FRAMES],
 }
 
-const _: () = assert!(size_of::<SampleRecord>() == 72 + 8 * (MAX_FRAMES + MAX_KERNEL_FRAMES));
+/// Who ended a wait; sent before the [`SampleRecord`] of the wait.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct WakerRecord {
+    /// `KIND_WAKER`; first, so that a reader can tell records apart.
+    pub kind: u32,
+    /// Process (thread group) id of the waker; 0 for the kernel's idle threads.
+    pub pid: u32,
+    /// Thread id of the waker.
+    pub tid: u32,
+    /// Explicit padding.
+    pub pad: u32,
+    /// Who waited: thread id, or address of the goroutine's `runtime.g`.
+    pub owner: u64,
+    /// [`SampleRecord::at_ns`] of the wait.
+    pub since_ns: u64,
+    /// Goroutine id of the waker; 0 when not Go or not known.
+    pub goid: u64,
+    /// `comm` of the waker.
+    pub name: [u8; 16],
+    /// As in [`SampleRecord`].
+    pub user_bytes: i64,
+    /// As in [`SampleRecord`].
+    pub kernel_bytes: i64,
+    /// User addresses.
+    pub user: [u64; MAX_WAKER_FRAMES],
+    /// Kernel addresses.
+    pub kernel: [u64; MAX_WAKER_KERNEL_FRAMES],
+}
+
+const _: () = assert!(
+    size_of::<SampleRecord>() == 120 + 16 * MAX_CALLERS + 8 * (MAX_FRAMES + MAX_KERNEL_FRAMES)
+);
+const _: () =
+    assert!(size_of::<WakerRecord>() == 72 + 8 * (MAX_WAKER_FRAMES + MAX_WAKER_KERNEL_FRAMES));
 const _: () = assert!(size_of::<CallRecord>() == 48);
 const _: () = assert!(size_of::<CallRecordWithStack>() == 64 + 8 * MAX_FRAMES);
 
-pod!(CallRecord, CallRecordWithStack, SampleRecord);
+pod!(
+    CallRecord,
+    CallRecordWithStack,
+    Caller,
+    SampleRecord,
+    WakerRecord
+);
 
 /// Why something was not recorded: index into the per-CPU loss counters.
 #[repr(u32)]

@@ -63,6 +63,14 @@ pub struct OpenCalls {
     pub stack_low: u64,
     /// First address above it; `u64::MAX` for goroutines.
     pub stack_high: u64,
+    /// `bpf_ktime_get_ns` when the goroutine was parked with calls open; 0 while it runs.
+    pub parked_ns: u64,
+    /// `bpf_ktime_get_ns` when it was made ready to run again; 0 before, and when not seen.
+    pub ready_ns: u64,
+    /// Why it is parked, as the Go runtime numbers reasons.
+    pub park_reason: u32,
+    /// Explicit padding.
+    pub pad: u32,
     /// The outermost calls.
     pub calls: [OpenCall; INLINE_DEPTH],
 }
@@ -120,7 +128,7 @@ const _: () = assert!(size_of::<FutureKey>() == 16);
 const _: () = assert!(size_of::<FutureState>() == 32);
 const _: () = assert!(size_of::<OwnerKey>() == 16);
 const _: () = assert!(size_of::<OpenCall>() == 56);
-const _: () = assert!(size_of::<OpenCalls>() == 32 + 56 * INLINE_DEPTH);
+const _: () = assert!(size_of::<OpenCalls>() == 56 + 56 * INLINE_DEPTH);
 const _: () = assert!(size_of::<DeepKey>() == 24);
 const _: () = assert!(size_of::<ForeignKey>() == 16);
 

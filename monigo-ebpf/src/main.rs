@@ -13,10 +13,12 @@ mod futures;
 mod lifecycle;
 mod maps;
 mod owner;
+mod park;
 mod record;
 mod sample;
 mod sched;
 mod stack;
+mod waker;
 
 use aya_ebpf::{
     macros::{perf_event, raw_tracepoint, tracepoint, uprobe, uretprobe},
@@ -78,6 +80,34 @@ pub fn cpu_sample(ctx: PerfEventContext) -> u32 {
 #[tracepoint]
 pub fn thread_switch(ctx: TracePointContext) -> u32 {
     sched::switch(&ctx);
+    0
+}
+
+/// A thread lets another one run.
+#[tracepoint]
+pub fn thread_waking(ctx: TracePointContext) -> u32 {
+    sched::waking(&ctx);
+    0
+}
+
+/// A goroutine parks.
+#[uprobe]
+pub fn go_park(ctx: ProbeContext) -> u32 {
+    park::park(&ctx);
+    0
+}
+
+/// A parked goroutine runs again.
+#[uprobe]
+pub fn go_unpark(ctx: ProbeContext) -> u32 {
+    park::unpark(&ctx);
+    0
+}
+
+/// A goroutine is made ready to run again.
+#[uprobe]
+pub fn go_ready(ctx: ProbeContext) -> u32 {
+    park::ready(&ctx);
     0
 }
 

@@ -94,6 +94,74 @@ pub static ADMITTED: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub static OFF_CPU: HashMap<u32, SampleRecord> = HashMap::with_max_entries(1, 0);
 
+/// How many they are, by the lowest bits of their ids, and behind these all together: most switches
+/// and wake-ups on a host are of no interest, and this tells without a look at `OFF_CPU`.
+#[map]
+pub static AWAY: Array<u64> = Array::with_max_entries(AWAY_SLOTS + 1, 0);
+
+/// Slots of `AWAY`; a power of two.
+const AWAY_SLOTS: u32 = 4096;
+
+#[inline(always)]
+fn away(slot: u32) -> bool {
+    // SAFETY: the pointer is to a live, aligned map value.
+    AWAY.get_ptr(slot)
+        .is_some_and(|count| unsafe { count.read_volatile() } != 0)
+}
+
+/// Whether any thread is off CPU inside a traced function.
+#[inline(always)]
+pub fn anyone_away() -> bool {
+    away(AWAY_SLOTS)
+}
+
+/// Whether thread `tid` may be.
+#[inline(always)]
+pub fn maybe_away(tid: u32) -> bool {
+    away(tid & (AWAY_SLOTS - 1))
+}
+
+/// Thread `tid` leaves (1) or comes back (-1).
+#[inline(always)]
+pub fn count_away(tid: u32, change: i64) {
+    for slot in [tid & (AWAY_SLOTS - 1), AWAY_SLOTS] {
+        if let Some(count) = AWAY.get_ptr_mut(slot) {
+            add(count, change as u64);
+        }
+    }
+}
+
+/// Which processes may have calls open, by the lowest bits of their ids (0 or 1): the first test of
+/// programs that run for every process.
+#[map]
+pub static MAYBE_OPEN: Array<u64> = Array::with_max_entries(MAYBE_OPEN_SLOTS, 0);
+
+/// Slots of `MAYBE_OPEN`; a power of two.
+const MAYBE_OPEN_SLOTS: u32 = 4096;
+
+/// Whether process `pid` may have calls open.
+#[inline(always)]
+pub fn maybe_open(pid: u32) -> bool {
+    // SAFETY: the pointer is to a live, aligned map value.
+    MAYBE_OPEN
+        .get_ptr(pid & (MAYBE_OPEN_SLOTS - 1))
+        .is_some_and(|slot| unsafe { slot.read_volatile() } != 0)
+}
+
+/// Notes that process `pid` may have calls open from now on.
+#[inline(always)]
+pub fn note_open(pid: u32) {
+    if let Some(slot) = MAYBE_OPEN.get_ptr_mut(pid & (MAYBE_OPEN_SLOTS - 1)) {
+        // SAFETY: the pointer is to a live, aligned map value, and everybody writes the same.
+        unsafe { slot.write_volatile(1) };
+    }
+}
+
+/// Parks of goroutines, inside traced functions or not, and ends of parks: what the probes on the
+/// Go runtime have fired.
+#[map]
+pub static PARK_PROBES: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
 /// Where a sample is put together: it is too large for a program's stack.
 #[map]
 pub static SCRATCH: PerCpuArray<SampleRecord> = PerCpuArray::with_max_entries(1, 0);

@@ -10,7 +10,7 @@ use monigo_common::{
     open::{OpenCalls, OwnerKey},
 };
 
-use crate::maps::{CONTROL, NOTHING_OPEN, OPEN, PROCESSES};
+use crate::maps::{CONTROL, NOTHING_OPEN, OPEN, PROCESSES, note_open};
 
 /// Offset of `stack.hi` in Go's `runtime.g`, stable since Go 1.2.
 pub const G_STACK_HI: u64 = 8;
@@ -131,6 +131,7 @@ pub fn place(owner: &Owner, control: &Control) -> Place {
     if OPEN.insert(owner.key, nothing, 0).is_err() {
         return Place::Full;
     }
+    note_open(owner.key.pid);
     let Some(open) = OPEN.get_ptr_mut(owner.key) else {
         return Place::Full;
     };
@@ -270,6 +271,49 @@ fn stack_of_thread(initial: bool, control: &Control) -> Option<Bounds> {
         bounds.high = bounds.high.min(anchor);
     }
     Some(bounds)
+}
+
+/// Where the kernel keeps the current thread's thread pointer.
+#[inline(always)]
+fn thread_pointer(control: &Control) -> Option<u64> {
+    if control.fsbase_offset == 0 {
+        return None;
+    }
+    // SAFETY: takes no arguments.
+    let task = unsafe { aya_ebpf::helpers::generated::bpf_get_current_task() };
+    kernel_word(task, control.fsbase_offset)
+}
+
+/// The `g` that the current thread runs, which may be that of the scheduler. `None` when it is not
+/// known where Go keeps it.
+#[inline(always)]
+pub fn current_g(control: &Control) -> Option<u64> {
+    if control.tls_g_offset == 0 {
+        return None;
+    }
+    let at = thread_pointer(control)?.wrapping_add_signed(i64::from(control.tls_g_offset));
+    user_word(at).filter(|&g| g != 0)
+}
+
+/// Offset of `m` in Go's `runtime.g`, stable since Go 1.9.
+const G_M: u64 = 48;
+
+/// The goroutine on whose behalf the thread runs that runs `g`: on the scheduler's stack this is
+/// another one than `g`. `None` when there is none.
+#[inline(always)]
+pub fn user_g(control: &Control, g: u64) -> Option<u64> {
+    if control.curg_offset == 0 {
+        return None;
+    }
+    let m = user_word(g + G_M)?;
+    user_word(m + u64::from(control.curg_offset)).filter(|&g| g != 0)
+}
+
+/// A word of user memory; `None` when it is not there.
+#[inline(always)]
+pub fn user_word(at: u64) -> Option<u64> {
+    // SAFETY: reading user memory by a helper that checks the address.
+    unsafe { bpf_probe_read_user(at as *const u64) }.ok()
 }
 
 /// The same for kernels without `bpf_find_vma`: only of the initial thread the stack is known, by

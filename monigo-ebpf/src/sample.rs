@@ -3,22 +3,22 @@
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_F_USER_STACK, bpf_perf_event_data},
-    helpers::{
-        bpf_get_current_pid_tgid, bpf_ktime_get_ns, bpf_probe_read_user, generated::bpf_get_stack,
-    },
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_get_stack},
     programs::PerfEventContext,
 };
 use monigo_common::{
     config::Control,
     copy::STACK_COPIED,
-    event::{KIND_SAMPLE_CPU, Loss, MAX_FRAMES, MAX_KERNEL_FRAMES, SampleRecord},
-    open::OwnerKey,
+    event::{
+        Caller, KIND_SAMPLE_CPU, Loss, MAX_CALLERS, MAX_FRAMES, MAX_KERNEL_FRAMES, SampleRecord,
+    },
+    open::{OpenCalls, OwnerKey},
 };
 
 use crate::{
     copy::{self, Registers},
-    maps::{CONTROL, OPEN, RECORDS, lose},
-    owner::{self, G_STACK_HI},
+    maps::{CONTROL, OPEN, RECORDS, lose, maybe_open},
+    owner::{self, G_STACK_HI, user_word},
     record::SUBMIT_FLAGS,
     stack::Stack,
 };
@@ -40,26 +40,36 @@ pub struct Inside {
     pub position: u64,
     /// End of the owner's own stack; `u64::MAX` when it is not known.
     pub stack_high: u64,
+    /// Whose call.
+    key: OwnerKey,
+    /// All that are open.
+    pub open: *mut OpenCalls,
 }
 
-/// The innermost open call of thread `tid`.
+/// The innermost open call of the current thread, or of the goroutine on whose behalf it runs.
 #[inline(always)]
-pub fn inside_thread(pid: u32, tid: u32) -> Option<Inside> {
-    inside(pid, u64::from(tid), 0)
+pub fn inside_current(control: &Control, pid: u32, tid: u32, r14: Option<u64>) -> Option<Inside> {
+    if control.goroutines == 0 {
+        return inside(pid, u64::from(tid), 0);
+    }
+    // The thread's own note is right in the kernel and in C code, too.
+    let g = owner::current_g(control).or(r14)?;
+    if let Some(inside) = inside_goroutine(control, pid, g) {
+        return Some(inside);
+    }
+    let user = owner::user_g(control, g).filter(|&user| user != g)?;
+    inside_goroutine(control, pid, user)
 }
 
 /// The innermost open call of the goroutine at `g`.
 #[inline(always)]
-fn inside_goroutine(control: &Control, pid: u32, g: u64) -> Option<Inside> {
-    // SAFETY: reading user memory by a helper that checks the address.
-    let hi = unsafe { bpf_probe_read_user((g + G_STACK_HI) as *const u64) }.ok()?;
+pub fn inside_goroutine(control: &Control, pid: u32, g: u64) -> Option<Inside> {
+    let hi = user_word(g + G_STACK_HI)?;
     let inside = inside(pid, g, hi)?;
     if control.goid_offset != 0 {
-        // SAFETY: as above.
-        let goid =
-            unsafe { bpf_probe_read_user((g + u64::from(control.goid_offset)) as *const u64) };
+        let goid = user_word(g + u64::from(control.goid_offset));
         // What is open belongs to a goroutine that ended without returning.
-        if goid != Ok(inside.goid) {
+        if goid != Some(inside.goid) {
             return None;
         }
     }
@@ -73,21 +83,48 @@ fn inside(pid: u32, owner: u64, base: u64) -> Option<Inside> {
     let open = OPEN.get_ptr_mut(key)?;
     let top = Stack::new(open, key).top()?;
     let at = base.wrapping_add(top.position);
-    // SAFETY: `open` points to a live map value; user memory is read by a helper that checks the
-    // address.
-    let (goid, read, stack_high) = unsafe {
-        let read = bpf_probe_read_user(at as *const u64).unwrap_or(0);
-        ((*open).goid, read, (*open).stack_high)
-    };
-    let return_address = copy::unhidden(at).unwrap_or(read);
     Some(Inside {
         function: top.function,
-        goid,
+        // SAFETY: `open` points to a live map value.
+        goid: unsafe { (*open).goid },
         start_ns: top.start_ns,
-        return_address,
+        return_address: copy::unhidden(at).or(user_word(at)).unwrap_or(0),
         position: at,
-        stack_high,
+        // SAFETY: as above.
+        stack_high: unsafe { (*open).stack_high },
+        key,
+        open,
     })
+}
+
+/// Notes the traced calls around the innermost one.
+///
+/// # Safety
+/// `out` must point to a live record.
+#[inline(always)]
+unsafe fn fill_callers(out: *mut SampleRecord, inside: &Inside) {
+    let stack = Stack::new(inside.open, inside.key);
+    let depth = stack.depth();
+    let mut count = 0;
+    // SAFETY: promised by the caller; a slot points to a live map value.
+    unsafe {
+        for step in 0..MAX_CALLERS {
+            let above = step as u32 + 2;
+            if depth < above {
+                break;
+            }
+            let Some(call) = stack.slot(depth - above) else {
+                break;
+            };
+            (*out).callers[step] = Caller {
+                function: (*call).function,
+                pad: 0,
+                start_ns: (*call).start_ns,
+            };
+            count += 1;
+        }
+        (*out).caller_count = count;
+    }
 }
 
 /// Fills in a sample of the current thread, except for what it stands for. A stack walk that
@@ -115,6 +152,14 @@ pub unsafe fn fill<C: EbpfContext>(
         (*out).at_ns = bpf_ktime_get_ns();
         (*out).call_start_ns = inside.start_ns;
         (*out).return_address = inside.return_address;
+        (*out).away_ns = 0;
+        (*out).woken_ns = 0;
+        (*out).owner = inside.key.owner;
+        (*out).park_return = 0;
+        (*out).reason = 0;
+        (*out).preempted = 0;
+        (*out).pad = 0;
+        fill_callers(out, inside);
         if copied {
             (*out).user_bytes = STACK_COPIED;
         } else {
@@ -144,12 +189,15 @@ pub unsafe fn fill<C: EbpfContext>(
 /// Sends what the current thread does, if it is inside a traced function.
 #[inline(always)]
 pub fn on_cpu(ctx: &PerfEventContext) {
+    let id = bpf_get_current_pid_tgid();
+    let (pid, tid) = ((id >> 32) as u32, id as u32);
+    if pid == 0 || !maybe_open(pid) {
+        return;
+    }
     let Some(control) = CONTROL.get(0) else {
         return;
     };
-    let id = bpf_get_current_pid_tgid();
-    let (pid, tid) = ((id >> 32) as u32, id as u32);
-    if pid == 0 || !owner::is_traced(control, pid) {
+    if !owner::is_traced(control, pid) {
         return;
     }
     let event: *const bpf_perf_event_data = ctx.ctx;
@@ -157,15 +205,8 @@ pub fn on_cpu(ctx: &PerfEventContext) {
     let (segment, r14, period_ns) =
         unsafe { ((*event).regs.cs, (*event).regs.r14, (*event).sample_period) };
     let user = segment & USER_MODE == USER_MODE;
-    let inside = if control.goroutines == 0 {
-        inside_thread(pid, tid)
-    } else if user {
-        // Go's register ABI keeps the current g in r14.
-        inside_goroutine(control, pid, r14)
-    } else {
-        None
-    };
-    let Some(inside) = inside else {
+    // Go's register ABI keeps the current g in r14.
+    let Some(inside) = inside_current(control, pid, tid, user.then_some(r14)) else {
         return;
     };
     let copied = if user {

@@ -1,7 +1,7 @@
-//! What threads wait for inside a traced function. Goroutines wait without a thread switch, so
-//! this is not used for Go.
+//! What threads wait for inside a traced function, and who ends the wait.
 
 use aya_ebpf::{
+    EbpfContext as _,
     helpers::{
         bpf_get_current_pid_tgid, bpf_get_prandom_u32, bpf_ktime_get_ns,
         generated::bpf_ringbuf_output,
@@ -16,11 +16,42 @@ use monigo_common::{
 
 use crate::{
     copy,
-    maps::{CONTROL, OFF_CPU, RECORDS, SCRATCH, lose},
+    maps::{
+        CONTROL, OFF_CPU, RECORDS, SCRATCH, anyone_away, count_away, lose, maybe_away, maybe_open,
+    },
     owner,
     record::SUBMIT_FLAGS,
-    sample,
+    sample, waker,
 };
+
+/// `BPF_NOEXIST` of `bpf_map_update_elem`.
+const NO_EXIST: u64 = 1;
+/// Bits of `prev_state` that mean a wait; a thread that others took the CPU from has a higher one.
+/// Source: Linux `include/linux/sched.h`, `TASK_REPORT`.
+const WAITING: u64 = 0xff;
+
+/// A field of 4 bytes of the event, at an offset from the kernel's own description. Where it usually
+/// is, it is read without a helper.
+#[inline(always)]
+fn field<const USUAL: usize>(ctx: &TracePointContext, offset: u32) -> Option<u32> {
+    if offset as usize == USUAL {
+        // SAFETY: the event has a field there. Volatile, or the compiler reads at a variable offset,
+        // which the verifier does not allow.
+        return Some(unsafe {
+            ctx.as_ptr()
+                .cast::<u8>()
+                .add(USUAL)
+                .cast::<u32>()
+                .read_volatile()
+        });
+    }
+    // SAFETY: the helper checks the address.
+    unsafe { ctx.read_at::<u32>(offset as usize) }.ok()
+}
+
+/// Usual offset of `next_pid` in `sched_switch`, and of `pid` in `sched_waking`.
+const NEXT_PID: usize = 56;
+const WOKEN_PID: usize = 24;
 
 /// The current thread leaves its CPU to another one.
 #[inline(always)]
@@ -28,13 +59,16 @@ pub fn switch(ctx: &TracePointContext) {
     let Some(control) = CONTROL.get(0) else {
         return;
     };
-    // SAFETY: the offset comes from the kernel's own description of the event.
-    if let Ok(next) = unsafe { ctx.read_at::<u32>(control.switch_next_offset as usize) } {
-        resume(next);
+    if anyone_away() {
+        if let Some(next) = field::<NEXT_PID>(ctx, control.switch_next_offset)
+            && maybe_away(next)
+        {
+            resume(next);
+        }
     }
     let id = bpf_get_current_pid_tgid();
     let (pid, tid) = ((id >> 32) as u32, id as u32);
-    if pid != 0 && owner::is_traced(control, pid) {
+    if pid != 0 && maybe_open(pid) && owner::is_traced(control, pid) {
         suspend(ctx, control, pid, tid);
     }
 }
@@ -42,20 +76,25 @@ pub fn switch(ctx: &TracePointContext) {
 /// Remembers when and where a thread inside a traced function leaves its CPU.
 #[inline(always)]
 fn suspend(ctx: &TracePointContext, control: &Control, pid: u32, tid: u32) {
-    let Some(inside) = sample::inside_thread(pid, tid) else {
+    let Some(inside) = sample::inside_current(control, pid, tid, None) else {
         return;
     };
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
         return;
     };
     let copied = copy::keep(control, &inside, pid, tid);
+    // SAFETY: the offset comes from the kernel's own description of the event.
+    let state = unsafe { ctx.read_at::<u64>(control.switch_state_offset as usize) };
     // SAFETY: `scratch` points to a live map value, which nothing else on this CPU uses: switches
     // do not nest. `ctx` is the program's context.
     let sample = unsafe {
         sample::fill(ctx, scratch, KIND_SAMPLE_OFF_CPU, &inside, true, copied);
+        (*scratch).preempted = u32::from(state.is_ok_and(|state| state & WAITING == 0));
         &*scratch
     };
-    if OFF_CPU.insert(tid, sample, 0).is_err() {
+    if OFF_CPU.insert(tid, sample, NO_EXIST).is_ok() {
+        count_away(tid, 1);
+    } else if OFF_CPU.insert(tid, sample, 0).is_err() {
         lose(Loss::OffCpuFull);
     }
 }
@@ -76,6 +115,7 @@ fn resume(tid: u32) {
             if (*sample).user_bytes == STACK_COPIED {
                 copy::send_kept(tid);
             }
+            (*sample).away_ns = away_ns;
             bpf_ringbuf_output(
                 (&raw const RECORDS).cast_mut().cast(),
                 sample.cast(),
@@ -87,12 +127,47 @@ fn resume(tid: u32) {
             lose(Loss::RingFull);
         }
     }
-    let _ = OFF_CPU.remove(tid);
+    if OFF_CPU.remove(tid).is_ok() {
+        count_away(tid, -1);
+    }
+}
+
+/// The current thread, or an interrupt on top of it, lets another thread run.
+#[inline(always)]
+pub fn waking(ctx: &TracePointContext) {
+    if !anyone_away() {
+        return;
+    }
+    let Some(control) = CONTROL.get(0) else {
+        return;
+    };
+    let Some(tid) = field::<WOKEN_PID>(ctx, control.waking_pid_offset) else {
+        return;
+    };
+    if !maybe_away(tid) {
+        return;
+    }
+    let Some(sample) = OFF_CPU.get_ptr_mut(tid) else {
+        return;
+    };
+    // SAFETY: takes no arguments; `sample` points to a live map value of a thread that does not
+    // run yet.
+    let (owner, since_ns, now_ns) = unsafe {
+        let now_ns = bpf_ktime_get_ns();
+        if (*sample).preempted != 0 || (*sample).woken_ns != 0 {
+            return;
+        }
+        (*sample).woken_ns = now_ns;
+        ((*sample).owner, (*sample).at_ns, now_ns)
+    };
+    if now_ns.saturating_sub(since_ns) >= OFF_CPU_CERTAIN_NS {
+        waker::send(ctx.as_ptr(), owner, since_ns, 0, true);
+    }
 }
 
 /// What an interval stands for, if it is drawn.
 #[inline(always)]
-fn weight_ns(away_ns: u64) -> Option<u64> {
+pub fn weight_ns(away_ns: u64) -> Option<u64> {
     if away_ns >= OFF_CPU_CERTAIN_NS {
         return Some(away_ns);
     }

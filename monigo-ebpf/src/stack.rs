@@ -53,8 +53,9 @@ impl Stack {
         }
     }
 
+    /// The open call at an index, the outermost being 0.
     #[inline(always)]
-    fn slot(&self, index: u32) -> Option<*mut OpenCall> {
+    pub fn slot(&self, index: u32) -> Option<*mut OpenCall> {
         if index < INLINE_DEPTH as u32 {
             return Some(self.inline_slot(index));
         }

@@ -16,7 +16,7 @@ use std::{
 use monigo::{
     plan::CostClass,
     query::{
-        Bucket, Call, CallKey, CompareQuestion, Comparison, ExitProbe, FlameNode, Frame,
+        Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, ExitProbe, FlameNode, Frame,
         FunctionRow, Heatmap, Latency, LossRow, Overview, ProbeRow, QueryError, Selection,
         SeriesPoint, Source, StackRow, Story, Table, Tail, TailQuestion, Weight, Window,
     },
@@ -409,6 +409,10 @@ impl Source for Shop {
             row.share = row.latency_ns.total as f64 / sum.max(1) as f64;
         }
         Ok(rows)
+    }
+
+    fn breakdown(&self, _: Window) -> Result<Vec<Breakdown>, QueryError> {
+        Ok(Vec::new())
     }
 
     fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError> {

@@ -12,6 +12,7 @@ use monigo::{
     store::ExitProbe,
     symbols::Image,
 };
+use monigo_common::config::Control;
 
 const BEST: Features = Features {
     perf_links: false,
@@ -65,11 +66,14 @@ fn scheduler_and_clock_programs(mut kernel: Kernel) {
         "the common fields of an event take 8 bytes, child_pid is at {offset}"
     );
     kernel.sample_cpu(99).unwrap();
-    let offset = kernel.sample_off_cpu().unwrap();
+    let mut control = Control::default();
+    kernel.sample_off_cpu(&mut control).unwrap();
     assert!(
-        offset >= 24,
-        "next_pid comes after prev_comm and the common fields, it is at {offset}"
+        control.switch_next_offset > control.switch_state_offset,
+        "{control:?}"
     );
+    assert!(control.switch_state_offset >= 24, "{control:?}");
+    assert!(control.waking_pid_offset >= 24, "{control:?}");
 }
 
 #[test]

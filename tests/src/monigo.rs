@@ -1,6 +1,7 @@
 //! The real monigo, run as a user would.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     io::Read as _,
     process::{Child, Command, Stdio},
@@ -79,6 +80,12 @@ pub struct Function {
     /// Time of completed calls outside the traced functions that they called, ns.
     #[serde(default)]
     pub self_ns: Option<u64>,
+    /// Where the time from entry to return went.
+    #[serde(default)]
+    pub time_ns: Option<Times>,
+    /// The same without traced callees.
+    #[serde(default)]
+    pub self_time_ns: Option<Times>,
     /// Completed calls whose duration was measured.
     pub timed: u64,
     /// Half width of the 95 % interval of `calls`; 0 when counted.
@@ -101,6 +108,28 @@ pub struct Latency {
     pub p999: u64,
     pub max: u64,
     pub total: u64,
+}
+
+/// Where time went, ns.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "named as in the contract")]
+pub struct Times {
+    pub on_cpu: u64,
+    pub runnable: u64,
+    pub blocked: BTreeMap<String, u64>,
+    pub unattributed: u64,
+}
+
+impl Times {
+    /// Time blocked by what `kind` names.
+    pub fn blocked_by(&self, kind: &str) -> u64 {
+        self.blocked.get(kind).copied().unwrap_or(0)
+    }
+
+    /// All parts together.
+    pub fn sum(&self) -> u64 {
+        self.on_cpu + self.runnable + self.blocked.values().sum::<u64>() + self.unattributed
+    }
 }
 
 /// How a function was probed.

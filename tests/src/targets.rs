@@ -214,6 +214,13 @@ pub fn cpp_program(name: &str, how: Native) -> Result<PathBuf> {
     native("g++", name, &files, how, &["-pthread", "-x", "c++"])
 }
 
+/// The C++ target with a known time budget.
+pub fn cpp_times(how: Native) -> Result<PathBuf> {
+    let flags = ["-std=c++20", "-pthread", "-x", "c++"];
+    let files = ["c/harness.c", "cpp/times.cpp"].map(str::to_owned);
+    native("g++", "times-cpp", &files, how, &flags)
+}
+
 /// The C++ target with C++20 coroutines.
 pub fn cpp_generators(how: Native) -> Result<PathBuf> {
     let flags = ["-std=c++20", "-pthread", "-x", "c++"];
@@ -273,14 +280,19 @@ pub fn rust_program(name: &str, flags: &[&str]) -> Result<PathBuf> {
 
 /// The Go target.
 pub fn go_scenarios(how: Go) -> Result<PathBuf> {
-    go_program("go", &["go.mod", "main.go", "scenarios.go"], how, "amd64")
+    go_program(
+        "go",
+        &["go.mod", "main.go", "scenarios.go", "times.go"],
+        how,
+        "amd64",
+    )
 }
 
 /// The Go target for another machine, which is named as Go does: `arm64`.
 pub fn go_scenarios_for(architecture: &str, how: Go) -> Result<PathBuf> {
     go_program(
         "go",
-        &["go.mod", "main.go", "scenarios.go"],
+        &["go.mod", "main.go", "scenarios.go", "times.go"],
         how,
         architecture,
     )

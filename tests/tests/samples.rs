@@ -94,7 +94,7 @@ fn unoptimised_code_too() -> Result<()> {
     check(Native::O0)
 }
 
-/// Samples of goroutines name the traced function; there is no off-CPU time, and that is said.
+/// Samples of goroutines name the traced function.
 #[test]
 fn goroutines_are_sampled_while_they_run() -> Result<()> {
     monigo_tests::require_root()?;
@@ -121,6 +121,5 @@ fn goroutines_are_sampled_while_they_run() -> Result<()> {
         !cpu.is_empty() && cpu.iter().all(|(frames, _)| called(frames)),
         "{cpu:?}"
     );
-    let outcome = monigo::run(["flamegraph", "--db", db, "--flame", "offcpu"])?;
-    outcome.expect_error(1, &["nothing was sampled", "Go"])
+    Ok(())
 }

@@ -4,6 +4,7 @@ import { useView } from "../context";
 import { Flamegraph } from "../charts/flamegraph";
 import { HeatmapPanel } from "../charts/heatmap";
 import { HistogramPanel } from "../charts/histogram";
+import { Parts } from "../charts/parts";
 import { Rhythm } from "../charts/rhythm";
 import { callsTracedFunctions, shownCalls, shownNs, shownRate, shownSelf, shownTotal } from "../logic/figures";
 import { count, duration, percent } from "../logic/format";
@@ -40,6 +41,7 @@ export function FunctionPage({ id }: { id: number }) {
       {row && <Facts row={row} />}
       {(row ?? !functions) && (
         <>
+          <Parts id={id} />
           <Rhythm id={id} />
           <div class="pair">
             <HistogramPanel id={id} row={row ?? null} />

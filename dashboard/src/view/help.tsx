@@ -31,7 +31,7 @@ export function Help({ open, close }: { open: boolean; close(): void }) {
           <dt>Stacks, slowest calls</dt><dd>come from calls recorded in full, a sample; weights are scaled up.</dd>
           <dt>Calls shown below</dt><dd>a region of the latency heatmap, or the slowest part of the calls: the comparison, the flame graph, the lists of calls and of stacks are about these. The link in the address bar keeps it.</dd>
           <dt>Why slow calls are slow</dt><dd>their time by what they did, less that of fast calls, from samples and waits inside recorded calls. What is in no sample is said.</dd>
-          <dt>On CPU, off CPU</dt><dd>samples of what ran, and what threads waited in, inside a traced function, with kernel frames. Goroutines wait without leaving their thread, so Go has no off-CPU time here.</dd>
+          <dt>On CPU, off CPU</dt><dd>samples of what ran, and what threads and goroutines waited in, inside a traced function, with kernel frames.</dd>
         </dl>
         <p class="muted">
           monigo {overview.monigo_version}, Linux {overview.kernel}, recording {overview.session}

@@ -11,9 +11,10 @@ use std::{
 use monigo::{
     plan::CostClass,
     query::{
-        Bucket, Call, CallKey, CompareQuestion, Comparison, ExitProbe, FlameNode, Frame,
+        Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, ExitProbe, FlameNode, Frame,
         FunctionRow, Heatmap, Latency, LossRow, Overview, ProbeRow, QueryError, Selection,
-        SeriesPoint, Source, StackRow, Story, Table, Tail, TailQuestion, Weight, Window,
+        SeriesPoint, Source, StackRow, Story, Table, Tail, TailQuestion, TimeParts, Wait, Weight,
+        Window,
     },
     symbols::Language,
 };
@@ -502,6 +503,34 @@ impl Source for Recording {
         }
         rows.sort_by_key(|row| std::cmp::Reverse(row.latency_ns.total));
         Ok(rows)
+    }
+
+    fn breakdown(&self, window: Window) -> Result<Vec<Breakdown>, QueryError> {
+        let parts = |wall: u64| {
+            let blocked = BTreeMap::from([
+                (Wait::Lock, wall / 4),
+                (Wait::Io, wall / 8),
+                (Wait::Network, wall / 8),
+            ]);
+            let (on_cpu, runnable) = (wall / 3, wall / 20);
+            let known = on_cpu + runnable + blocked.values().sum::<u64>();
+            TimeParts {
+                wall,
+                on_cpu,
+                runnable,
+                blocked,
+                unattributed: wall - known,
+            }
+        };
+        let rows = self.functions(window)?.into_iter();
+        Ok(rows
+            .map(|row| Breakdown {
+                function: row.id,
+                name: row.name,
+                own: parts(row.self_ns.unwrap_or(0)),
+                total: parts(row.latency_ns.total),
+            })
+            .collect())
     }
 
     fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError> {

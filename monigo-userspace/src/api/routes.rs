@@ -17,8 +17,8 @@ use super::{
     params::{Params, SELECTION},
 };
 use crate::query::{
-    Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow, Heatmap,
-    Overview, Part, SeriesPoint, StackRow, Story, Tail, TailQuestion,
+    Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
+    Heatmap, Overview, Part, SeriesPoint, StackRow, Story, Tail, TailQuestion,
 };
 
 type Answer<T> = Result<Json<T>, ApiError>;
@@ -34,6 +34,7 @@ pub fn router() -> Router<Arc<App>> {
         .route("/overview", get(overview))
         .route("/functions", get(functions))
         .route("/functions/{id}/histogram", get(histogram))
+        .route("/breakdown", get(breakdown))
         .route("/series", get(series))
         .route("/heatmap", get(heatmap))
         .route("/calls", get(calls))
@@ -88,6 +89,13 @@ async fn overview(State(app): Shared, params: Params) -> Answer<LiveOverview> {
 async fn functions(State(app): Shared, params: Params) -> Answer<Vec<FunctionRow>> {
     let window = params.only(&["from", "to"])?.window()?;
     app.ask(move |source| source.functions(window))
+        .await
+        .map(Json)
+}
+
+async fn breakdown(State(app): Shared, params: Params) -> Answer<Vec<Breakdown>> {
+    let window = params.only(&["from", "to"])?.window()?;
+    app.ask(move |source| source.breakdown(window))
         .await
         .map(Json)
 }

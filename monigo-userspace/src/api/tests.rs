@@ -24,9 +24,9 @@ use super::{
 };
 use crate::{
     query::{
-        Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow, Heatmap,
-        Overview, QueryError, Root, Selection, SeriesPoint, Source, StackRow, Story, Table, Tail,
-        TailQuestion, Window,
+        Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame,
+        FunctionRow, Heatmap, Overview, QueryError, Root, Selection, SeriesPoint, Source, StackRow,
+        Story, Table, Tail, TailQuestion, Window,
     },
     symbols::Language,
 };
@@ -67,6 +67,9 @@ impl Source for Scripted {
     }
     fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError> {
         self.note(format!("functions {:?} {:?}", window.from_ns, window.to_ns));
+        Ok(Vec::new())
+    }
+    fn breakdown(&self, _: Window) -> Result<Vec<Breakdown>, QueryError> {
         Ok(Vec::new())
     }
     fn histogram(&self, function: u32, _: Window) -> Result<Vec<Bucket>, QueryError> {

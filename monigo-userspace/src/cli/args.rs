@@ -125,7 +125,7 @@ pub struct TraceArgs {
     /// Look N times a second at what each CPU runs inside traced functions; 0 for never
     #[arg(long, value_name = "N", default_value_t = 99, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub cpu_hz: u32,
-    /// Do not record what threads wait for inside traced functions
+    /// Do not record what threads and goroutines wait for inside traced functions
     #[arg(long)]
     pub no_off_cpu: bool,
     /// What of the kernel to use.
@@ -408,7 +408,7 @@ pub enum FlameMode {
     Wall,
     /// Time running inside the functions, by the code that ran
     Cpu,
-    /// Time threads waited inside the functions, by what they waited in (not for Go)
+    /// Time waited inside the functions, by what they waited in
     Offcpu,
     /// Number of calls
     Calls,

@@ -21,13 +21,17 @@ pub fn run(args: &ReportArgs) -> Result<()> {
 pub fn print_summary(source: &dyn Source, format: Format) -> Result<()> {
     let overview = source.overview()?;
     let functions = source.functions(Window::default())?;
+    let breakdowns = source.breakdown(Window::default())?;
     match format {
         Format::Table => {
             let width = recording::terminal_width();
-            print!("{}", summary_table(&overview, &functions, width));
+            print!(
+                "{}",
+                summary_table(&overview, &functions, &breakdowns, width)
+            );
         }
         Format::Json => {
-            let summary = Summary::from((overview, functions));
+            let summary = Summary::new(overview, functions, breakdowns);
             println!("{}", serde_json::to_string_pretty(&summary)?);
         }
         Format::Csv => print!("{}", functions_csv(&functions)),

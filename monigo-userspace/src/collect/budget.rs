@@ -318,6 +318,8 @@ pub struct Budget {
     stacks: StackCost,
     current: Plan,
     calm: u32,
+    /// What probes take that belong to no function, ns per second.
+    apart_ns: f64,
 }
 
 impl Budget {
@@ -331,7 +333,19 @@ impl Budget {
             stacks: StackCost::default(),
             current: Plan::unlimited(functions, least, windows),
             calm: 0,
+            apart_ns: 0.0,
         }
+    }
+
+    /// Probes that belong to no function take `ns` per second: so much less is left.
+    pub fn set_apart(&mut self, ns: f64) {
+        self.apart_ns = ns;
+    }
+
+    /// What `processes` processes may lose, ns per second; `None` without limit.
+    pub fn allowed_ns(&self, processes: usize) -> Option<f64> {
+        self.share
+            .map(|share| share * processes.max(1) as f64 * 1e9)
     }
 
     /// What is in force.
@@ -362,8 +376,7 @@ impl Budget {
     /// Looks at the load of `processes` processes; a plan to put in force, if it is time for
     /// another one.
     pub fn evaluate(&mut self, loads: &[Load], records: f64, processes: usize) -> Option<Plan> {
-        let share = self.share?;
-        let budget = share * processes.max(1) as f64 * 1e9;
+        let budget = (self.allowed_ns(processes)? - self.apart_ns).max(0.0);
         let now: f64 = loads
             .iter()
             .zip(&self.current.modes)
@@ -594,6 +607,9 @@ mod tests {
         assert_eq!(budget.evaluate(&loads(&[3_300.0]), 0.0, 1), None);
         assert_eq!(budget.evaluate(&loads(&[9_000.0]), 0.0, 4), None);
         assert!(budget.evaluate(&loads(&[9_000.0]), 0.0, 1).is_some());
+        let mut less = budget.clone();
+        less.set_apart(less.allowed_ns(4).unwrap());
+        assert!(less.evaluate(&loads(&[9_000.0]), 0.0, 4).is_some());
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The loop between kernel and store, on a thread of its own.
 
 mod adding;
+mod parking;
 mod slow;
+mod sweeping;
+mod taking;
 mod weighing;
 
 use std::{
@@ -10,21 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monigo_common::{
-    config::Control,
-    event::{CallRecord, Loss},
-    open::OwnerKey,
-};
+use monigo_common::{config::Control, event::Loss};
 use tokio::sync::watch;
 
 pub use self::adding::{AddError, Addition, Request};
-use self::weighing::factor;
+use self::{parking::ParkingLoad, taking::Wakers, weighing::factor};
 use super::{
     budget::{Budget, Load, Mode, Records},
     clock::{Clock, unix_ns},
     copies::Copies,
     deltas::{Baseline, Reading},
-    goroutines,
     pacing::{OpenTime, Pacer},
     pending::Pending,
     progress::{Command, End, Limits, Progress},
@@ -32,7 +30,7 @@ use super::{
     stacks::{Resolve, StackTable, Traced},
 };
 use crate::{
-    probe::{CallStack, Item, Kernel, ProbeError, Record, Sample},
+    probe::{Item, Kernel, ProbeError, Record},
     store::{Batch, CallRow, FunctionDelta, LossDelta, ProcessRow, SampleRow, Store, StoreError},
     symbols::demangle::printable,
     target::process,
@@ -48,8 +46,6 @@ const WEIGH: Duration = Duration::from_millis(500);
 const DRAIN_LIMIT: usize = 65_536;
 /// Recorded calls, and samples, kept while the store fails; more are counted as lost.
 const MAX_PENDING: usize = 500_000;
-/// Owners looked at per flush to find processes and dead goroutines.
-const OWNERS_LIMIT: usize = 4096;
 /// Flushes that may fail in a row before the session ends.
 const MAX_FAILED_FLUSHES: u32 = 5;
 
@@ -100,6 +96,10 @@ pub struct Collector {
     samples: Vec<SampleRow>,
     /// Id of the last sample.
     last_sample: u64,
+    wakers: Wakers,
+    parking: ParkingLoad,
+    /// Wait reasons of the Go runtime, by number.
+    park_reasons: Vec<String>,
     processes: BTreeMap<u32, ProcessRow>,
     alive: BTreeSet<u32>,
     new_processes: Vec<ProcessRow>,
@@ -184,6 +184,9 @@ impl Collector {
             calls: Vec::new(),
             samples: Vec::new(),
             last_sample: 0,
+            wakers: Wakers::default(),
+            parking: ParkingLoad::default(),
+            park_reasons: Vec::new(),
             processes: BTreeMap::new(),
             alive: BTreeSet::new(),
             new_processes: Vec::new(),
@@ -193,6 +196,11 @@ impl Collector {
             failed_flushes: 0,
             progress,
         }
+    }
+
+    /// Names the reasons for which goroutines park, by the number that the runtime gives them.
+    pub fn name_park_reasons(&mut self, reasons: Vec<String>) {
+        self.park_reasons = reasons;
     }
 
     /// Notes processes known to run the target.
@@ -327,69 +335,13 @@ impl Collector {
             match record {
                 Record::Call { call, stack } => self.take_call(&call, stack),
                 Record::Sample(sample) => self.take_sample(&sample),
+                Record::Waker(waker) => self.take_waker(&waker),
             }
         }
         Drained {
             taken,
             drawn: drawn as u64,
         }
-    }
-
-    fn take_sample(&mut self, sample: &Sample) {
-        self.see(sample.pid);
-        let traced = self.functions.get(sample.function as usize);
-        let stack = self
-            .stacks
-            .intern_sample(&mut *self.resolver, traced, sample);
-        if stack.is_none() {
-            self.lose(STACK_TABLE_FULL, 1);
-        }
-        self.last_sample += 1;
-        self.keep(SampleRow {
-            id: self.last_sample,
-            call_start_ns: self.clock.unix_of(sample.call_start_ns),
-            callers: Vec::new(),
-            runnable_ns: 0,
-            wait: None,
-            reason: None,
-            waker: None,
-            function: sample.function,
-            kind: sample.kind,
-            taken_ns: self.clock.unix_of(sample.at_ns),
-            weight_ns: sample.weight_ns,
-            pid: sample.pid,
-            tid: sample.tid,
-            goid: (sample.goid != 0).then_some(sample.goid),
-            stack,
-        });
-    }
-
-    fn take_call(&mut self, call: &CallRecord, stack: Option<CallStack>) {
-        self.see(call.pid);
-        let stack = stack.and_then(|CallStack { addresses, cut }| {
-            let traced = self.functions.get(call.function as usize)?;
-            // The first address is that of the exit site.
-            let callers = addresses.get(1..)?;
-            let resolver = &mut *self.resolver;
-            let id = self
-                .stacks
-                .intern(resolver, call.pid, call.function, traced, callers, cut);
-            if id.is_none() {
-                self.lose(STACK_TABLE_FULL, 1);
-            }
-            id
-        });
-        self.record(CallRow {
-            function: call.function,
-            start_ns: self.clock.unix_of(call.start_ns),
-            duration_ns: call.duration_ns,
-            pid: call.pid,
-            tid: call.tid,
-            goid: (call.goid != 0).then_some(call.goid),
-            cpu: call.cpu,
-            weight: call.weight,
-            stack,
-        });
     }
 
     fn see(&mut self, pid: u32) {
@@ -460,39 +412,49 @@ impl Collector {
         let readings = self.read()?;
         let now = Instant::now();
         let open = self.pacer.open_time();
-        let sampled = factor(self.duty_mark, (now, open.duty));
+        let duty = factor(self.duty_mark, (now, open.duty));
         let deltas: Vec<Option<FunctionDelta>> = (0..)
             .zip(&self.baselines)
             .zip(&readings)
             .map(|((function, baseline), reading)| {
-                let watched = self.watched(function, sampled)?;
+                let watched = self.watched(function, duty)?;
                 baseline.delta(function, reading, watched)
             })
             .collect();
         let (frames, stacks) = self.stacks.pending();
-        let batch = Batch {
+        let (frames, stacks) = (frames.to_vec(), stacks.to_vec());
+        let losses = self.loss_deltas()?;
+        let (calls, calls_as_drawn) = self.weighted_calls(&deltas);
+        let windows = factor(self.window_mark, (now, open.windows));
+        let (samples, samples_as_drawn) = self.weighted_samples(windows, duty);
+        let mut batch = Batch {
             at_ns: self.clock.now(),
             functions: deltas.iter().flatten().cloned().collect(),
-            calls: self.weighted_calls(&deltas),
-            samples: self.weighted_samples(factor(self.window_mark, (now, open.windows)), sampled),
-            frames: frames.to_vec(),
-            stacks: stacks.to_vec(),
+            calls,
+            samples,
+            frames,
+            stacks,
             processes: self.new_processes.clone(),
-            losses: self.loss_deltas()?,
+            losses,
             notices: self.notices.clone(),
         };
         if let Err(error) = self.store.append(self.session, &batch) {
+            self.calls = calls_as_drawn.restored(batch.calls);
+            self.samples = samples_as_drawn.restored(batch.samples);
             return Err(error.into());
         }
+        // The memory serves the next interval.
+        self.calls = std::mem::take(&mut batch.calls);
         self.calls.clear();
+        self.samples = std::mem::take(&mut batch.samples);
         self.samples.clear();
         self.notices.clear();
         for ((function, reading), delta) in (0..).zip(readings).zip(&deltas) {
-            if let Some(watched) = self.watched(function, sampled) {
+            if let Some(watched) = self.watched(function, duty) {
                 self.baselines[function as usize].advance(reading, delta.as_ref(), watched);
             }
         }
-        if sampled.is_some() {
+        if duty.is_some() {
             self.duty_mark = (now, open.duty);
         }
         self.window_mark = (now, open.windows);
@@ -544,62 +506,6 @@ impl Collector {
             })
             .filter(|delta| delta.count > 0)
             .collect())
-    }
-
-    /// Finds processes that made calls without being recorded, and closes what the goroutines of
-    /// dead processes had open: the kernel side only sees threads end.
-    fn sweep(&mut self) {
-        for owner in self.kernel.owners(OWNERS_LIMIT) {
-            self.see(owner.pid);
-            if process::is_alive(owner.pid) {
-                continue;
-            }
-            self.close(owner);
-        }
-        for (key, function) in self.kernel.foreign_calls(OWNERS_LIMIT) {
-            self.see(key.pid);
-            if !process::is_alive(key.pid) {
-                self.kernel.forget_foreign(key);
-                self.count_swept(function);
-            }
-        }
-        for (key, function) in self.kernel.open_executions(OWNERS_LIMIT) {
-            if !process::is_alive(key.pid) {
-                self.kernel.forget_execution(key);
-                self.count_swept(function);
-            }
-        }
-    }
-
-    /// Closes what goroutines that ended inside a call had open. Only once nothing is counted any
-    /// more: the runtime may reuse a `g` at any time.
-    fn sweep_goroutines(&mut self) {
-        let goid_offset = self.control.goid_offset;
-        if goid_offset == 0 {
-            return;
-        }
-        for owner in self.kernel.owners(usize::MAX) {
-            let Some((depth, goid)) = self.kernel.open_calls(owner) else {
-                continue;
-            };
-            if depth > 0
-                && goroutines::has_ended(owner.pid, owner.owner, goid, goid_offset) == Some(true)
-            {
-                self.close(owner);
-            }
-        }
-    }
-
-    fn close(&mut self, owner: OwnerKey) {
-        for function in self.kernel.forget(owner) {
-            self.count_swept(function);
-        }
-    }
-
-    fn count_swept(&mut self, function: u32) {
-        if let Some(swept) = self.swept.get_mut(function as usize) {
-            *swept += 1;
-        }
     }
 
     fn report(&mut self, batch: &Batch, elapsed: Duration) {

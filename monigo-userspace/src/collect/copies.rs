@@ -99,11 +99,13 @@ impl Copies {
                 stack.cut = true;
                 self.tally.add(&End::NotCopied);
             }
+            // Parked goroutines have frame pointers.
+            Record::Sample(sample) if sample.reason.is_some() => {}
             Record::Sample(sample) => {
                 sample.cut = true;
                 self.tally.add(&End::NotCopied);
             }
-            Record::Call { stack: None, .. } => {}
+            Record::Call { stack: None, .. } | Record::Waker(_) => {}
         }
     }
 }
@@ -149,6 +151,7 @@ mod tests {
                 Some((&stack.addresses, stack.cut))
             }
             Record::Sample(sample) => Some((&sample.user, sample.cut)),
+            Record::Waker(_) => None,
         }
     }
 
@@ -168,6 +171,11 @@ mod tests {
             goid: 0,
             at_ns: 0,
             call_start_ns: 0,
+            callers: vec![],
+            owner: 1,
+            runnable_ns: 0,
+            preempted: false,
+            reason: None,
             weight_ns: 0,
             return_address: None,
             kernel: vec![],

@@ -12,6 +12,7 @@ mod pending;
 mod progress;
 mod sampling;
 mod stacks;
+mod wait;
 
 pub use self::{
     budget::{Budget, Mode},

@@ -4,9 +4,10 @@ use std::{collections::HashMap, ops::Range};
 
 use monigo_common::event::MAX_FRAMES;
 
+use super::wait::{self, Hint};
 use crate::{
-    probe::Sample,
-    store::{Frame, NewFrame, NewStack},
+    probe::{Sample, WakerSeen},
+    store::{Frame, NewFrame, NewStack, Wait},
     symbols::demangle::printable,
 };
 
@@ -78,7 +79,14 @@ pub struct StackTable {
     new_stacks: Vec<NewStack>,
     /// The stack at hand has frames of which more may be known later.
     unsettled: bool,
+    /// What frames say about waits, by id less one.
+    hints: Vec<Hint>,
+    /// What is waited for at stacks, by id less one, and whether they are of interrupts.
+    waits: Vec<(Wait, bool)>,
 }
+
+/// Ends the key of a waker's stack; no function has this id.
+const WAKER: u64 = u64::MAX;
 
 impl StackTable {
     /// The id of the stack of a call of `traced`, function number `function`, of process `pid`:
@@ -146,12 +154,7 @@ impl StackTable {
         if self.raw.len() >= MAX_STACKS {
             return None;
         }
-        let mut frames = Vec::new();
-        for (depth, &address) in sample.kernel.iter().enumerate() {
-            // A return address belongs to the call before it.
-            let frame = resolver.kernel(address - u64::from(depth > 0 && address > 0));
-            frames.push(self.frame(frame));
-        }
+        let mut frames = self.kernel_frames(resolver, &sample.kernel);
         let user = UserStack::of(sample, |address, site| {
             let frames = resolver.resolve(pid, address, site).unwrap_or_default();
             traced.is_none_or(|traced| frames.iter().any(|frame| traced.contains(frame)))
@@ -195,9 +198,78 @@ impl StackTable {
         Some(self.insert(key, frames, truncated))
     }
 
+    /// The id of the stack of whoever ended a wait; user frames only if `user`. `None` when the table
+    /// is full.
+    pub fn intern_waker(
+        &mut self,
+        resolver: &mut dyn Resolve,
+        waker: &WakerSeen,
+        user: bool,
+    ) -> Option<u64> {
+        let pid = if user { waker.pid } else { 0 };
+        let walked = if user { waker.user.as_slice() } else { &[] };
+        let mut addresses = waker.kernel.clone();
+        addresses.push(0);
+        addresses.extend(walked);
+        addresses.extend([0, 0, WAKER]);
+        let key = (pid, addresses);
+        if let Some(&id) = self.raw.get(&key) {
+            return Some(id);
+        }
+        if self.raw.len() >= MAX_STACKS {
+            return None;
+        }
+        let mut frames = self.kernel_frames(resolver, &waker.kernel);
+        let mut truncated = false;
+        for (depth, &address) in walked.iter().enumerate() {
+            let site = if depth == 0 {
+                Site::Interrupted
+            } else {
+                Site::Return
+            };
+            let Some(ids) = self.frames_at(resolver, pid, address, site) else {
+                truncated = true;
+                break;
+            };
+            frames.extend(ids);
+        }
+        Some(self.insert(key, frames, truncated))
+    }
+
+    /// What a thread waits for at a stack.
+    pub fn wait(&self, stack: u64) -> Wait {
+        self.of_stack(stack).map_or(Wait::Other, |(wait, _)| wait)
+    }
+
+    /// Whether a stack is that of an interrupt on top of whatever ran.
+    pub fn is_interrupt(&self, stack: u64) -> bool {
+        self.of_stack(stack).is_some_and(|(_, interrupt)| interrupt)
+    }
+
+    fn of_stack(&self, stack: u64) -> Option<(Wait, bool)> {
+        let index = usize::try_from(stack.checked_sub(1)?).ok()?;
+        self.waits.get(index).copied()
+    }
+
+    fn kernel_frames(&mut self, resolver: &mut dyn Resolve, addresses: &[u64]) -> Vec<u64> {
+        let mut frames = Vec::with_capacity(addresses.len());
+        for (depth, &address) in addresses.iter().enumerate() {
+            // A return address belongs to the call before it.
+            let frame = resolver.kernel(address - u64::from(depth > 0 && address > 0));
+            frames.push(self.frame(frame));
+        }
+        frames
+    }
+
     fn insert(&mut self, key: (u32, Vec<u64>), frames: Vec<u64>, truncated: bool) -> u64 {
         let next = self.stacks.len() as u64 + 1;
         let id = *self.stacks.entry(frames).or_insert_with_key(|frames| {
+            let hints = frames.iter().filter_map(|frame| {
+                let index = usize::try_from(frame.checked_sub(1)?).ok()?;
+                self.hints.get(index).copied()
+            });
+            let wait = wait::of_stack(&hints);
+            self.waits.push((wait, wait::is_interrupt(hints)));
             self.new_stacks.push(NewStack {
                 id: next,
                 frames: frames.clone(),
@@ -240,6 +312,7 @@ impl StackTable {
         };
         let next = self.frames.len() as u64 + 1;
         *self.frames.entry(frame).or_insert_with_key(|frame| {
+            self.hints.push(Hint::of(&frame.function, frame.kernel));
             self.new_frames.push(NewFrame {
                 id: next,
                 frame: frame.clone(),
@@ -403,6 +476,11 @@ mod tests {
             at_ns: 0,
             weight_ns: 1,
             call_start_ns: 0,
+            callers: vec![],
+            owner: 1,
+            runnable_ns: 0,
+            preempted: false,
+            reason: None,
             return_address,
             kernel: kernel.to_vec(),
             user: user.to_vec(),

@@ -58,7 +58,7 @@ fn draw(
         walk(child, &mut path, &mut lines);
     }
     if lines.is_empty() {
-        return Err(OutputError::NoSamples("inside", ""));
+        return Err(OutputError::NoSamples("inside"));
     }
     let mut options = Options::default();
     options.title = title;

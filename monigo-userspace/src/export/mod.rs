@@ -16,6 +16,7 @@ mod summary;
 mod svg;
 mod table;
 mod tail;
+mod times;
 mod trace;
 
 pub use self::{
@@ -30,10 +31,11 @@ pub use self::{
     },
     profile::{Profile, pprof, speedscope},
     story::story_text,
-    summary::{Events, FunctionSummary, Overhead, Summary, TargetSummary},
+    summary::{Events, FunctionSummary, Overhead, Summary, TargetSummary, TimeSummary},
     svg::{FlameCaption, flame_svg},
     table::{functions_csv, sql_csv, sql_table, summary_table},
     tail::tail_text,
+    times::{named_parts, time_table},
     trace::trace_of,
 };
 

@@ -30,9 +30,9 @@ pub enum OutputError {
     NoStacks,
     /// No sample to draw.
     #[error(
-        "nothing was sampled {0} the traced functions; let it run longer, and look for warnings when the recording began: a host can forbid it, and --stacks off, --cpu-hz 0 and --no-off-cpu turn it off{1}"
+        "nothing was sampled {0} the traced functions; let it run longer, and look for warnings when the recording began: a host can forbid it, and --stacks off, --cpu-hz 0 and --no-off-cpu turn it off"
     )]
-    NoSamples(&'static str, &'static str),
+    NoSamples(&'static str),
     /// Drawing failed.
     #[error("drawing the flame graph failed: {0}")]
     Draw(String),
@@ -54,12 +54,9 @@ impl OutputError {
     pub(super) const fn nothing(weight: Weight) -> Self {
         match weight {
             Weight::Wall | Weight::Calls => Self::NoStacks,
-            Weight::Cpu => Self::NoSamples("running inside", ""),
-            Weight::OffCpu => Self::NoSamples(
-                "waiting inside",
-                ". Goroutines wait without leaving a thread, so there is nothing for Go",
-            ),
-            Weight::Time => Self::NoSamples("inside", ""),
+            Weight::Cpu => Self::NoSamples("running inside"),
+            Weight::OffCpu => Self::NoSamples("waiting inside"),
+            Weight::Time => Self::NoSamples("inside"),
         }
     }
 }
@@ -177,7 +174,9 @@ pub fn write_output(
         Format::Parquet => calls_parquet(source, function)?,
         Format::Csv => functions_csv(&functions(source, selection)?).into_bytes(),
         Format::Json => {
-            let summary = Summary::from((source.overview()?, functions(source, selection)?));
+            let rows = functions(source, selection)?;
+            let breakdowns = source.breakdown(Window::default())?;
+            let summary = Summary::new(source.overview()?, rows, breakdowns);
             let mut text = serde_json::to_string_pretty(&summary).map_err(|error| json(&error))?;
             text.push('\n');
             text.into_bytes()

@@ -1,9 +1,11 @@
 //! The summary as one JSON object: the contract of `--format json` and `-o FILE.json`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    query::{FunctionRow, Latency, Overview, ProbeRow, share_of_cpu},
+    query::{Breakdown, FunctionRow, Latency, Overview, ProbeRow, TimeParts, Wait, share_of_cpu},
     symbols::Language,
 };
 
@@ -64,8 +66,39 @@ pub struct FunctionSummary {
     /// measured.
     #[serde(default)]
     pub self_ns: Option<u64>,
+    /// Where the time from entry to return went; null when nothing was sampled.
+    #[serde(default)]
+    pub time_ns: Option<TimeSummary>,
+    /// The same without the time in traced callees.
+    #[serde(default)]
+    pub self_time_ns: Option<TimeSummary>,
     /// How it was probed.
     pub probe: ProbeRow,
+}
+
+/// Where time went, ns. The parts add up to the summed duration of the calls, and to more when
+/// calls were open at the end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TimeSummary {
+    /// Running.
+    pub on_cpu: u64,
+    /// Able to run, and waiting for a CPU.
+    pub runnable: u64,
+    /// Waiting for something else, by what.
+    pub blocked: BTreeMap<Wait, u64>,
+    /// Not sampled.
+    pub unattributed: u64,
+}
+
+impl From<TimeParts> for TimeSummary {
+    fn from(parts: TimeParts) -> Self {
+        Self {
+            on_cpu: parts.on_cpu,
+            runnable: parts.runnable,
+            blocked: parts.blocked,
+            unattributed: parts.unattributed,
+        }
+    }
 }
 
 /// What the probes cost the target.
@@ -85,8 +118,17 @@ pub struct Events {
     pub dropped: u64,
 }
 
-impl From<(Overview, Vec<FunctionRow>)> for Summary {
-    fn from((overview, functions): (Overview, Vec<FunctionRow>)) -> Self {
+impl Summary {
+    /// Puts the answers together; `breakdowns` may be missing for any function.
+    pub fn new(
+        overview: Overview,
+        functions: Vec<FunctionRow>,
+        breakdowns: Vec<Breakdown>,
+    ) -> Self {
+        let mut times: BTreeMap<u32, Breakdown> = breakdowns
+            .into_iter()
+            .map(|breakdown| (breakdown.function, breakdown))
+            .collect();
         let duration_ns = overview.duration_ns();
         Self {
             duration_ns,
@@ -102,14 +144,21 @@ impl From<(Overview, Vec<FunctionRow>)> for Summary {
             overhead: Overhead {
                 share_of_cpu: share_of_cpu(&functions, duration_ns),
             },
-            functions: functions.into_iter().map(FunctionSummary::from).collect(),
+            functions: functions
+                .into_iter()
+                .map(|row| {
+                    let times = times.remove(&row.id);
+                    FunctionSummary::new(row, times)
+                })
+                .collect(),
             warnings: overview.warnings,
         }
     }
 }
 
-impl From<FunctionRow> for FunctionSummary {
-    fn from(row: FunctionRow) -> Self {
+impl FunctionSummary {
+    fn new(row: FunctionRow, times: Option<Breakdown>) -> Self {
+        let (total, own) = times.map(|times| (times.total, times.own)).unzip();
         Self {
             name: row.name,
             calls: row.calls,
@@ -121,6 +170,8 @@ impl From<FunctionRow> for FunctionSummary {
             unmatched: row.unmatched,
             latency_ns: row.latency_ns,
             self_ns: row.self_ns,
+            time_ns: total.map(TimeSummary::from),
+            self_time_ns: own.map(TimeSummary::from),
             probe: row.probe,
         }
     }

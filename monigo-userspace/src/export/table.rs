@@ -6,9 +6,10 @@ use serde_json::Value;
 use super::{
     format::{count, duration_ns, percent},
     notes::notes,
+    times::time_table,
 };
 use crate::{
-    query::{FunctionRow, Overview, Table},
+    query::{Breakdown, FunctionRow, Overview, Table},
     store::{cost_name, exit_name},
 };
 
@@ -51,7 +52,12 @@ const OPTIONAL: [Optional; 4] = [
 /// The summary for people: functions by total time, then everything that qualifies the figures.
 ///
 /// `width` is the terminal's, in columns; `None` for a pipe, where lines may be any length.
-pub fn summary_table(overview: &Overview, functions: &[FunctionRow], width: Option<u16>) -> String {
+pub fn summary_table(
+    overview: &Overview,
+    functions: &[FunctionRow],
+    breakdowns: &[Breakdown],
+    width: Option<u16>,
+) -> String {
     let mut text = heading(overview);
     let optional = OPTIONAL.map(|column| (column, functions.iter().any(column.shown)));
     let optional = optional.iter().filter(|(_, shown)| *shown);
@@ -95,6 +101,7 @@ pub fn summary_table(overview: &Overview, functions: &[FunctionRow], width: Opti
         );
     }
     text.push_str(&trimmed(&grid));
+    text.push_str(&time_table(breakdowns, width));
     text.push_str(&notes(overview, functions));
     text
 }

@@ -18,8 +18,9 @@ fn the_table_for_people() {
     let (_database, source) = source();
     let overview = source.overview().expect("overview");
     let rows = source.functions(Window::default()).expect("functions");
-    insta::assert_snapshot!(summary_table(&overview, &rows, None));
-    let narrow = summary_table(&overview, &rows, Some(80));
+    let times = source.breakdown(Window::default()).expect("breakdown");
+    insta::assert_snapshot!(summary_table(&overview, &rows, &times, None));
+    let narrow = summary_table(&overview, &rows, &times, Some(80));
     let table = narrow
         .lines()
         .filter(|line| !line.contains(": ") && !line.ends_with('.'));
@@ -33,6 +34,7 @@ fn the_table_of_uncertain_figures() {
     let (_database, source) = source();
     let overview = source.overview().expect("overview");
     let mut rows = source.functions(Window::default()).expect("functions");
+    let times = Vec::new();
     // The first was estimated and calls the second, whose calls take next to nothing.
     rows[0].calls_error = 40;
     rows[0].self_ns = Some(500_000_000);
@@ -52,12 +54,12 @@ fn the_table_of_uncertain_figures() {
     fourth.name = "main.hash".to_owned();
     fourth.timed = 0;
     rows.extend([third, fourth]);
-    insta::assert_snapshot!(summary_table(&overview, &rows, None));
+    insta::assert_snapshot!(summary_table(&overview, &rows, &times, None));
     for row in &mut rows {
         row.timed = row.calls / 8;
         row.calls_error = 0;
     }
-    let text = summary_table(&overview, &rows, None);
+    let text = summary_table(&overview, &rows, &times, None);
     for sentence in [
         "Counts are exact, percentiles within 3%.\n",
         "Latency of 4 functions was measured in time windows: 10.0% to 12.5% of their calls.",
@@ -68,7 +70,7 @@ fn the_table_of_uncertain_figures() {
         row.timed = row.calls;
         (row.probe.floor_ns, row.probe.cost_ns, row.probes_ns) = (0, 0, 0);
     }
-    let text = summary_table(&overview, &rows, None);
+    let text = summary_table(&overview, &rows, &times, None);
     assert!(
         text.contains("Counts, totals and max are exact, percentiles within 3%.\nRecorded"),
         "{text}"
@@ -81,7 +83,8 @@ fn the_json_contract() {
     let (_database, source) = source();
     let overview = source.overview().expect("overview");
     let rows = source.functions(Window::default()).expect("functions");
-    let summary = Summary::from((overview, rows));
+    let times = source.breakdown(Window::default()).expect("breakdown");
+    let summary = Summary::new(overview, rows, times);
     insta::assert_snapshot!(serde_json::to_string_pretty(&summary).expect("serializes"));
 }
 

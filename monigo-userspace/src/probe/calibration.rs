@@ -217,6 +217,15 @@ impl Calibration {
         }
     }
 
+    /// Of the probes of one passage through a function, from its entry to its dearest exit, ns.
+    pub(super) fn price_of(&self, plan: &FunctionPlan) -> u32 {
+        let from = plan.entry.cost as usize;
+        let ends = plan.exits.iter().map(|site| site.cost as usize);
+        ends.map(|to| self.prices[from][to].cost_ns)
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Of one call of `function`, by its dearest way.
     pub fn price(&self, function: &PlannedFunction) -> Price {
         let mut dearest = Price::default();

@@ -1,9 +1,11 @@
 //! Bytes from the ring buffer to records, checked.
 
 use monigo_common::copy::{KIND_CALL_COPIED, KIND_STACK_COPY, STACK_COPIED};
+pub use monigo_common::event::Caller;
 use monigo_common::event::{
     CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, KIND_SAMPLE_CPU,
-    KIND_SAMPLE_OFF_CPU, MAX_FRAMES, MAX_KERNEL_FRAMES, SampleRecord,
+    KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, KIND_WAKER, MAX_FRAMES, MAX_KERNEL_FRAMES,
+    MAX_WAKER_FRAMES, MAX_WAKER_KERNEL_FRAMES, SampleRecord, WakerRecord,
 };
 
 use super::StackCopy;
@@ -30,6 +32,8 @@ pub enum Record {
     },
     /// What happened inside a call.
     Sample(Sample),
+    /// Who ended a wait; its sample comes later.
+    Waker(WakerSeen),
 }
 
 /// The stack of a call.
@@ -60,6 +64,16 @@ pub struct Sample {
     pub weight_ns: u64,
     /// When the innermost open call began.
     pub call_start_ns: u64,
+    /// Traced calls around that one, innermost first.
+    pub callers: Vec<Caller>,
+    /// Whose calls: thread id, or address of the goroutine's `g`.
+    pub owner: u64,
+    /// Off CPU: the part of `weight_ns` in which it could have run.
+    pub runnable_ns: u64,
+    /// Off CPU: it could have run all the time.
+    pub preempted: bool,
+    /// Parked by the Go runtime: its number for the reason.
+    pub reason: Option<u32>,
     /// Where the innermost open call returns to, if known.
     pub return_address: Option<u64>,
     /// Kernel addresses innermost first; empty when it was in user mode.
@@ -78,6 +92,27 @@ pub fn item(bytes: &[u8]) -> Result<Item<'_>, RecordError> {
         return StackCopy::read(bytes).map(Item::Copy);
     }
     decode(bytes).map(Item::Record)
+}
+
+/// Who ended a wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WakerSeen {
+    /// Process id; 0 for the kernel's idle threads.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+    /// Goroutine id; 0 when not Go or not known.
+    pub goid: u64,
+    /// `comm`.
+    pub name: String,
+    /// [`Sample::owner`] of the wait.
+    pub owner: u64,
+    /// [`Sample::at_ns`] of the wait.
+    pub since_ns: u64,
+    /// As in [`Sample`].
+    pub kernel: Vec<u64>,
+    /// As in [`Sample`].
+    pub user: Vec<u64>,
 }
 
 /// A record that does not have the shape it claims.
@@ -108,7 +143,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     let expected = match kind {
         KIND_CALL | KIND_CALL_COPIED => size_of::<CallRecord>(),
         KIND_CALL_WITH_STACK => size_of::<CallRecordWithStack>(),
-        KIND_SAMPLE_CPU | KIND_SAMPLE_OFF_CPU => size_of::<SampleRecord>(),
+        KIND_SAMPLE_CPU | KIND_SAMPLE_OFF_CPU | KIND_SAMPLE_PARKED => size_of::<SampleRecord>(),
+        KIND_WAKER => size_of::<WakerRecord>(),
         _ => return Err(RecordError::Kind(kind)),
     };
     if bytes.len() != expected {
@@ -121,6 +157,11 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         // SAFETY: the length was checked and every bit pattern is a valid record.
         let call = unsafe { bytes.as_ptr().cast::<CallRecord>().read_unaligned() };
         return Ok(Record::Call { call, stack: None });
+    }
+    if kind == KIND_WAKER {
+        // SAFETY: as above.
+        let record = unsafe { bytes.as_ptr().cast::<WakerRecord>().read_unaligned() };
+        return Ok(Record::Waker(waker(&record)));
     }
     if kind != KIND_CALL_WITH_STACK {
         // SAFETY: as above.
@@ -142,10 +183,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
 }
 
 fn sample(record: &SampleRecord) -> Sample {
-    let code = |addresses: &[u64]| {
-        let addresses = addresses.iter().copied();
-        addresses.filter(|&address| address != 0).collect()
-    };
+    let parked = record.kind == KIND_SAMPLE_PARKED;
+    let user = walked::<MAX_FRAMES>(&record.user, record.user_bytes);
+    let callers = (record.caller_count as usize).min(record.callers.len());
     Sample {
         kind: if record.kind == KIND_SAMPLE_CPU {
             SampleKind::Cpu
@@ -159,15 +199,61 @@ fn sample(record: &SampleRecord) -> Sample {
         at_ns: record.at_ns,
         weight_ns: record.weight_ns,
         call_start_ns: record.call_start_ns,
+        callers: record.callers[..callers].to_vec(),
+        owner: record.owner,
+        runnable_ns: runnable_ns(record),
+        preempted: record.preempted != 0,
+        reason: parked.then_some(record.reason),
         return_address: Some(record.return_address).filter(|&address| address != 0),
         kernel: code(walked::<MAX_KERNEL_FRAMES>(
             &record.kernel,
             record.kernel_bytes,
         )),
-        user: code(walked::<MAX_FRAMES>(&record.user, record.user_bytes)),
+        user: if parked {
+            splice(user, record.park_return).map_or_else(Vec::new, |stack| stack.addresses)
+        } else {
+            code(user)
+        },
         copied: record.user_bytes == STACK_COPIED,
         cut: false,
     }
+}
+
+/// The part of the time that a sample stands for in which the thread could have run.
+fn runnable_ns(record: &SampleRecord) -> u64 {
+    if record.preempted != 0 {
+        return record.weight_ns;
+    }
+    if record.woken_ns == 0 || record.away_ns == 0 {
+        return 0;
+    }
+    let back_ns = record.at_ns.saturating_add(record.away_ns);
+    let runnable_ns = back_ns.saturating_sub(record.woken_ns).min(record.away_ns);
+    let product = u128::from(runnable_ns) * u128::from(record.weight_ns);
+    u64::try_from(product / u128::from(record.away_ns)).unwrap_or(u64::MAX)
+}
+
+fn waker(record: &WakerRecord) -> WakerSeen {
+    let end = record.name.iter().position(|&byte| byte == 0);
+    let name = &record.name[..end.unwrap_or(record.name.len())];
+    WakerSeen {
+        pid: record.pid,
+        tid: record.tid,
+        goid: record.goid,
+        name: String::from_utf8_lossy(name).into_owned(),
+        owner: record.owner,
+        since_ns: record.since_ns,
+        kernel: code(walked::<MAX_WAKER_KERNEL_FRAMES>(
+            &record.kernel,
+            record.kernel_bytes,
+        )),
+        user: code(walked::<MAX_WAKER_FRAMES>(&record.user, record.user_bytes)),
+    }
+}
+
+fn code(addresses: &[u64]) -> Vec<u64> {
+    let addresses = addresses.iter().copied();
+    addresses.filter(|&address| address != 0).collect()
 }
 
 /// The part of `addresses` that a walk filled; a failed one has a negative length.
@@ -194,6 +280,7 @@ fn splice(walked: &[u64], return_address: u64) -> Option<CallStack> {
 
 #[cfg(test)]
 mod tests {
+    use monigo_common::event::MAX_CALLERS;
     use proptest::prelude::*;
 
     use super::*;
@@ -251,6 +338,19 @@ mod tests {
             weight_ns: 5,
             call_start_ns: 6,
             return_address: 20,
+            away_ns: 10,
+            woken_ns: 8,
+            owner: 3,
+            park_return: 0,
+            reason: 0,
+            preempted: 0,
+            caller_count: 1,
+            pad: 0,
+            callers: [Caller {
+                function: 9,
+                pad: 0,
+                start_ns: 2,
+            }; MAX_CALLERS],
             user_bytes: 24,
             kernel_bytes: -14,
             user: [9; MAX_FRAMES],
@@ -266,6 +366,12 @@ mod tests {
             at_ns: 4,
             weight_ns: 5,
             call_start_ns: 6,
+            callers: vec![record.callers[0]],
+            owner: 3,
+            // Six of ten, of which the sample stands for five.
+            runnable_ns: 3,
+            preempted: false,
+            reason: None,
             return_address: Some(20),
             kernel: vec![],
             user: vec![10, 20],
@@ -283,9 +389,55 @@ mod tests {
             kind: SampleKind::Cpu,
             return_address: None,
             kernel: vec![9; MAX_KERNEL_FRAMES],
-            ..expected
+            ..expected.clone()
         };
         assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(full)));
+
+        record.kind = KIND_SAMPLE_PARKED;
+        record.kernel_bytes = 0;
+        record.park_return = 15;
+        record.preempted = 1;
+        record.caller_count = u32::MAX;
+        let parked = Sample {
+            callers: record.callers.to_vec(),
+            runnable_ns: 5,
+            preempted: true,
+            reason: Some(0),
+            return_address: None,
+            user: vec![10, 15, 20],
+            ..expected
+        };
+        assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(parked)));
+    }
+
+    #[test]
+    fn a_waker_has_a_name() {
+        let mut record = WakerRecord {
+            kind: KIND_WAKER,
+            pid: 1,
+            tid: 2,
+            pad: 0,
+            owner: 3,
+            since_ns: 4,
+            goid: 0,
+            name: [0; 16],
+            user_bytes: 8,
+            kernel_bytes: -14,
+            user: [7; MAX_WAKER_FRAMES],
+            kernel: [9; MAX_WAKER_KERNEL_FRAMES],
+        };
+        record.name[..4].copy_from_slice(b"work");
+        let expected = WakerSeen {
+            pid: 1,
+            tid: 2,
+            goid: 0,
+            name: "work".to_owned(),
+            owner: 3,
+            since_ns: 4,
+            kernel: vec![],
+            user: vec![7],
+        };
+        assert_eq!(decode(&bytes_of(&record)), Ok(Record::Waker(expected)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use aya::{
     programs::{
         PerfEvent, RawTracePoint, TracePoint,
         perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
+        uprobe::UProbeLinkId,
     },
     util::online_cpus,
 };
@@ -101,6 +102,10 @@ pub struct Kernel {
     pub(super) open: HashMap<MapData, OwnerKey, OpenCalls>,
     pub(super) deep: HashMap<MapData, DeepKey, OpenCall>,
     losses: PerCpuArray<MapData, u64>,
+    park_probes: PerCpuArray<MapData, u64>,
+    /// Links on the Go runtime.
+    pub(super) parking: Vec<(&'static str, UProbeLinkId)>,
+    pub(super) park_probe_ns: u32,
     processes: HashMap<MapData, u32, u8>,
     ring: RingBuf<MapData>,
 }
@@ -160,6 +165,9 @@ impl Kernel {
             open: map(&mut ebpf, "OPEN")?,
             deep: map(&mut ebpf, "DEEP")?,
             losses: map(&mut ebpf, "LOSSES")?,
+            park_probes: map(&mut ebpf, "PARK_PROBES")?,
+            parking: Vec::new(),
+            park_probe_ns: 0,
             processes: map(&mut ebpf, "PROCESSES")?,
             ring: map(&mut ebpf, "RECORDS")?,
             programs,
@@ -289,12 +297,14 @@ impl Kernel {
         Ok(())
     }
 
-    /// Watches threads leave and get CPUs, for what they wait for inside traced functions.
-    /// Returns the offset for [`Control::switch_next_offset`].
-    pub fn sample_off_cpu(&mut self) -> Result<u32, ProbeError> {
-        let offset = event_field_offset("sched_switch", "next_pid")?;
-        trace(&mut self.ebpf, "thread_switch", "sched_switch")?;
-        Ok(offset)
+    /// Watches threads leave and get CPUs, for what they wait for inside traced functions, and who
+    /// ends that. Completes `control`, which is to be put in force before anything is counted.
+    pub fn sample_off_cpu(&mut self, control: &mut Control) -> Result<(), ProbeError> {
+        control.switch_next_offset = event_field_offset("sched_switch", "next_pid")?;
+        control.switch_state_offset = event_field_offset("sched_switch", "prev_state")?;
+        control.waking_pid_offset = event_field_offset("sched_waking", "pid")?;
+        trace(&mut self.ebpf, "thread_waking", "sched_waking")?;
+        trace(&mut self.ebpf, "thread_switch", "sched_switch")
     }
 
     /// Sends copies of stacks, of at most `bytes` each, instead of walking frame pointers; 0 for
@@ -416,6 +426,12 @@ impl Kernel {
             *sum = per_cpu.iter().sum();
         }
         Ok(sums)
+    }
+
+    /// Probes on the Go runtime that have fired, see [`Kernel::watch_parking`].
+    pub fn park_probes(&self) -> Result<u64, ProbeError> {
+        let per_cpu = self.park_probes.get(&0, 0).map_err(in_map("PARK_PROBES"))?;
+        Ok(per_cpu.iter().sum())
     }
 
     /// Threads and goroutines that have made a traced call, at most `limit`.
@@ -635,5 +651,7 @@ mod tests {
         assert_eq!(field_offset(old, "child_pid"), Some(44));
         assert_eq!(field_offset(old, "pid"), None);
         assert_eq!(field_offset("", "child_pid"), None);
+        let switch = "\tfield:long prev_state;\toffset:32;\tsize:8;\tsigned:1;\n";
+        assert_eq!(field_offset(switch, "prev_state"), Some(32));
     }
 }

@@ -13,6 +13,7 @@ mod kernel;
 mod layout;
 mod links;
 mod multi;
+mod parking;
 mod programs;
 mod watching;
 mod windows;
@@ -20,10 +21,11 @@ mod windows;
 pub use self::{
     calibration::{Calibration, Price},
     copy::StackCopy,
-    decode::{CallStack, Item, Record, RecordError, Sample, decode},
+    decode::{CallStack, Caller, Item, Record, RecordError, Sample, WakerSeen, decode},
     error::ProbeError,
     kernel::{Kernel, Sizes},
     links::PlannedFunction,
+    parking::Parking,
     programs::Features,
     watching::Watch,
     windows::Opened,

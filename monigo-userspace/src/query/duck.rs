@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 use duckdb::{Connection, params};
 
 use super::{
-    Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow, Heatmap,
-    Histogram, Latency, LossRow, OpenError, Overview, ProbeRow, QueryError, Selection, SeriesPoint,
-    Source, StackRow, Story, Table, Tail, TailQuestion, Window, lock, sql,
+    Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
+    Heatmap, Histogram, Latency, LossRow, OpenError, Overview, ProbeRow, QueryError, Selection,
+    SeriesPoint, Source, StackRow, Story, Table, Tail, TailQuestion, Window, breakdown, lock, sql,
     stacks::Stacks,
     timeline,
     totals::{self, FunctionTotals, Span, Totals},
@@ -24,6 +24,7 @@ pub struct DuckSource {
     functions: Mutex<Arc<Functions>>,
     totals: Mutex<Totals>,
     pub(super) stacks: Mutex<Stacks>,
+    sampled: Mutex<breakdown::Sums>,
 }
 
 /// The functions of a session, by id. More can come while it goes on.
@@ -77,6 +78,7 @@ impl DuckSource {
             totals: Mutex::new(Totals::new(functions.metas.len())),
             functions: Mutex::new(Arc::new(functions)),
             stacks: Mutex::default(),
+            sampled: Mutex::default(),
         })
     }
 
@@ -271,6 +273,23 @@ impl Source for DuckSource {
                 .then_with(|| a.name.cmp(&b.name))
         });
         Ok(rows)
+    }
+
+    fn breakdown(&self, window: Window) -> Result<Vec<Breakdown>, QueryError> {
+        let rows = self.functions(window)?;
+        if window != Window::default() {
+            let span = self.span(window);
+            let sums = self
+                .reader
+                .with(|connection| breakdown::Sums::of(connection, span))?;
+            return Ok(breakdown::combine(&rows, &sums));
+        }
+        let Some(upto_ns) = self.with_totals(|totals| totals.upto_ns)? else {
+            return Ok(Vec::new());
+        };
+        let mut sampled = lock(&self.sampled);
+        sampled.refresh(&self.reader, self.session, upto_ns)?;
+        Ok(breakdown::combine(&rows, &sampled))
     }
 
     fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError> {

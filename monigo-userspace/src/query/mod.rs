@@ -3,6 +3,7 @@
 //! TUI, dashboard, CLI tables and exports all go through [`Source`]. There are two: one over an
 //! open store, one over the socket of a running monigo that holds the store.
 
+mod breakdown;
 mod compare;
 mod diff;
 mod duck;
@@ -26,6 +27,7 @@ mod warnings;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    breakdown::{Breakdown, TimeParts},
     compare::{
         CompareQuestion, Comparison, DiffUnit, Figures, FunctionChange, Part, PartSummary, compare,
     },
@@ -161,6 +163,11 @@ impl FunctionRow {
     /// Share of the completed calls whose duration was measured; `None` when all were.
     pub fn timed_share(&self) -> Option<f64> {
         (self.timed < self.calls).then(|| self.timed as f64 / self.calls as f64)
+    }
+
+    /// Whether it counts executions of an async function, from the first poll to completion.
+    pub fn counts_executions(&self) -> bool {
+        self.probe.sites == 0 && self.id > 0
     }
 
     /// Whether self time is known and is not simply the total.
@@ -368,6 +375,9 @@ pub trait Source: Send + Sync {
     fn overview(&self) -> Result<Overview, QueryError>;
     /// Every traced function, by total time, longest first.
     fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError>;
+    /// Where the time of each function went, in the order of [`Source::functions`]. Empty when nothing
+    /// was sampled.
+    fn breakdown(&self, window: Window) -> Result<Vec<Breakdown>, QueryError>;
     /// Non-empty histogram buckets of a function, ascending.
     fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError>;
     /// Rate and latency over time in at most `points` equal steps, of one function or all;

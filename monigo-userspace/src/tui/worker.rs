@@ -80,6 +80,11 @@ fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer
                 source
                     .functions(window)
                     .map(|rows| Answer::Functions { span, rows }),
+            )
+            && deliver(
+                source
+                    .breakdown(window)
+                    .map(|rows| Answer::Breakdown { span, rows }),
             ))
     {
         return false;

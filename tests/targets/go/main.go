@@ -61,6 +61,7 @@ func main() {
 		"open":      open,
 		"generic":   generics,
 		"burn":      burns,
+		"times":     times,
 	}
 	name := ""
 	if len(os.Args) > 1 {

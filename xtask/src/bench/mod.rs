@@ -10,6 +10,8 @@ mod goals;
 mod host;
 mod image;
 mod kernel;
+mod offcpu;
+mod oncpu;
 mod peers;
 mod plot;
 mod records;
@@ -63,7 +65,7 @@ struct Case {
     run: fn(&Bench) -> Result<Figures>,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 7] = [
     Case {
         name: slowdown::NAME,
         about: "what a traced call costs the target, and what of it the kernel programs take",
@@ -88,6 +90,16 @@ const CASES: [Case; 5] = [
         name: unwind::NAME,
         about: "what copying stacks costs a target without frame pointers, and how fast copies are unwound",
         run: unwind::run,
+    },
+    Case {
+        name: oncpu::NAME,
+        about: "what on-CPU samples cost a busy target, beside perf",
+        run: oncpu::run,
+    },
+    Case {
+        name: offcpu::NAME,
+        about: "what recording waits costs thread switches outside traced calls, beside bpftrace",
+        run: offcpu::run,
     },
 ];
 

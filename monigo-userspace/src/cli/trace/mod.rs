@@ -40,7 +40,7 @@ use crate::{
     probe::{Kernel, PlannedFunction, Sizes},
     query::{DuckSource, Source},
     store::{Database, NewSession, Store as _},
-    symbols::{Image, demangle::printable},
+    symbols::{Image, demangle::printable, go},
     system,
     target::{Scope, Target},
 };
@@ -142,6 +142,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     slow::keep(&mut collector, args)?;
     collector.know(&target.pids);
     std::mem::take(&mut prepared.later).find(commands.clone());
+    collector.name_park_reasons(prepared.go_image().map_or_else(Vec::new, go::wait_reasons));
     let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {
         let url = views.serve(bound, Arc::clone(&source), Arc::clone(&discoverer))?;
@@ -234,9 +235,9 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
         functions: prepared.functions.len() as u32 + SPARE_FUNCTIONS,
         histograms: Sizes::HISTOGRAMS,
         owners: if go { GOROUTINE_OWNERS } else { THREAD_OWNERS },
-        off_cpu: samples::off_cpu_threads(args, go),
+        off_cpu: samples::off_cpu_threads(args),
         kept: if copied_bytes > 0 {
-            samples::off_cpu_threads(args, go).min(KEPT_STACKS)
+            samples::off_cpu_threads(args).min(KEPT_STACKS)
         } else {
             0
         },
@@ -288,7 +289,8 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
         }
     };
     kernel.copy_stacks(copied_bytes)?;
-    for warning in samples::start(&mut kernel, &mut control, args, go) {
+    let go = prepared.go_image();
+    for warning in samples::start(&mut kernel, &mut control, args, go, pid) {
         eprintln!("monigo: {warning}");
     }
     kernel.set_control(control)?;

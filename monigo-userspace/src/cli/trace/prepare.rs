@@ -423,6 +423,17 @@ impl Prepared {
         }
     }
 
+    /// The Go program, if functions of one are traced.
+    pub fn go_image(&self) -> Option<&Image> {
+        let functions = self.functions.iter();
+        let mut go = functions.filter(|function| function.go);
+        let path = &go.next()?.image;
+        let mut images = self.images.iter();
+        images
+            .find(|image| *image.open_path() == **path)
+            .map(|image| &**image)
+    }
+
     /// Whether there is an image that may have async functions.
     pub fn has_rust(&self) -> bool {
         let mut images = self.images.iter();

@@ -4,34 +4,49 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
+    sync::Arc,
 };
 
 use monigo_common::config::Control;
 
 use crate::{
     cli::args::{StackMode, TraceArgs},
-    probe::Kernel,
+    plan::ImagePlanner,
+    probe::{Kernel, Parking},
+    symbols::{Function, Image},
 };
 
-/// Threads that are off CPU inside traced functions at a time; each takes 1.6 kB.
+/// Threads that are off CPU inside traced functions at a time; each takes 1.8 kB.
 const OFF_CPU_THREADS: u32 = 4096;
 
-/// Room for threads that are off CPU. Goroutines wait without a thread switch, so the threads of
-/// Go programs are not watched.
-pub fn off_cpu_threads(args: &TraceArgs, go: bool) -> u32 {
-    let wanted = !go && !args.no_off_cpu && args.stacks != StackMode::Off;
-    if wanted { OFF_CPU_THREADS } else { 0 }
+/// Room for threads that are off CPU.
+pub fn off_cpu_threads(args: &TraceArgs) -> u32 {
+    if wants_off_cpu(args) {
+        OFF_CPU_THREADS
+    } else {
+        0
+    }
 }
 
-/// Starts what `args` want, completes `control`, and returns sentences about what is missing.
+fn wants_off_cpu(args: &TraceArgs) -> bool {
+    !args.no_off_cpu && args.stacks != StackMode::Off
+}
+
+/// Starts what `args` want of functions in `images`, completes `control`, and returns sentences
+/// about what is missing. `pid` is the only process that is traced, if it is one.
 pub fn start(
     kernel: &mut Kernel,
     control: &mut Control,
     args: &TraceArgs,
-    go: bool,
+    go: Option<&Image>,
+    pid: Option<u32>,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    control.goroutines = u32::from(go);
+    control.goroutines = u32::from(go.is_some());
+    if let Some(info) = go.and_then(Image::go) {
+        control.tls_g_offset = info.tls_g_offset.unwrap_or(0);
+        control.curg_offset = info.curg_offset.unwrap_or(0);
+    }
     if args.stacks == StackMode::Off {
         return warnings;
     }
@@ -40,13 +55,51 @@ pub fn start(
     {
         warnings.push(format!("no on-CPU samples: {error}"));
     }
-    if off_cpu_threads(args, go) > 0 {
-        match kernel.sample_off_cpu() {
-            Ok(offset) => control.switch_next_offset = offset,
-            Err(error) => warnings.push(format!("no off-CPU time: {error}")),
-        }
+    if !wants_off_cpu(args) {
+        return warnings;
+    }
+    if let Err(error) = kernel.sample_off_cpu(control) {
+        warnings.push(format!("no off-CPU time: {error}"));
+    }
+    if go.is_some() && control.tls_g_offset == 0 {
+        warnings.push(
+            "time in system calls is not attributed to goroutines: this program does not say where threads note their goroutine"
+                .to_owned(),
+        );
+    }
+    if let Some(image) = go
+        && let Err(reason) = watch_parking(kernel, image, pid)
+    {
+        warnings.push(format!(
+            "what goroutines wait for is not recorded: {reason}"
+        ));
     }
     warnings
+}
+
+/// Watches goroutines park.
+fn watch_parking(kernel: &mut Kernel, image: &Image, pid: Option<u32>) -> Result<(), String> {
+    let function = |name: &str| {
+        let mut functions = image.functions().iter();
+        functions.find(|function| function.linkage_names().any(|known| known == name))
+    };
+    let park = function("runtime.gopark").ok_or("the program has no runtime.gopark")?;
+    let wanted: Vec<&Function> = std::iter::once(park)
+        .chain(function("runtime.ready"))
+        .collect();
+    let mut plans = ImagePlanner::new(image).plan_all(&wanted).into_iter();
+    let park = plans
+        .next()
+        .ok_or("runtime.gopark cannot be planned")?
+        .map_err(|reason| format!("runtime.gopark: {reason}"))?;
+    let parking = Parking {
+        image: Arc::from(image.open_path()),
+        park,
+        ready: plans.next().and_then(Result::ok),
+    };
+    kernel
+        .watch_parking(&parking, pid)
+        .map_err(|error| error.to_string())
 }
 
 /// A sentence if the kernel hides its symbols from this thread.

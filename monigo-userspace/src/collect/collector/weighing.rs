@@ -23,6 +23,22 @@ pub(super) fn factor(before: (Instant, Duration), now: (Instant, Duration)) -> O
     (open > 0.0).then(|| (whole / open).max(1.0))
 }
 
+/// Rows as they were drawn, of those that were made to stand for more, by position. The factor is
+/// another one if they are to be stored later.
+pub(super) struct Drawn<T>(Vec<(usize, T)>);
+
+impl<T> Drawn<T> {
+    /// `rows` as they were.
+    pub(super) fn restored(self, mut rows: Vec<T>) -> Vec<T> {
+        for (index, row) in self.0 {
+            if let Some(slot) = rows.get_mut(index) {
+                *slot = row;
+            }
+        }
+        rows
+    }
+}
+
 impl Collector {
     /// Looks at what the probes cost, and changes what is watched if it is too much.
     pub(super) fn weigh(&mut self) -> Result<(), CollectError> {
@@ -50,6 +66,7 @@ impl Collector {
         self.weighed = (entered, now, open);
         self.records.1 = self.records.0 as f64 / seconds;
         self.records.0 = 0;
+        self.weigh_parking(seconds)?;
         self.replace_failing_return_probes()?;
         if let Some(copies) = &mut self.copies {
             self.budget.set_stacks(copies.cost());
@@ -160,40 +177,48 @@ impl Collector {
         }
     }
 
-    /// Recorded calls, standing for those that were not watched, too.
-    pub(super) fn weighted_calls(&self, deltas: &[Option<FunctionDelta>]) -> Vec<CallRow> {
-        let mut calls = self.calls.clone();
-        for call in &mut calls {
+    /// Takes the recorded calls, standing for those that were not watched, too.
+    pub(super) fn weighted_calls(
+        &mut self,
+        deltas: &[Option<FunctionDelta>],
+    ) -> (Vec<CallRow>, Drawn<CallRow>) {
+        let mut calls = std::mem::take(&mut self.calls);
+        let mut drawn = Drawn(Vec::new());
+        for (index, call) in calls.iter_mut().enumerate() {
             let delta = deltas.get(call.function as usize).and_then(Option::as_ref);
             if let Some(delta) = delta
                 && delta.timed > 0
                 && delta.calls > delta.timed
             {
+                drawn.0.push((index, call.clone()));
                 let factor = delta.calls as f64 / delta.timed as f64;
                 call.weight = (f64::from(call.weight) * factor).round() as u32;
             }
         }
-        calls
+        (calls, drawn)
     }
 
-    /// Samples, standing for the time outside windows, too.
+    /// Takes the samples, standing for the time outside windows, too.
     pub(super) fn weighted_samples(
-        &self,
+        &mut self,
         windows: Option<f64>,
         duty: Option<f64>,
-    ) -> Vec<SampleRow> {
-        let mut samples = self.samples.clone();
-        for sample in &mut samples {
+    ) -> (Vec<SampleRow>, Drawn<SampleRow>) {
+        let mut samples = std::mem::take(&mut self.samples);
+        let mut drawn = Drawn(Vec::new());
+        for (index, sample) in samples.iter_mut().enumerate() {
             let factor = match self.mode(sample.function) {
                 Mode::Windows => windows,
                 Mode::Duty => duty,
                 Mode::Full | Mode::Off => None,
             };
             if let Some(factor) = factor {
+                drawn.0.push((index, sample.clone()));
                 sample.weight_ns = (sample.weight_ns as f64 * factor) as u64;
+                sample.runnable_ns = (sample.runnable_ns as f64 * factor) as u64;
             }
         }
-        samples
+        (samples, drawn)
     }
 
     /// What the probes take from the target now.
@@ -212,7 +237,7 @@ impl Collector {
         };
         let records = self.records.1 * stacks.record_ns();
         Cost {
-            share_of_cpu: (ns + records) / 1e9,
+            share_of_cpu: (ns + records + self.parking.ns) / 1e9,
             budget: self.budget.share(),
             step: plan.step(),
         }

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::{
     query::{
-        Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow, Heatmap,
-        OpenError, Overview, QueryError, Selection, SeriesPoint, Source, StackRow, Story, Table,
-        Tail, TailQuestion, Window, lock,
+        Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame,
+        FunctionRow, Heatmap, OpenError, Overview, QueryError, Selection, SeriesPoint, Source,
+        StackRow, Story, Table, Tail, TailQuestion, Window, lock,
     },
     store::StoreError,
 };
@@ -123,6 +123,15 @@ impl Source for RemoteSource {
             }
         }
         Ok(rows)
+    }
+
+    fn breakdown(&self, window: Window) -> Result<Vec<Breakdown>, QueryError> {
+        match self.exchange(&Question::Breakdown { window })? {
+            Answer::Breakdown(parts) => Ok(parts),
+            // An older monigo does not know this question, and nothing else depends on it.
+            Answer::Failed(QueryError::Remote(_)) => Ok(Vec::new()),
+            other => Err(unexpected(other)),
+        }
     }
 
     fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError> {

@@ -22,9 +22,9 @@ pub use self::{
     server::{Sessions, SocketError, SocketServer, serve_socket},
 };
 use super::{
-    Bucket, Call, CallKey, CompareQuestion, Comparison, DiffNode, FlameNode, Frame, FunctionRow,
-    Heatmap, Overview, QueryError, Selection, SeriesPoint, StackRow, Story, Table, Tail,
-    TailQuestion, Window,
+    Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, DiffNode, FlameNode, Frame,
+    FunctionRow, Heatmap, Overview, QueryError, Selection, SeriesPoint, StackRow, Story, Table,
+    Tail, TailQuestion, Window,
 };
 
 /// Changes when old and new monigos would misunderstand each other.
@@ -53,6 +53,8 @@ pub enum Question {
     Overview,
     /// [`super::Source::functions`]
     Functions { window: Window },
+    /// [`super::Source::breakdown`]
+    Breakdown { window: Window },
     /// [`super::Source::histogram`]
     Histogram { function: u32, window: Window },
     /// [`super::Source::series`]
@@ -95,6 +97,8 @@ pub enum Answer {
     Overview(Box<Overview>),
     /// See [`Question::Functions`].
     Functions(Vec<FunctionRow>),
+    /// See [`Question::Breakdown`].
+    Breakdown(Vec<Breakdown>),
     /// See [`Question::Histogram`].
     Histogram(Vec<Bucket>),
     /// See [`Question::Series`].

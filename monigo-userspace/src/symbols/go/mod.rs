@@ -5,11 +5,13 @@ mod buildinfo;
 mod lines;
 mod locate;
 mod pclntab;
+mod scheduler;
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Function, FunctionKind, Image, dwarf, dwarf::InlinedFunctions};
 
+pub use self::scheduler::wait_reasons;
 pub(super) use self::{lines::code_of_line, pclntab::GoTable};
 
 /// Facts about a Go program.
@@ -22,6 +24,10 @@ pub struct GoInfo {
     /// Offset of `goid` in `runtime.g`, bytes. Unknown for versions that monigo does not know,
     /// unless DWARF tells.
     pub goid_offset: Option<u32>,
+    /// Where threads note the `g` that they run, in bytes from the thread pointer.
+    pub tls_g_offset: Option<i32>,
+    /// Offset of `curg` in `runtime.m`, bytes; only for versions that monigo knows.
+    pub curg_offset: Option<u32>,
     /// Whether the function table was found. Without it there are no functions to trace, unless
     /// the symbol table has them.
     pub has_function_table: bool,
@@ -66,6 +72,8 @@ pub(super) fn read(image: &Image) -> Option<(GoInfo, Option<GoTable>)> {
         version,
         minor,
         goid_offset,
+        tls_g_offset: scheduler::tls_g_offset(image),
+        curg_offset: minor.and_then(scheduler::known_curg_offset),
         has_function_table: table.is_some(),
     };
     Some((info, table))

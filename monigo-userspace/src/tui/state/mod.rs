@@ -21,7 +21,7 @@ pub use self::{
     table::{Column, TableState},
 };
 use super::{Phase, Status};
-use crate::query::{FunctionRow, Overview, Window};
+use crate::query::{Breakdown, FunctionRow, Overview, Window};
 
 /// Answers that take longer than this many flush intervals (and at least [`LATE_AT_LEAST`]) are
 /// called late.
@@ -170,6 +170,8 @@ pub struct App {
     pub problem: Option<String>,
     /// Failures of other parts of monigo while the screen was taken.
     pub panics: Vec<String>,
+    /// Where the time of functions went.
+    pub breakdowns: Vec<Breakdown>,
     /// Sorting, filter and selection.
     pub table: TableState,
     /// Which pane the arrow keys move in.
@@ -208,6 +210,7 @@ impl App {
             phase,
             problem: None,
             panics: Vec::new(),
+            breakdowns: Vec::new(),
             table: TableState::default(),
             focus: Focus::default(),
             zoom: false,
@@ -229,6 +232,13 @@ impl App {
     pub fn selected(&self) -> Option<&FunctionRow> {
         let id = self.table.selected?;
         self.functions.iter().find(|row| row.id == id)
+    }
+
+    /// Where the time of the selected function went, if that is known.
+    pub fn breakdown(&self) -> Option<&Breakdown> {
+        let id = self.table.selected?;
+        let mut known = self.breakdowns.iter();
+        known.find(|breakdown| breakdown.function == id && breakdown.total.wall > 0)
     }
 
     /// Below this a duration of `function` cannot be told from none, ns.
@@ -376,6 +386,11 @@ impl App {
                 self.reselect();
                 if first && self.table.selected.is_some() {
                     self.want_detail();
+                }
+            }
+            Answer::Breakdown { span, rows } => {
+                if span == self.span {
+                    self.breakdowns = rows;
                 }
             }
             Answer::Part { key, part } => {

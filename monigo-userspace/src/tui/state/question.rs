@@ -1,7 +1,7 @@
 //! What the screen asks the query layer, and the answers as they come in.
 
 use super::{Span, Unit, detail::DetailKey, detail::Part};
-use crate::query::{CallKey, Frame, FunctionRow, Overview, Story, Window};
+use crate::query::{Breakdown, CallKey, Frame, FunctionRow, Overview, Story, Window};
 
 /// A set of things to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,6 +91,13 @@ pub enum Answer {
         span: Span,
         /// The rows.
         rows: Vec<FunctionRow>,
+    },
+    /// Where the time of functions went.
+    Breakdown {
+        /// The choice that was asked for.
+        span: Span,
+        /// By function.
+        rows: Vec<Breakdown>,
     },
     /// Something about one function.
     Part {

@@ -7,9 +7,9 @@ use ratatui::crossterm::event::KeyCode::{self, Char};
 use super::fixture::{START_NS, asked, few, function, overview, press, screen, starting};
 use crate::{
     query::{
-        Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow, Heatmap,
-        Overview, QueryError, Selection, SeriesPoint, Source, StackRow, Story, Table, Tail,
-        TailQuestion, Window,
+        Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame,
+        FunctionRow, Heatmap, Overview, QueryError, Selection, SeriesPoint, Source, StackRow,
+        Story, Table, Tail, TailQuestion, Window,
     },
     tui::{
         state::{Answer, App, DetailKey, Part, Parts},
@@ -182,6 +182,9 @@ impl Source for Broken {
     }
     fn functions(&self, _: Window) -> Result<Vec<FunctionRow>, QueryError> {
         Err(QueryError::Store("disk full".to_owned()))
+    }
+    fn breakdown(&self, _: Window) -> Result<Vec<Breakdown>, QueryError> {
+        Ok(Vec::new())
     }
     fn histogram(&self, function: u32, _: Window) -> Result<Vec<Bucket>, QueryError> {
         Err(QueryError::UnknownFunction(function))

@@ -7,7 +7,7 @@ use ratatui::{
     widgets::Paragraph,
 };
 
-use super::{Theme, calls, chart, ends, flame, histogram, note, stacks, text, why};
+use super::{Theme, calls, chart, ends, flame, histogram, note, parts, stacks, text, why};
 use crate::{
     export::format,
     plan::CostClass,
@@ -20,11 +20,17 @@ const TOGETHER_WIDTH: u16 = 110;
 /// From this height on, they are shown above each other.
 const TOGETHER_HEIGHT: u16 = 24;
 
+/// From this height on, where the time went has a line.
+const LEAST_HEIGHT_WITH_PARTS: u16 = 9;
+
 /// Draws the pane.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
-    let [rule, facts, body] = Layout::vertical([
+    // A short pane keeps its room for the tab.
+    let parts = u16::from(app.breakdown().is_some() && area.height >= LEAST_HEIGHT_WITH_PARTS);
+    let [rule, facts, time, body] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Length(2),
+        Constraint::Length(parts),
         Constraint::Min(0),
     ])
     .areas(area);
@@ -54,6 +60,10 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
         ]),
         facts,
     );
+    if let Some(breakdown) = app.breakdown() {
+        let line = parts::line(&breakdown.total, time.width, theme);
+        frame.render_widget(Paragraph::new(line), time);
+    }
     if row.calls == 0 && app.is_silent() {
         note(frame, body, &silence(app), theme);
         return;

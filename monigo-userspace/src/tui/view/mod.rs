@@ -9,6 +9,7 @@ mod footer;
 mod header;
 mod histogram;
 mod overlay;
+mod parts;
 mod stacks;
 mod table;
 mod text;

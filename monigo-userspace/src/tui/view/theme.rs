@@ -5,6 +5,9 @@ use ratatui::{
     style::{Color, Modifier, Style},
 };
 
+use super::parts::Part;
+use crate::query::Wait;
+
 /// What the terminal can show. Only the 16 named colours are used: they are the ones a user has
 /// matched to a dark or light background.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +64,26 @@ impl Theme {
     /// A second kind of bar beside the first.
     pub fn second_bar(self) -> Style {
         self.ink(Color::Magenta)
+    }
+
+    /// A part of a bar, by its place in the legend.
+    pub fn part(self, part: Part) -> Style {
+        match part {
+            Part::OnCpu => self.ink(Color::Green),
+            Part::Runnable => self.ink(Color::Yellow),
+            Part::Unattributed => self.dim(),
+            Part::Blocked(wait) => self.ink(match wait {
+                Wait::Lock => Color::Red,
+                Wait::Io => Color::Blue,
+                Wait::Sleep => Color::Gray,
+                Wait::Channel => Color::Magenta,
+                Wait::Network => Color::Cyan,
+                Wait::Events => Color::LightBlue,
+                Wait::Gc => Color::LightRed,
+                Wait::Child => Color::LightMagenta,
+                Wait::Other => Color::LightCyan,
+            }),
+        }
     }
 
     /// The selected row of the focused pane.
@@ -160,10 +183,11 @@ fn ascii(symbol: &str) -> &'static str {
         "█" | "▇" | "▆" | "▉" | "▊" | "▋" => "#",
         "▅" | "▄" | "▃" | "▌" | "▍" => "=",
         "▂" | "▁" => "_",
+        "░" => ".",
         "▎" | "▏" => ":",
         "─" | "━" | "–" | "—" | "…" | "·" => "-",
         "│" | "┤" | "├" => "|",
-        "±" | "┬" | "┴" | "┼" | "╭" | "╮" | "╰" | "╯" | "└" | "┘" | "┌" | "┐" => {
+        "▒" | "±" | "┬" | "┴" | "┼" | "╭" | "╮" | "╰" | "╯" | "└" | "┘" | "┌" | "┐" => {
             "+"
         }
         "µ" | "μ" => "u",

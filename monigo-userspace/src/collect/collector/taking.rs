@@ -1,0 +1,135 @@
+//! The collector's part that turns records into rows.
+
+use std::collections::HashMap;
+
+use monigo_common::event::CallRecord;
+
+use super::{Collector, STACK_TABLE_FULL};
+use crate::{
+    collect::wait,
+    probe::{CallStack, Sample, WakerSeen},
+    store::{CallRow, SampleKind, SampleRow, Wait, Waker},
+    symbols::demangle::printable,
+};
+
+/// Wakers whose sample has not come; it follows within milliseconds, unless it was lost.
+const MAX_WAKERS: usize = 65_536;
+/// Name for wake-ups by interrupts: whatever thread they came upon has nothing to do with it.
+const INTERRUPT: &str = "[interrupt]";
+
+/// Who ended waits, by who waited and since when.
+#[derive(Debug, Default)]
+pub(super) struct Wakers(HashMap<(u64, u64), Waker>);
+
+impl Wakers {
+    fn note(&mut self, seen: &WakerSeen, waker: Waker) {
+        if self.0.len() >= MAX_WAKERS {
+            self.0.clear();
+        }
+        self.0.insert((seen.owner, seen.since_ns), waker);
+    }
+
+    fn of(&mut self, sample: &Sample) -> Option<Waker> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.remove(&(sample.owner, sample.at_ns))
+    }
+}
+
+impl Collector {
+    pub(super) fn take_sample(&mut self, sample: &Sample) {
+        self.see(sample.pid);
+        let traced = self.functions.get(sample.function as usize);
+        let stack = self
+            .stacks
+            .intern_sample(&mut *self.resolver, traced, sample);
+        if stack.is_none() {
+            self.lose(STACK_TABLE_FULL, 1);
+        }
+        let waited = sample.kind == SampleKind::OffCpu && !sample.preempted;
+        let reason = sample
+            .reason
+            .and_then(|number| self.park_reasons.get(number as usize))
+            .filter(|reason| !reason.is_empty());
+        let wait = waited.then(|| {
+            let by_stack = stack.map_or(Wait::Other, |stack| self.stacks.wait(stack));
+            let by_reason = reason.and_then(|reason| wait::of_reason(reason, by_stack));
+            by_reason.unwrap_or(by_stack)
+        });
+        let callers = sample.callers.iter();
+        let callers = callers.map(|call| (call.function, self.clock.unix_of(call.start_ns)));
+        let callers = callers.collect();
+        let waker = self.wakers.of(sample);
+        self.last_sample += 1;
+        self.keep(SampleRow {
+            id: self.last_sample,
+            call_start_ns: self.clock.unix_of(sample.call_start_ns),
+            callers,
+            runnable_ns: sample.runnable_ns,
+            wait,
+            reason: reason.cloned(),
+            waker,
+            function: sample.function,
+            kind: sample.kind,
+            taken_ns: self.clock.unix_of(sample.at_ns),
+            weight_ns: sample.weight_ns,
+            pid: sample.pid,
+            tid: sample.tid,
+            goid: (sample.goid != 0).then_some(sample.goid),
+            stack,
+        });
+    }
+
+    /// Notes who ended a wait, for the sample to come.
+    pub(super) fn take_waker(&mut self, seen: &WakerSeen) {
+        // The images of other programs are none of our business.
+        let user = self.processes.contains_key(&seen.pid);
+        let stack = self
+            .stacks
+            .intern_waker(&mut *self.resolver, seen, user)
+            .filter(|_| !seen.kernel.is_empty() || user);
+        // An idle CPU does nothing but to handle interrupts.
+        let interrupt = seen.pid == 0 || stack.is_some_and(|stack| self.stacks.is_interrupt(stack));
+        let waker = Waker {
+            tid: if interrupt { 0 } else { seen.tid },
+            name: if interrupt {
+                INTERRUPT.to_owned()
+            } else if seen.goid != 0 {
+                format!("goroutine {}", seen.goid)
+            } else {
+                printable(seen.name.clone())
+            },
+            stack,
+        };
+        self.wakers.note(seen, waker);
+    }
+
+    pub(super) fn take_call(&mut self, call: &CallRecord, stack: Option<CallStack>) {
+        self.see(call.pid);
+        let stack = stack.and_then(|CallStack { addresses, cut }| {
+            let traced = self.functions.get(call.function as usize)?;
+            // The first address is that of the exit site.
+            let callers = addresses.get(1..)?;
+            let resolver = &mut *self.resolver;
+            let id = self
+                .stacks
+                .intern(resolver, call.pid, call.function, traced, callers, cut);
+            if id.is_none() {
+                self.lose(STACK_TABLE_FULL, 1);
+            }
+            id
+        });
+        self.record(CallRow {
+            function: call.function,
+            start_ns: self.clock.unix_of(call.start_ns),
+            duration_ns: call.duration_ns,
+            pid: call.pid,
+            tid: call.tid,
+            goid: (call.goid != 0).then_some(call.goid),
+            cpu: call.cpu,
+            weight: call.weight,
+            stack,
+        });
+    }
+}

@@ -1,0 +1,114 @@
+//! Probes on Go's scheduler, which parks goroutines without a thread switch.
+
+use std::{num::NonZeroU32, path::Path, sync::Arc};
+
+use aya::programs::{
+    UProbe,
+    uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope},
+};
+use monigo_common::cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER};
+
+use super::{
+    Kernel, ProbeError,
+    programs::{program, refused},
+};
+use crate::plan::{Frame, FunctionPlan, Site, SiteKind};
+
+const PARK: &str = "go_park";
+const UNPARK: &str = "go_unpark";
+const READY: &str = "go_ready";
+
+/// Where a Go program parks goroutines and makes them ready again.
+#[derive(Clone, Debug)]
+pub struct Parking {
+    /// File to open.
+    pub image: Arc<Path>,
+    /// `runtime.gopark`.
+    pub park: FunctionPlan,
+    /// `runtime.ready`; without it, who ends a wait is not known, and neither is for how long a
+    /// goroutine could have run.
+    pub ready: Option<FunctionPlan>,
+}
+
+impl Kernel {
+    /// Watches goroutines park, for what they wait for inside traced functions. `pid` restricts the
+    /// probes to one process.
+    pub fn watch_parking(&mut self, parking: &Parking, pid: Option<u32>) -> Result<(), ProbeError> {
+        let entry = std::slice::from_ref(&parking.park.entry);
+        let ready = parking.ready.iter().map(|plan| &plan.entry);
+        for name in [UNPARK, PARK, READY] {
+            program::<UProbe>(&mut self.ebpf, name)?
+                .load()
+                .map_err(refused(name))?;
+        }
+        // Ends first, as with calls.
+        let sites = (parking.park.exits.iter().map(|site| (UNPARK, site)))
+            .chain(ready.map(|site| (READY, site)))
+            .chain(entry.iter().map(|site| (PARK, site)));
+        for (name, site) in sites {
+            let point = UProbeAttachPoint {
+                location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
+                cookie: Some(cookie(site).pack()),
+            };
+            let scope = pid
+                .and_then(NonZeroU32::new)
+                .map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
+            let link = program::<UProbe>(&mut self.ebpf, name)?
+                .attach(point, &parking.image, scope)
+                .map_err(|source| ProbeError::Attach {
+                    function: "runtime.gopark".to_owned(),
+                    path: parking.image.to_path_buf(),
+                    offset: site.file_offset,
+                    source: Box::new(source),
+                })?;
+            self.parking.push((name, link));
+        }
+        // Prices are those of two probes.
+        self.park_probe_ns = self.calibration().price_of(&parking.park) / 2;
+        Ok(())
+    }
+
+    /// What one of these probes takes when it fires, ns on average; 0 when not measured.
+    pub fn park_probe_ns(&self) -> u32 {
+        self.park_probe_ns
+    }
+
+    /// Whether goroutines are watched as they park.
+    pub fn watches_parking(&self) -> bool {
+        !self.parking.is_empty()
+    }
+
+    /// Watches them no longer.
+    pub fn unwatch_parking(&mut self) {
+        for (name, link) in std::mem::take(&mut self.parking).into_iter().rev() {
+            if let Ok(program) = program::<UProbe>(&mut self.ebpf, name) {
+                // A link that is already gone is what we want.
+                let _ = program.detach(link);
+            }
+        }
+    }
+}
+
+fn cookie(site: &Site) -> Cookie {
+    let (condition, frame) = match site.kind {
+        SiteKind::Epilogue { condition, frame } => (condition, frame),
+        SiteKind::ConditionalTailJump { condition } => (Some(condition), Frame::StackPointer(0)),
+        _ => (None, Frame::StackPointer(0)),
+    };
+    let (base, words) = match frame {
+        Frame::StackPointer(words) => (0, words),
+        Frame::FramePointer(words) => (FLAG_FRAME_POINTER, words),
+    };
+    let conditional = if condition.is_some() {
+        FLAG_CONDITIONAL
+    } else {
+        0
+    };
+    Cookie {
+        function: 0,
+        flags: base | conditional,
+        condition: condition.unwrap_or(0),
+        class: site.cost as u8,
+        words,
+    }
+}

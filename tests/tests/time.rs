@@ -1,0 +1,307 @@
+//! Where the time of a function goes, against targets that measure their own parts.
+//!
+//! Nothing here says how fast anything is: a target's own clocks say what its parts took, on
+//! whatever machine, and monigo's parts must be the same within bounds.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+use monigo_tests::{
+    Monigo, Program, Report, Truth, monigo,
+    monigo::Times,
+    targets::{self, Go, GoVersion, Native, PrivateCopy},
+};
+
+/// How far a part of what was waited for may be from the target's own measurement, as a share of
+/// the time of the function. Between the target's clock and the scheduler's lie some instructions,
+/// and what a thread waited for a CPU, which counts as runnable.
+const WAIT_BOUND: f64 = 0.05;
+/// The same for time on CPU: 20 calls at 499 Hz make some 100 samples of 10 ms in each call.
+const CPU_BOUND: f64 = 0.08;
+/// Most of the time that may be unattributed.
+const UNATTRIBUTED: f64 = 0.10;
+
+const CALLS: &str = "20";
+
+struct Outcome {
+    report: Report,
+    truth: Truth,
+    db: String,
+    _directory: tempfile::TempDir,
+}
+
+fn record(target: &Path, arguments: &[&str], functions: &[&str]) -> Result<Outcome> {
+    monigo_tests::require_root()?;
+    let copy = PrivateCopy::of(target)?;
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("times.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?.to_owned();
+    let mut program = Program::start(&copy.path(), arguments)?;
+    let pid = program.pid().to_string();
+    let monigo = Monigo::attach(&pid, functions, &["--db", &db, "--cpu-hz", "499"])?;
+    let truth = program.go()?;
+    let report = monigo.stop()?;
+    program.finish()?;
+    ensure!(report.events.dropped == 0, "{report:?}");
+    Ok(Outcome {
+        report,
+        truth,
+        db,
+        _directory: directory,
+    })
+}
+
+impl Outcome {
+    fn value(&self, name: &str) -> Result<f64> {
+        let value = self.truth.values.get(name);
+        value
+            .map(|ns| *ns as f64)
+            .with_context(|| format!("no {name} in {:?}", self.truth))
+    }
+
+    fn times(&self, function: &str) -> Result<&Times> {
+        let row = self.report.function(function)?;
+        row.time_ns.as_ref().context("nothing was sampled")
+    }
+
+    /// Compares the parts of `function` with what the target measured: pairs of a kind of wait and
+    /// the value that has its time.
+    fn check(&self, function: &str, waits: &[(&str, &[&str])]) -> Result<()> {
+        let times = self.times(function)?;
+        let wall = self.value("wall_ns")?;
+        let near = |what: &str, got: u64, expected: f64, bound: f64| {
+            let off = (got as f64 - expected).abs() / wall;
+            ensure!(
+                off <= bound,
+                "{what}: {got} ns instead of {expected}, {off:.3} of the whole; {times:?}, {:?}",
+                self.truth.values
+            );
+            Ok(())
+        };
+        near("the sum", times.sum(), wall, 0.02)?;
+        near("on CPU", times.on_cpu, self.value("cpu_ns")?, CPU_BOUND)?;
+        let mut runnable = times.runnable as f64;
+        for (kind, values) in waits {
+            let mut expected = 0.0;
+            for value in *values {
+                expected += self.value(value)?;
+            }
+            let got = times.blocked_by(kind);
+            // Part of the target's figure is time in which it had been woken and did not run.
+            let missing = (expected - got as f64).max(0.0).min(runnable);
+            runnable -= missing;
+            near(kind, got, expected - missing, WAIT_BOUND)?;
+        }
+        let others: u64 = times
+            .blocked
+            .iter()
+            .filter(|(kind, _)| waits.iter().all(|(known, _)| known != kind))
+            .map(|(_, ns)| ns)
+            .sum();
+        near("other waits", others, 0.0, 0.02)?;
+        ensure!(
+            times.unattributed as f64 <= UNATTRIBUTED * wall,
+            "{times:?}"
+        );
+        Ok(())
+    }
+
+    /// The first column of the answer to a query, as text.
+    fn column(&self, query: &str) -> Result<Vec<String>> {
+        let outcome = monigo::run(["query", "--db", &self.db, "--format", "csv", query])?;
+        ensure!(outcome.status == Some(0), "{}", outcome.stderr);
+        Ok(outcome.stdout.lines().skip(1).map(str::to_owned).collect())
+    }
+
+    /// Who ended the waits of a kind of at least 5 ms, each once.
+    fn wakers(&self, wait: &str) -> Result<Vec<String>> {
+        self.column(&format!(
+            "SELECT DISTINCT waker_name FROM samples WHERE wait = '{wait}' AND weight_ns >= 5000000 ORDER BY 1"
+        ))
+    }
+}
+
+const THREADS: &[(&str, &[&str])] = &[
+    ("sleep", &["sleep_ns"]),
+    ("lock", &["lock_ns"]),
+    ("io", &["io_ns"]),
+];
+
+#[test]
+fn c_threads() -> Result<()> {
+    let target = targets::c_program("times", Native::FRAME_POINTERS)?;
+    let outcome = record(&target, &[CALLS], &["work"])?;
+    outcome.check("work", THREADS)?;
+    ensure!(outcome.wakers("lock")? == ["holder"]);
+    ensure!(outcome.wakers("io")? == ["writer"]);
+    ensure!(outcome.wakers("sleep")? == ["[interrupt]"]);
+    let tids = outcome.column(
+        "SELECT DISTINCT waker_tid FROM samples WHERE wait = 'lock' AND weight_ns >= 5000000",
+    )?;
+    let holder = outcome.truth.values.get("holder_tid").context("holder")?;
+    ensure!(tids == [holder.to_string()], "{tids:?}, {holder}");
+    let stacks = outcome.column(
+        "SELECT count(*) FROM samples s WHERE wait = 'lock' AND weight_ns >= 5000000
+         AND NOT EXISTS (FROM stack_frames f JOIN frames USING (session_id, frame_id)
+                         WHERE f.session_id = s.session_id AND stack_id = waker_stack_id
+                         AND kernel AND function LIKE '%futex_wake%')",
+    )?;
+    ensure!(stacks == ["0"], "{stacks:?} wakers without a stack");
+    Ok(())
+}
+
+/// Time of traced callees is theirs, and part of their callers' total.
+#[test]
+fn nested_functions() -> Result<()> {
+    let target = targets::c_program("times", Native::O2)?;
+    let functions = ["work", "spins", "sleeps", "locks", "reads"];
+    let outcome = record(&target, &[CALLS], &functions)?;
+    outcome.check("work", THREADS)?;
+    for (function, kind, value) in [
+        ("sleeps", "sleep", "sleep_ns"),
+        ("locks", "lock", "lock_ns"),
+        ("reads", "io", "io_ns"),
+    ] {
+        let times = outcome.times(function)?;
+        let blocked = times.blocked_by(kind) + times.runnable;
+        let expected = outcome.value(value)?;
+        let off = (blocked as f64 - expected).abs() / expected;
+        ensure!(off <= 0.1, "{function}: {times:?} instead of {expected}");
+    }
+    let own = outcome.report.function("work")?.self_time_ns.as_ref();
+    let own = own.context("self time")?;
+    let wall = outcome.value("wall_ns")?;
+    ensure!(own.sum() as f64 <= 0.05 * wall, "{own:?}");
+    let spins = outcome.times("spins")?;
+    ensure!(
+        spins.blocked.values().sum::<u64>() as f64 <= 0.02 * wall,
+        "{spins:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn cpp_threads() -> Result<()> {
+    let target = targets::cpp_times(Native::FRAME_POINTERS)?;
+    let outcome = record(&target, &[CALLS], &["shop::Desk::work"])?;
+    outcome.check("shop::Desk::work", THREADS)?;
+    ensure!(outcome.wakers("lock")? == ["holder"]);
+    ensure!(outcome.wakers("io")? == ["writer"]);
+    Ok(())
+}
+
+#[test]
+fn rust_threads() -> Result<()> {
+    let flags = ["-O", "-g", "-Cforce-frame-pointers=yes"];
+    let target = targets::rust_program("times", &flags)?;
+    let outcome = record(&target, &[CALLS], &["Desk::work"])?;
+    // The standard library keeps no frame pointers here, so not every channel shows as one.
+    let times = outcome.times("Desk::work")?;
+    let channel = times.blocked_by("channel") > 0;
+    let waits: &[(&str, &[&str])] = if channel {
+        &[
+            ("sleep", &["sleep_ns"]),
+            ("lock", &["lock_ns"]),
+            ("channel", &["channel_ns"]),
+            ("io", &["io_ns"]),
+        ]
+    } else {
+        &[
+            ("sleep", &["sleep_ns"]),
+            ("lock", &["lock_ns", "channel_ns"]),
+            ("io", &["io_ns"]),
+        ]
+    };
+    outcome.check("Desk::work", waits)?;
+    ensure!(outcome.wakers("io")? == ["writer"]);
+    let wakers = outcome.wakers("lock")?;
+    ensure!(wakers.iter().any(|name| name == "holder"), "{wakers:?}");
+    Ok(())
+}
+
+/// The time of an async function from its first poll to completion is mostly between polls.
+#[test]
+fn rust_executions() -> Result<()> {
+    let target = targets::rust_program("times", &["-g"])?;
+    let outcome = record(&target, &[CALLS], &["times::pause"])?;
+    let rows = outcome.report.functions.iter();
+    let mut executions = rows.filter(|row| row.name == "times::pause (async)");
+    let row = executions.next().context("no executions")?;
+    let expected = outcome.value("future_ns")?;
+    let off = (row.latency_ns.total as f64 - expected).abs() / expected;
+    ensure!(off <= 0.1, "{row:?} instead of {expected}");
+    // Without a sample in the polls, there is no breakdown at all.
+    if let Some(times) = &row.time_ns {
+        ensure!(times.unattributed as f64 >= 0.7 * expected, "{times:?}");
+    }
+    Ok(())
+}
+
+fn goroutines(version: GoVersion, flags: &'static [&'static str]) -> Result<()> {
+    let target = targets::go_scenarios(Go { version, flags })?;
+    let outcome = record(&target, &["times", CALLS], &["main.(*peers).work"])?;
+    ensure!(outcome.report.warnings.is_empty(), "{:?}", outcome.report);
+    outcome.check(
+        "main.(*peers).work",
+        &[
+            ("channel", &["channel_ns"]),
+            ("sleep", &["sleep_ns"]),
+            ("lock", &["lock_ns"]),
+            ("io", &["pipe_ns", "syscall_ns"]),
+        ],
+    )?;
+    let reasons = outcome.column(
+        "SELECT DISTINCT reason FROM samples WHERE reason IS NOT NULL AND weight_ns >= 5000000 ORDER BY 1",
+    )?;
+    if !flags.contains(&"-ldflags=-s -w") {
+        ensure!(
+            ["IO wait", "chan receive", "select", "sleep"]
+                .iter()
+                .all(|reason| reasons.iter().any(|known| known == reason)),
+            "{reasons:?}"
+        );
+    }
+    let wakers = outcome.wakers("channel")?;
+    ensure!(
+        !wakers.is_empty() && wakers.iter().all(|name| name.starts_with("goroutine ")),
+        "{wakers:?}"
+    );
+    let stacks = outcome.column(
+        "SELECT count(*) FROM samples s WHERE reason = 'chan receive' AND weight_ns >= 5000000
+         AND NOT EXISTS (FROM stack_frames f JOIN frames USING (session_id, frame_id)
+                         WHERE f.session_id = s.session_id AND f.stack_id = s.stack_id
+                         AND function LIKE '%receives')",
+    )?;
+    ensure!(stacks == ["0"], "{stacks:?}");
+    Ok(())
+}
+
+#[test]
+fn go_current() -> Result<()> {
+    goroutines(GoVersion::Current, &[])
+}
+
+#[test]
+fn go_current_pie() -> Result<()> {
+    goroutines(GoVersion::Current, &["-buildmode=pie"])
+}
+
+#[test]
+fn go_current_stripped() -> Result<()> {
+    goroutines(GoVersion::Current, &["-ldflags=-s -w"])
+}
+
+#[test]
+fn go_1_24() -> Result<()> {
+    goroutines(GoVersion::V1_24, &[])
+}
+
+#[test]
+fn go_1_21() -> Result<()> {
+    goroutines(GoVersion::V1_21, &[])
+}
+
+#[test]
+fn go_of_the_distribution() -> Result<()> {
+    goroutines(GoVersion::Distribution, &[])
+}

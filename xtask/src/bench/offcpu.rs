@@ -1,0 +1,121 @@
+//! What recording waits costs a host that switches threads all the time, mostly outside traced calls.
+
+use std::{path::Path, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    Bench,
+    figure::{Figures, Metric},
+    kernel::{Programs, Statistics},
+    oncpu::compile,
+    targets::Running,
+    tool::Tool,
+};
+
+/// Name of the case.
+pub const NAME: &str = "offcpu";
+/// Slowdown of a switch, wake-up included.
+pub const ADDED: Metric = Metric {
+    name: "added",
+    unit: "ns/switch",
+};
+/// Time in kernel programs.
+pub const PROGRAMS: Metric = Metric {
+    name: "in programs",
+    unit: "ns/switch",
+};
+
+const LIMIT: Duration = Duration::from_secs(40);
+/// A byte there and back.
+const SWITCHES: f64 = 2.0;
+const SUBJECT: &str = "two threads that hand a byte back and forth";
+
+/// Measures monigo and bpftrace, each against the target alone just before.
+pub fn run(bench: &Bench) -> Result<Figures> {
+    let mut figures = Figures::new(NAME);
+    let binary = compile(bench, "switches", &["-pthread"])?;
+    let (rounds, trips) = if bench.quick {
+        (5, 50_000)
+    } else {
+        (15, 100_000)
+    };
+    let mut target = Running::start(&mut Command::new(&binary))?;
+    target.time(trips)?;
+    for peer in [Peer::Monigo, Peer::Bpftrace] {
+        eprintln!("    {}", peer.name());
+        let (mut added, mut programs) = (Vec::new(), Vec::new());
+        let mut measure = || -> Result<()> {
+            for _ in 0..rounds {
+                let alone = target.time(trips)?;
+                let tool = peer.start(bench, &binary, target.pid())?;
+                let watched = target.time(trips)?;
+                added.push((watched - alone) / SWITCHES);
+                let kernel = Programs::on_tracepoints(tool.pid())?;
+                let statistics = Statistics::enable()?;
+                let before = kernel.usage()?;
+                target.time(trips)?;
+                let used = kernel.usage()?.since(before);
+                drop(statistics);
+                programs.push(used.time_ns as f64 / trips as f64 / SWITCHES);
+                tool.interrupt(LIMIT)?;
+            }
+            Ok(())
+        };
+        match measure().context(peer.name()) {
+            Ok(()) => {
+                figures.add(SUBJECT, peer.name(), ADDED, &added);
+                figures.add(SUBJECT, peer.name(), PROGRAMS, &programs);
+            }
+            Err(error) => figures.miss(SUBJECT, peer.name(), ADDED, &error),
+        }
+    }
+    target.finish();
+    Ok(figures)
+}
+
+#[derive(Clone, Copy)]
+enum Peer {
+    Monigo,
+    Bpftrace,
+}
+
+impl Peer {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Monigo => "monigo, waits inside one function",
+            Self::Bpftrace => "bpftrace, the same by maps",
+        }
+    }
+
+    fn start(self, bench: &Bench, binary: &Path, pid: u32) -> Result<Tool> {
+        if matches!(self, Self::Monigo) {
+            let mut command = bench.monigo.attach(binary, pid);
+            let mut tool = Tool::start(command.args(["--fn", "work", "--cpu-hz", "0"]))?;
+            tool.await_line(|line| line.starts_with("monigo: attached "), LIMIT)?;
+            return Ok(tool);
+        }
+        let mut command = Command::new("bpftrace");
+        command.arg("-e").arg(script(binary));
+        let mut tool = Tool::start(&mut command)?;
+        // Probes are attached in order, and the timer comes last.
+        tool.await_line(|line| line == "ready", LIMIT)?;
+        Ok(tool)
+    }
+}
+
+/// Time off CPU inside `work`, by kernel stack, and when it was woken.
+fn script(binary: &Path) -> String {
+    let place = format!("{}:work", binary.display());
+    format!(
+        "uprobe:{place} {{ @inside[tid] = 1; }} \
+         uretprobe:{place} {{ delete(@inside[tid]); }} \
+         tracepoint:sched:sched_switch {{ \
+           if (@inside[args->prev_pid]) {{ @off[args->prev_pid] = nsecs; @stack[args->prev_pid] = kstack; }} \
+           if (@off[args->next_pid]) {{ \
+             @waited[@stack[args->next_pid]] = sum(nsecs - @off[args->next_pid]); \
+             delete(@off[args->next_pid]); }} }} \
+         tracepoint:sched:sched_waking {{ if (@off[args->pid]) {{ @woken[args->pid] = nsecs; }} }} \
+         interval:ms:200 {{ printf(\"ready\\n\"); }}"
+    )
+}
