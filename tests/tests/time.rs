@@ -20,6 +20,9 @@ const WAIT_BOUND: f64 = 0.05;
 const CPU_BOUND: f64 = 0.08;
 /// Most of the time that may be unattributed.
 const UNATTRIBUTED: f64 = 0.10;
+/// The same for goroutines: one that the runtime preempts, as it does where CPUs are short, waits in
+/// its queue without parking.
+const GO_UNATTRIBUTED: f64 = 0.35;
 
 const CALLS: &str = "20";
 
@@ -99,10 +102,12 @@ impl Outcome {
             .map(|(_, ns)| ns)
             .sum();
         near("other waits", others, 0.0, 0.02)?;
-        ensure!(
-            times.unattributed as f64 <= UNATTRIBUTED * wall,
-            "{times:?}"
-        );
+        let most = if self.report.target.language == "go" {
+            GO_UNATTRIBUTED
+        } else {
+            UNATTRIBUTED
+        };
+        ensure!(times.unattributed as f64 <= most * wall, "{times:?}");
         Ok(())
     }
 
