@@ -59,12 +59,11 @@ pub fn switch(ctx: &TracePointContext) {
     let Some(control) = CONTROL.get(0) else {
         return;
     };
-    if anyone_away() {
-        if let Some(next) = field::<NEXT_PID>(ctx, control.switch_next_offset)
-            && maybe_away(next)
-        {
-            resume(next);
-        }
+    if anyone_away()
+        && let Some(next) = field::<NEXT_PID>(ctx, control.switch_next_offset)
+        && maybe_away(next)
+    {
+        resume(next);
     }
     let id = bpf_get_current_pid_tgid();
     let (pid, tid) = ((id >> 32) as u32, id as u32);

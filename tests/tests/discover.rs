@@ -1,5 +1,7 @@
 //! `monigo discover` on programs that know what is hot and what is slow in them. Needs root.
 
+use std::process::Command;
+
 use anyhow::{Context as _, Result, ensure};
 use monigo_tests::{
     Program, Truth,
@@ -46,12 +48,21 @@ impl Discovery {
     }
 }
 
+/// Times that the kernel could not remove a probe, as far back as its log goes.
+fn leaked_probes() -> Result<usize> {
+    let log = Command::new("dmesg").output().context("dmesg")?;
+    let log = String::from_utf8_lossy(&log.stdout);
+    Ok(log.matches("leaking uprobe").count())
+}
+
 /// Discovers what a target does, lets it end, and checks that its own results are right.
 fn discover(path: &std::path::Path, more: &[&str]) -> Result<(Discovery, Truth)> {
     let mut program = Program::start(path, &[])?;
     let path = path.to_str().context("path is not UTF-8")?;
     let arguments = ["discover", path, "--format", "json", "--top", "10000"];
+    let leaked = leaked_probes()?;
     let outcome = run(arguments.iter().chain(more))?;
+    ensure!(leaked_probes()? == leaked, "the kernel lost probes");
     ensure!(outcome.status == Some(0), "{}", outcome.stderr);
     let discovery: Discovery = serde_json::from_str(&outcome.stdout)
         .with_context(|| format!("not the JSON agreed on:\n{}", outcome.stdout))?;

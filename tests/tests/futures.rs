@@ -98,7 +98,8 @@ impl Observed {
 
 fn watch(flags: &[&str], more: &[&str], moment: Moment) -> Result<Observed> {
     let program = targets::rust_program("futures", flags)?;
-    let mut options = vec!["--max-overhead", "off"];
+    // Without copies of stacks, of which so many calls at once are too many, with a warning.
+    let mut options = vec!["--max-overhead", "off", "--stacks", "fp"];
     options.extend(more);
     let (truth, report) = observe(&program, &program, &ARGUMENTS, &options, moment)?;
     Ok(Observed { truth, report })

@@ -160,7 +160,7 @@ fn a_sleep() -> Result<()> {
     c(&Planted {
         reason: "sleep",
         wait: Some(&["sleep"]),
-        places: &["back_off", "handle"],
+        places: &["sleep_ms", "back_off", "handle"],
     })
 }
 
@@ -178,7 +178,7 @@ fn a_slow_pipe() -> Result<()> {
     c(&Planted {
         reason: "pipe",
         wait: Some(&["io"]),
-        places: &["read_answer", "handle"],
+        places: &["take", "read_answer", "handle"],
     })
 }
 

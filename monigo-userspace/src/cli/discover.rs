@@ -25,8 +25,6 @@ use crate::{
 
 /// How many of the functions found the next step names.
 const SUGGESTED: usize = 3;
-/// Exit status of a program ended by Ctrl-C, as shells report it.
-const INTERRUPTED: i32 = 130;
 
 /// Set by the first signal.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -244,14 +242,12 @@ impl Progress {
 /// monigo.
 fn stop_on_signal() {
     extern "C" fn stop(_: i32) {
-        if STOP.swap(true, Ordering::Relaxed) {
-            // SAFETY: async-signal-safe; the kernel removes the probes.
-            unsafe { libc::_exit(INTERRUPTED) }
-        }
+        // It ends within milliseconds; ending at once could leave probes behind.
+        STOP.store(true, Ordering::Relaxed);
     }
     let action = SigAction::new(SigHandler::Handler(stop), SaFlags::empty(), SigSet::empty());
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler only touches an atomic and calls `_exit`.
+        // SAFETY: the handler only touches an atomic.
         if let Err(error) = unsafe { sigaction(signal, &action) } {
             tracing::warn!("signals cannot be handled: {error}");
         }

@@ -54,6 +54,8 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(&args),
         Command::Generate(args) => generate::run(&args),
     };
+    // Threads that are taking probes out must not be killed.
+    crate::probe::settle();
     exit::report(result)
 }
 

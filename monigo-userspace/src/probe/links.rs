@@ -22,6 +22,7 @@ use monigo_common::cookie::{
 
 use super::{
     ProbeError,
+    changes::Change,
     multi::{self, MultiLink, MultiProgram},
     programs::{Features, program, refused},
 };
@@ -288,6 +289,7 @@ impl Programs {
             load_for_perf(ebpf, role)?;
             *program = Loaded::Perf;
         }
+        let _change = Change::begin();
         for &(id, plan, site) in sites {
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
@@ -319,7 +321,12 @@ impl Links {
         for links in all {
             perf.extend(links.perf);
             for link in links.multi {
-                thread::spawn(move || drop(link));
+                // Begun here: the process may end before the thread has started.
+                let change = Change::begin();
+                thread::spawn(move || {
+                    drop(link);
+                    drop(change);
+                });
             }
         }
         let rest = Self {
@@ -331,6 +338,7 @@ impl Links {
 
     /// Removes the probes.
     pub fn detach(self, ebpf: &mut Ebpf) {
+        let _change = Change::begin();
         drop(self.multi);
         for (role, link) in self.perf {
             if let Ok(program) = program::<UProbe>(ebpf, role.program()) {

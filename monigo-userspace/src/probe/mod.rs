@@ -6,6 +6,7 @@
 
 mod batch;
 mod calibration;
+mod changes;
 mod copy;
 mod decode;
 mod error;
@@ -20,6 +21,7 @@ mod windows;
 
 pub use self::{
     calibration::{Calibration, Price},
+    changes::settle,
     copy::StackCopy,
     decode::{CallStack, Caller, Item, Record, RecordError, Sample, WakerSeen, decode},
     error::ProbeError,

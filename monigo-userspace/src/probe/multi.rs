@@ -22,6 +22,8 @@ use aya_obj::{
     generated::{BPF_F_UPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd, bpf_prog_type},
 };
 
+use super::changes::Change;
+
 /// A program loaded for multi links.
 #[derive(Debug)]
 pub struct MultiProgram {
@@ -32,7 +34,14 @@ pub struct MultiProgram {
 /// Probes on many sites; closing the descriptor removes them.
 #[derive(Debug)]
 pub struct MultiLink {
-    _fd: OwnedFd,
+    fd: Option<OwnedFd>,
+}
+
+impl Drop for MultiLink {
+    fn drop(&mut self) {
+        let _change = Change::begin();
+        drop(self.fd.take());
+    }
 }
 
 /// Loads programs by name for multi links over the maps of `ebpf`. Those in `on_return` fire at
@@ -166,9 +175,9 @@ impl MultiProgram {
             0
         };
         multi.pid = pid.unwrap_or(0);
-        Ok(MultiLink {
-            _fd: bpf(bpf_cmd::BPF_LINK_CREATE, &attr)?,
-        })
+        let _change = Change::begin();
+        let fd = bpf(bpf_cmd::BPF_LINK_CREATE, &attr)?;
+        Ok(MultiLink { fd: Some(fd) })
     }
 }
 

@@ -164,8 +164,13 @@ impl<'a> Stack<'a> {
             && let Some(caller) = return_address
         {
             // The walk lost its way between the sample and the traced function, whose caller is
-            // known.
+            // known, and so is its frame pointer if the function saved it where code with frame
+            // pointers does.
             steps.jump(caller, head.position + 8);
+            let saved = self.word(head.position.wrapping_sub(8));
+            if let Some(saved) = saved.filter(|&saved| saved > head.position && saved < head.top) {
+                steps.registers.set_bp(saved);
+            }
             end = steps.run(cache, None);
         }
         let end = match end {

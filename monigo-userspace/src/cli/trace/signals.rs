@@ -7,13 +7,15 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
+use super::interrupts;
 use crate::collect::Command;
 
 /// Exit status of a program ended by Ctrl-C, as shells report it.
 const INTERRUPTED: i32 = 130;
 
 /// The first SIGINT, SIGTERM or SIGHUP ends the recording with its summary, the next one ends
-/// monigo at once. The kernel removes every probe in either case.
+/// monigo as soon as no probe is being put in or taken out. The kernel removes what is left. One that
+/// came before counts as the first.
 pub fn stop_on_signal(runtime: &Handle, commands: &Sender<Command>) {
     let _guard = runtime.enter();
     let kinds = [
@@ -29,12 +31,17 @@ pub fn stop_on_signal(runtime: &Handle, commands: &Sender<Command>) {
             Err(error) => tracing::warn!("signals cannot be handled: {error}"),
         }
     }
+    if interrupts::came() {
+        let _ = commands.send(Command::Stop);
+    }
 }
 
 async fn watch(mut signals: Signal, commands: Sender<Command>) {
     let mut asked = false;
     while signals.recv().await.is_some() {
         if asked {
+            // Not at once: probes that are being removed would stay.
+            tokio::task::block_in_place(crate::probe::settle);
             std::process::exit(INTERRUPTED);
         }
         asked = true;
