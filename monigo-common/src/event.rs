@@ -9,6 +9,9 @@ pub const MAX_FRAMES: usize = 127;
 pub const KIND_CALL: u32 = 1;
 /// `CallRecord::kind`: a call followed by its stack ([`CallRecordWithStack`]).
 pub const KIND_CALL_WITH_STACK: u32 = 2;
+/// `CallRecord::kind`: the same of an execution of an async function, which is walked by frame pointers
+/// in any case.
+pub const KIND_EXECUTION_WITH_STACK: u32 = 9;
 
 /// `SampleRecord::kind`: a thread or goroutine ran inside a traced function.
 pub const KIND_SAMPLE_CPU: u32 = 3;

@@ -178,7 +178,7 @@ fn complete<C: EbpfContext>(
     // SAFETY: takes no arguments.
     call.start_ns = unsafe { bpf_ktime_get_ns() };
     account(counters, &call, 0);
-    record::maybe(ctx, control, function, &call, 0, sp, owner);
+    record::maybe::<_, false>(ctx, control, function, &call, 0, sp, owner);
 }
 
 /// Counts the beginning of a call.
@@ -299,7 +299,7 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
         }
     }
     account(counters, &call, duration_ns);
-    record::maybe(ctx, control, function, &call, duration_ns, sp, &owner);
+    record::maybe::<_, false>(ctx, control, function, &call, duration_ns, sp, &owner);
     if call.future_site != 0 {
         let mut returned = Returned {
             call,

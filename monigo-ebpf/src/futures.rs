@@ -242,7 +242,7 @@ pub extern "C" fn end(ctx: *mut c_void, returned: &mut Returned) -> u64 {
     // Waiting is no time of its own.
     returned.call.nested_ns = wall_ns.saturating_sub(sum.self_ns);
     call::account(counters, &returned.call, wall_ns);
-    record::maybe(
+    record::maybe::<_, true>(
         &Context(ctx),
         returned.control,
         settings,

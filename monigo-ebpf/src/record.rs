@@ -8,7 +8,10 @@ use aya_ebpf::{
 use monigo_common::{
     config::{Control, FunctionControl},
     copy::KIND_CALL_COPIED,
-    event::{CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, Loss, MAX_FRAMES},
+    event::{
+        CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK,
+        KIND_EXECUTION_WITH_STACK, Loss, MAX_FRAMES,
+    },
     open::OpenCall,
 };
 
@@ -22,9 +25,10 @@ use crate::{
 pub const SUBMIT_FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
 
 /// Records the call if it is slow or drawn. `sp` is what the stack pointer was at its entry: there
-/// lies its return address.
+/// lies its return address. Stacks of an `EXECUTION` are not copied: up to Linux 6.12 there is no room
+/// for that much nesting.
 #[inline(always)]
-pub fn maybe<C: EbpfContext>(
+pub fn maybe<C: EbpfContext, const EXECUTION: bool>(
     ctx: &C,
     control: &Control,
     settings: &FunctionControl,
@@ -44,11 +48,13 @@ pub fn maybe<C: EbpfContext>(
         }
         every
     };
-    let copied = control.stacks != 0 && copy::of_call(ctx, control, owner, sp);
+    let copied = !EXECUTION && control.stacks != 0 && copy::of_call(ctx, control, owner, sp);
     let walked = control.stacks != 0 && !copied;
     let record = CallRecord {
         kind: if copied {
             KIND_CALL_COPIED
+        } else if walked && EXECUTION {
+            KIND_EXECUTION_WITH_STACK
         } else if walked {
             KIND_CALL_WITH_STACK
         } else {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use monigo_common::copy::KIND_CALL_COPIED;
+use monigo_common::{copy::KIND_CALL_COPIED, event::KIND_EXECUTION_WITH_STACK};
 
 use super::budget::StackCost;
 use crate::{
@@ -92,6 +92,11 @@ impl Copies {
                 // The kernel side may have read what a return probe put there.
                 sample.return_address = walk.return_address.or(sample.return_address);
             }
+            // Where it is, frame pointers lead no further; that is no loss of copies.
+            Record::Call {
+                call,
+                stack: Some(stack),
+            } if call.kind == KIND_EXECUTION_WITH_STACK => stack.cut = true,
             // Where there is no room for a copy, the kernel side walks.
             Record::Call {
                 stack: Some(stack), ..

@@ -3,9 +3,9 @@
 use monigo_common::copy::{KIND_CALL_COPIED, KIND_STACK_COPY, STACK_COPIED};
 pub use monigo_common::event::Caller;
 use monigo_common::event::{
-    CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, KIND_SAMPLE_CPU,
-    KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, KIND_WAKER, MAX_FRAMES, MAX_KERNEL_FRAMES,
-    MAX_WAKER_FRAMES, MAX_WAKER_KERNEL_FRAMES, SampleRecord, WakerRecord,
+    CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, KIND_EXECUTION_WITH_STACK,
+    KIND_SAMPLE_CPU, KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, KIND_WAKER, MAX_FRAMES,
+    MAX_KERNEL_FRAMES, MAX_WAKER_FRAMES, MAX_WAKER_KERNEL_FRAMES, SampleRecord, WakerRecord,
 };
 
 use super::StackCopy;
@@ -142,7 +142,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         })?;
     let expected = match kind {
         KIND_CALL | KIND_CALL_COPIED => size_of::<CallRecord>(),
-        KIND_CALL_WITH_STACK => size_of::<CallRecordWithStack>(),
+        KIND_CALL_WITH_STACK | KIND_EXECUTION_WITH_STACK => size_of::<CallRecordWithStack>(),
         KIND_SAMPLE_CPU | KIND_SAMPLE_OFF_CPU | KIND_SAMPLE_PARKED => size_of::<SampleRecord>(),
         KIND_WAKER => size_of::<WakerRecord>(),
         _ => return Err(RecordError::Kind(kind)),
@@ -163,7 +163,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         let record = unsafe { bytes.as_ptr().cast::<WakerRecord>().read_unaligned() };
         return Ok(Record::Waker(waker(&record)));
     }
-    if kind != KIND_CALL_WITH_STACK {
+    if !matches!(kind, KIND_CALL_WITH_STACK | KIND_EXECUTION_WITH_STACK) {
         // SAFETY: as above.
         let record = unsafe { bytes.as_ptr().cast::<SampleRecord>().read_unaligned() };
         return Ok(Record::Sample(sample(&record)));
