@@ -443,7 +443,7 @@ mod tests {
     #[test]
     fn wrong_shapes_are_refused() {
         assert_eq!(decode(&[]), Err(RecordError::Length { kind: 0, bytes: 0 }));
-        assert_eq!(decode(&[9, 0, 0, 0]), Err(RecordError::Kind(9)));
+        assert_eq!(decode(&[99, 0, 0, 0]), Err(RecordError::Kind(99)));
         assert_eq!(
             decode(&[1, 0, 0, 0]),
             Err(RecordError::Length { kind: 1, bytes: 4 })
