@@ -2,17 +2,16 @@
 
 use std::{
     io::{self, IsTerminal as _, Write},
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use serde::Serialize;
 
 use super::{
     args::{DiscoverArgs, Format, RankBy},
     exit::Failure,
+    interrupts,
     list::{open, target_failure},
 };
 use crate::{
@@ -26,9 +25,6 @@ use crate::{
 /// How many of the functions found the next step names.
 const SUGGESTED: usize = 3;
 
-/// Set by the first signal.
-static STOP: AtomicBool = AtomicBool::new(false);
-
 /// Runs the subcommand.
 pub fn run(args: &DiscoverArgs) -> Result<()> {
     args.symbols.install()?;
@@ -41,7 +37,7 @@ pub fn run(args: &DiscoverArgs) -> Result<()> {
     check_go(&image)?;
     let libraries = libraries(args, &target, &image)?;
     system::require_attach().map_err(Failure::not_allowed)?;
-    stop_on_signal();
+    interrupts::hold();
     let started = Instant::now();
     let catalogue = catalogue(&image, &libraries, args.runtime);
     eprintln!(
@@ -61,9 +57,15 @@ pub fn run(args: &DiscoverArgs) -> Result<()> {
         features: args.features.into(),
     };
     let mut progress = Progress::default();
-    let mut ranking = discover::discover(&target, catalogue, options, &STOP, &mut |ranking| {
-        progress.show(ranking);
-    })
+    let mut ranking = discover::discover(
+        &target,
+        catalogue,
+        options,
+        &interrupts::CAME,
+        &mut |ranking| {
+            progress.show(ranking);
+        },
+    )
     .map_err(|error| match error {
         DiscoverError::Probe(error) => error.into(),
         error @ DiscoverError::NoMultiLinks { .. } => Failure::not_allowed(error),
@@ -234,22 +236,6 @@ impl Progress {
     fn clear(&self) {
         if self.shown {
             eprint!("\r\x1b[K");
-        }
-    }
-}
-
-/// The first SIGINT or SIGTERM ends watching, and what is known is printed; the next one ends
-/// monigo.
-fn stop_on_signal() {
-    extern "C" fn stop(_: i32) {
-        // It ends within milliseconds; ending at once could leave probes behind.
-        STOP.store(true, Ordering::Relaxed);
-    }
-    let action = SigAction::new(SigHandler::Handler(stop), SaFlags::empty(), SigSet::empty());
-    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler only touches an atomic.
-        if let Err(error) = unsafe { sigaction(signal, &action) } {
-            tracing::warn!("signals cannot be handled: {error}");
         }
     }
 }

@@ -8,6 +8,7 @@ mod doctor;
 pub mod exit;
 mod flamegraph;
 mod generate;
+mod interrupts;
 mod list;
 mod query;
 mod recording;

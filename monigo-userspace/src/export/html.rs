@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use rust_embed::RustEmbed;
 use serde::Serialize;
 
-use super::{OutputError, profile::WEIGHTS};
+use super::{
+    OutputError,
+    profile::{WEIGHTS, kind},
+};
 use crate::query::{FlameNode, QueryError, Selection, Source, Weight};
 
 /// Script and style of the page, built from `dashboard/src/saved.tsx`.
@@ -31,13 +34,7 @@ pub struct HtmlFlames<'a> {
 
 /// Name of a weight, as it is serialized.
 const fn name(weight: Weight) -> &'static str {
-    match weight {
-        Weight::Wall => "wall",
-        Weight::Calls => "calls",
-        Weight::Cpu => "cpu",
-        Weight::OffCpu => "offcpu",
-        Weight::Time => "time",
-    }
+    kind(weight).0
 }
 
 /// Asks for the flame graphs of all weights.

@@ -3,7 +3,6 @@
 mod discovering;
 mod executions;
 mod inlined;
-mod interrupts;
 mod prepare;
 mod remarks;
 mod resolver;
@@ -99,7 +98,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         .transpose()
         .map_err(failure_of)?;
 
-    interrupts::hold();
+    super::interrupts::hold();
     let (kernel, control) = attach(target, &mut prepared, args)?;
     if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
         tracing::warn!("privileges could not be dropped: {error}");

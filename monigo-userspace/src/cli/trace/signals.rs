@@ -7,8 +7,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use super::interrupts;
-use crate::collect::Command;
+use crate::{cli::interrupts, collect::Command};
 
 /// Exit status of a program ended by Ctrl-C, as shells report it.
 const INTERRUPTED: i32 = 130;

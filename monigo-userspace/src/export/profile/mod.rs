@@ -135,7 +135,7 @@ fn take_off_nested(rows: &mut [StackRow]) {
 }
 
 /// What a weight is called in the formats, and its unit there.
-const fn kind(weight: Weight) -> (&'static str, &'static str) {
+pub(super) const fn kind(weight: Weight) -> (&'static str, &'static str) {
     match weight {
         Weight::Wall => ("wall", "nanoseconds"),
         Weight::Cpu => ("cpu", "nanoseconds"),
