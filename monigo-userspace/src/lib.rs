@@ -13,6 +13,7 @@ pub mod export;
 pub mod plan;
 pub mod probe;
 pub mod query;
+pub mod service;
 pub mod store;
 pub mod symbols;
 pub mod system;

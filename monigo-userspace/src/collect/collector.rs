@@ -22,7 +22,7 @@ use super::{
     budget::{Budget, Load, Mode, Records},
     clock::{Clock, unix_ns},
     copies::Copies,
-    deltas::{Baseline, Reading},
+    deltas::{self, Baseline},
     pacing::{OpenTime, Pacer},
     pending::Pending,
     progress::{Command, End, Limits, Progress},
@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     probe::{Item, Kernel, ProbeError, Record},
+    service::Reading,
     store::{Batch, CallRow, FunctionDelta, LossDelta, ProcessRow, SampleRow, Store, StoreError},
     symbols::demangle::printable,
     target::process,
@@ -94,6 +95,8 @@ pub struct Collector {
     functions: Vec<Traced>,
     calls: Vec<CallRow>,
     samples: Vec<SampleRow>,
+    /// Figures of the service and the host.
+    readings: Vec<Reading>,
     /// Id of the last sample.
     last_sample: u64,
     wakers: Wakers,
@@ -183,6 +186,7 @@ impl Collector {
             functions,
             calls: Vec::new(),
             samples: Vec::new(),
+            readings: Vec::new(),
             last_sample: 0,
             wakers: Wakers::default(),
             parking: ParkingLoad::default(),
@@ -224,6 +228,7 @@ impl Collector {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
                 Ok(Command::Trace(request)) => self.add(*request)?,
                 Ok(Command::Notice(sentence)) => self.notify(sentence),
+                Ok(Command::Readings(readings)) => self.readings.extend(readings),
                 Err(RecvTimeoutError::Timeout) => {}
             }
             drawn += self.drain().drawn;
@@ -437,10 +442,12 @@ impl Collector {
             processes: self.new_processes.clone(),
             losses,
             notices: self.notices.clone(),
+            readings: std::mem::take(&mut self.readings),
         };
         if let Err(error) = self.store.append(self.session, &batch) {
             self.calls = calls_as_drawn.restored(batch.calls);
             self.samples = samples_as_drawn.restored(batch.samples);
+            self.readings = batch.readings;
             return Err(error.into());
         }
         // The memory serves the next interval.
@@ -471,12 +478,12 @@ impl Collector {
         Ok(())
     }
 
-    fn read(&self) -> Result<Vec<Reading>, ProbeError> {
+    fn read(&self) -> Result<Vec<deltas::Reading>, ProbeError> {
         let mut readings = Vec::with_capacity(self.baselines.len());
         let counters = self.kernel.all_counters()?;
         for ((index, baseline), counters) in self.baselines.iter().enumerate().zip(counters) {
             let function = index as u32;
-            let mut reading = Reading {
+            let mut reading = deltas::Reading {
                 counters,
                 swept: self.swept[index],
                 buckets: Vec::new(),

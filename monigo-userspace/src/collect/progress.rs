@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, time::Duration};
 
 use super::collector::Request;
-use crate::export::format::percent;
+use crate::{export::format::percent, service::Reading};
 
 /// What a collector is told.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub enum Command {
     Trace(Box<Request>),
     /// Tell the user, now and in the recording.
     Notice(String),
+    /// Store what was measured of the service and the host.
+    Readings(Vec<Reading>),
 }
 
 /// Why collecting ended.

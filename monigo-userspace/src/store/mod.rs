@@ -22,7 +22,7 @@ pub(crate) use self::{
     error::message_of,
 };
 pub use self::{database::Database, error::StoreError, prune::Pruned, reader::Reader};
-use crate::{plan::CostClass, symbols::Language};
+use crate::{plan::CostClass, service::Reading, symbols::Language};
 
 /// What a new session is about; written once when it begins.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,6 +111,8 @@ pub struct Batch {
     pub losses: Vec<LossDelta>,
     /// Sentences for the user about what changed in how functions are watched.
     pub notices: Vec<String>,
+    /// Figures of the service and the host.
+    pub readings: Vec<Reading>,
 }
 
 /// What happened to one function in one flush interval.
