@@ -8,6 +8,7 @@
 pub mod api;
 pub mod cli;
 pub mod collect;
+pub mod config;
 pub mod discover;
 pub mod export;
 pub mod plan;
