@@ -439,8 +439,11 @@ fn parse_output(text: &str) -> Result<PathBuf, String> {
     Ok(path)
 }
 
-fn parse_duration(text: &str) -> Result<Duration, ValueError> {
-    text.parse().map(Span::duration)
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let span: Span = text
+        .parse()
+        .map_err(|error: ValueError| error.to_string())?;
+    Ok(span.duration())
 }
 
 fn parse_seconds(text: &str) -> Result<f64, String> {
@@ -451,7 +454,7 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
 }
 
 fn parse_flush(text: &str) -> Result<Duration, String> {
-    let flush = parse_duration(text).map_err(|error| error.to_string())?;
+    let flush = parse_duration(text)?;
     if flush < Duration::from_millis(100) || flush > Duration::from_mins(1) {
         return Err("it must be between 100ms and 60s".to_owned());
     }
