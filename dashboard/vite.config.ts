@@ -12,5 +12,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  server: { proxy: { "/api": { target: monigo, changeOrigin: true } } },
+  server: {
+    proxy: Object.fromEntries(["/api", "/monigo", "/metrics", "/healthz", "/readyz"].map((path) => [path, { target: monigo, changeOrigin: true }])),
+  },
 });

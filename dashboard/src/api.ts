@@ -294,37 +294,69 @@ export function address(path: string, params: Record<string, string | number | n
   return `api/v1/${path}${text ? `?${text}` : ""}`;
 }
 
-/** Asks, and gives the answer or throws an `Error` whose message is for people. */
-export async function ask<T>(url: string, signal: AbortSignal): Promise<T> {
+/** monigo does not know who asks. */
+export class SignedOut extends Error {}
+
+let signedOut: (why: string) => void = () => undefined;
+
+/** Sets what is to be done when monigo does not know who asks (any more). */
+export function whenSignedOut(react: (why: string) => void): void {
+  signedOut = react;
+}
+
+async function fetched(url: string, init: RequestInit): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, { signal, headers: { accept: "application/json" } });
+    response = await fetch(url, init);
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (init.signal?.aborted) throw error;
     throw new Error("monigo does not answer");
   }
-  if (response.ok) return (await response.json()) as T;
-  const body: unknown = await response.json().catch(() => null);
-  throw new Error(messageOf(body) ?? `monigo answered ${response.status}`);
+  if (response.ok) return response;
+  const message = messageOf(await response.json().catch(() => null));
+  if (response.status === 401) {
+    signedOut(message ?? "");
+    throw new SignedOut(message ?? "monigo asks for a sign-in");
+  }
+  throw new Error(message ?? `monigo answered ${response.status}`);
+}
+
+/** Asks, by POST when there is a body (JSON), and gives the answer or throws an `Error` whose message is for people. */
+export async function ask<T>(url: string, signal: AbortSignal, body: string | null = null): Promise<T> {
+  const accept = { accept: "application/json" };
+  const init: RequestInit = body === null
+    ? { signal, headers: accept }
+    : { signal, method: "POST", headers: { ...accept, "content-type": "application/json" }, body };
+  const response = await fetched(url, init);
+  hearClock(response.headers.get("date"));
+  return (await response.json()) as T;
 }
 
 /** Asks for something to be done; throws an `Error` whose message is for people. */
 export async function post(url: string, body: object): Promise<void> {
-  let response: Response;
-  try {
-    const headers = { "content-type": "application/json", accept: "application/json" };
-    response = await fetch(url, { method: "POST", headers, body: JSON.stringify(body) });
-  } catch {
-    throw new Error("monigo does not answer");
-  }
-  if (response.ok) return;
-  const answer: unknown = await response.json().catch(() => null);
-  throw new Error(messageOf(answer) ?? `monigo answered ${response.status}`);
+  const headers = { "content-type": "application/json", accept: "application/json" };
+  await fetched(url, { method: "POST", headers, body: JSON.stringify(body) });
+}
+
+/** What the server's clock is ahead of the browser's, ms. The server tells whole seconds. */
+let ahead = 0;
+
+function hearClock(date: string | null): void {
+  const server = Date.parse(date ?? "");
+  if (!Number.isFinite(server)) return;
+  const difference = server + 500 - Date.now();
+  if (Math.abs(difference - ahead) > 1500) ahead = difference;
+}
+
+/** Unix time in ms by the server's clock. */
+export function serverNow(): number {
+  return Date.now() + ahead;
 }
 
 function messageOf(body: unknown): string | null {
   if (typeof body !== "object" || body === null || !("error" in body)) return null;
   const { error } = body as { error: unknown };
+  if (typeof error === "string") return "message" in body ? String(body.message) : error;
   if (typeof error !== "object" || error === null || !("message" in error)) return null;
   return String(error.message);
 }

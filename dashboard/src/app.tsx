@@ -1,20 +1,30 @@
-// The page: asks for the overview at each flush, and lays out header, table and charts around it.
+// The page: asks for the overview at each flush, and lays out header, navigation and the chosen page.
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { address, ask, type FunctionRow, type LiveStatus, type Overview } from "./api";
+import { address, ask, SignedOut, whenSignedOut, type FunctionRow, type LiveStatus, type Overview } from "./api";
 import { ViewContext, type View } from "./context";
 import { useAnswer, useRoute, useTheme } from "./hooks";
 import { useShortcuts } from "./keys";
 import { listen, type Connection } from "./live";
 import { basename } from "./logic/format";
-import { opened } from "./logic/route";
+import { boundsOf, defaultRange, rangeText, windowParams } from "./logic/range";
+import { opened, type Page } from "./logic/route";
 import { everything, isEverything } from "./logic/selection";
-import { windowParams } from "./logic/window";
+import { setZone } from "./logic/zone";
+import { serviceAddress, type ServiceInfo } from "./service";
 import { Banners } from "./view/banners";
+import { FlamePage } from "./view/flame-page";
 import { FunctionPage } from "./view/function-page";
+import { FunctionsPage } from "./view/functions-page";
 import { Header } from "./view/header";
 import { Help } from "./view/help";
+import { Nav, pageTitle } from "./view/nav";
 import { OverviewPage } from "./view/overview-page";
+import { ReportsPage } from "./view/reports-page";
+import { RoutinesPage } from "./view/routines-page";
+import { SettingsPage } from "./view/settings-page";
+import { SignedOutPage } from "./view/signed-out";
 import { StoryDialog } from "./view/story";
+import { useZoneChoice } from "./view/zone-choice";
 
 interface Live {
   overview: Overview | null;
@@ -26,8 +36,13 @@ interface Live {
 
 const nothing: Live = { overview: null, connection: "connecting", status: null, error: null, version: 0 };
 
-/** Follows the recording. While paused, the overview stays as it is. */
-function useLive(paused: boolean): Live {
+/** Time between looks whether monigo knows us again, ms. */
+const SIGN_IN_LOOK = 10_000;
+/** Time between looks at who is watched, ms. */
+const SERVICE_LOOK = 10_000;
+
+/** Follows the recording. While paused, the overview stays as it is; while signed out, little is asked. */
+function useLive(paused: boolean, signedOut: boolean, signedIn: () => void): Live {
   const [live, setLive] = useState<Live>(nothing);
   const pausedNow = useRef(paused);
   pausedNow.current = paused;
@@ -46,6 +61,7 @@ function useLive(paused: boolean): Live {
       again = false;
       ask<Overview>(address("overview"), abort.signal)
         .then((overview) => {
+          signedIn();
           setLive((old) => ({
             ...old,
             ...(pausedNow.current && old.overview ? {} : { overview, version: old.version + 1 }),
@@ -54,16 +70,26 @@ function useLive(paused: boolean): Live {
           }));
         })
         .catch((error: unknown) => {
-          if (!abort.signal.aborted) setLive((old) => ({ ...old, error: String((error as Error).message) }));
+          if (abort.signal.aborted || error instanceof SignedOut) return;
+          setLive((old) => ({ ...old, error: String((error as Error).message) }));
         })
         .finally(() => {
           busy = false;
           if (again) refresh.current();
         });
     };
+    if (signedOut) {
+      const timer = window.setInterval(() => { refresh.current(); }, SIGN_IN_LOOK);
+      return () => {
+        abort.abort();
+        window.clearInterval(timer);
+      };
+    }
     const close = listen(address("events"), {
       connection: (connection) => {
         setLive((old) => (old.connection === connection ? old : { ...old, connection }));
+        // A stream that is refused says nothing more; the overview's answer tells why.
+        if (connection === "lost") refresh.current();
       },
       flush: () => {
         if (!pausedNow.current && !document.hidden) refresh.current();
@@ -79,10 +105,20 @@ function useLive(paused: boolean): Live {
       close();
       document.removeEventListener("visibilitychange", shown);
     };
-  }, []);
+  }, [signedOut, signedIn]);
 
   useEffect(() => { if (!paused) refresh.current(); }, [paused]);
   return live;
+}
+
+/** Why monigo does not know who asks; null while it does. */
+function useSignedOut(): [string | null, () => void] {
+  const [why, setWhy] = useState<string | null>(null);
+  useEffect(() => {
+    whenSignedOut(setWhy);
+    return () => { whenSignedOut(() => undefined); };
+  }, []);
+  return [why, useCallback(() => { setWhy(null); }, [])];
 }
 
 export function App() {
@@ -90,30 +126,41 @@ export function App() {
   const [theme, toggleTheme] = useTheme();
   const [paused, setPaused] = useState(false);
   const [help, setHelp] = useState(false);
-  const live = useLive(paused);
+  const [signedOut, signedIn] = useSignedOut();
+  const live = useLive(paused, signedOut !== null, signedIn);
   const { overview, version } = live;
   const ended = live.status?.ended ?? false;
 
   const togglePause = useCallback(() => { if (!ended) setPaused((old) => !old); }, [ended]);
   const closeHelp = useCallback(() => { setHelp(false); }, []);
   const escape = useCallback(() => {
-    if (isEverything(route.selection)) navigate(opened(null), "push");
-    else navigate({ selection: everything });
-  }, [route.selection, navigate]);
+    if (!isEverything(route.selection)) navigate({ selection: everything });
+    else if (route.page === "functions" && route.fn !== null) navigate(opened(null), "push");
+  }, [route.selection, route.page, route.fn, navigate]);
   useShortcuts({ togglePause, toggleTheme, openHelp: () => { setHelp(true); }, escape, navigate });
 
+  const service = useAnswer<ServiceInfo>(overview ? serviceAddress("service-info") : null, "service", version, SERVICE_LOOK);
+  const zone = useZoneChoice(service.data?.time_zone ?? null);
+  // Before anything below formats a time.
+  setZone(zone.name);
+
   const anchor = overview?.last_flush_ns ?? null;
-  const params = useMemo(() => windowParams(route.span, anchor, paused), [route.span, anchor, paused]);
-  const functions = useAnswer<FunctionRow[]>(
-    overview ? address("functions", params) : null, String(route.span), version,
-  );
+  const started = overview?.started_ns ?? 0;
+  const suited = useMemo(() => (overview ? defaultRange(started, anchor, ended) : "all"), [overview === null, ended]);
+  const range = route.range ?? suited;
+  const key = rangeText(range);
+  const params = useMemo(() => windowParams(range, anchor, paused), [key, anchor, paused]);
+  const bounds = useMemo(() => boundsOf(range, started, anchor), [key, started, anchor]);
+  const functions = useAnswer<FunctionRow[]>(overview ? address("functions", params) : null, key, version);
 
+  const title = pageTitle(route.page, overview?.language ?? "");
   useEffect(() => {
-    const name = functions.data?.find((row) => row.id === route.fn)?.name;
+    const name = route.page === "functions" && functions.data?.find((row) => row.id === route.fn)?.name;
     const target = overview ? basename(overview.target) : "";
-    document.title = [name, target, "monigo"].filter(Boolean).join(" · ");
-  }, [functions.data, route.fn, overview]);
+    document.title = [name || title, target, "monigo"].filter(Boolean).join(" · ");
+  }, [functions.data, route.page, route.fn, overview, title]);
 
+  if (signedOut !== null) return <SignedOutPage why={signedOut} />;
   if (!overview) {
     return (
       <main class="blank">
@@ -121,7 +168,8 @@ export function App() {
       </main>
     );
   }
-  const view: View = { overview, route, navigate, theme, window: params, version, functions: functions.data };
+  const state = { ended, paused, connection: live.connection };
+  const view: View = { overview, route, navigate, theme, range, bounds, window: params, version, functions: functions.data, service, zone };
   return (
     <ViewContext.Provider value={view}>
       <a class="skip" href="#main" onClick={(event) => {
@@ -130,16 +178,27 @@ export function App() {
       }}>
         Skip to content
       </a>
-      <Header
-        paused={paused} ended={ended} connection={live.connection}
-        togglePause={togglePause} toggleTheme={toggleTheme} openHelp={() => { setHelp(true); }}
-      />
-      <Banners connection={live.connection} status={live.status} error={functions.error ?? live.error} />
+      <div class="head">
+        <Header state={state} togglePause={togglePause} toggleTheme={toggleTheme} openHelp={() => { setHelp(true); }} />
+        <Nav />
+      </div>
+      <Banners state={state} status={live.status} error={functions.error ?? live.error} />
       <main id="main" tabIndex={-1}>
-        {route.fn === null ? <OverviewPage /> : <FunctionPage key={route.fn} id={route.fn} />}
+        <Shown page={route.page} fn={route.fn} />
       </main>
       <StoryDialog />
       <Help open={help} close={closeHelp} />
     </ViewContext.Provider>
   );
+}
+
+function Shown({ page, fn }: { page: Page; fn: number | null }) {
+  switch (page) {
+    case "overview": return <OverviewPage />;
+    case "functions": return fn === null ? <FunctionsPage /> : <FunctionPage key={fn} id={fn} />;
+    case "routines": return <RoutinesPage />;
+    case "flame": return <FlamePage key={fn} id={fn} />;
+    case "reports": return <ReportsPage />;
+    case "settings": return <SettingsPage />;
+  }
 }

@@ -2,21 +2,31 @@
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import type { FunctionRow, Overview } from "./api";
+import type { Answer } from "./hooks";
 import type { Navigate, Theme } from "./hooks";
+import type { Range } from "./logic/range";
 import type { Route } from "./logic/route";
 import { callParams } from "./logic/selection";
+import type { ServiceInfo } from "./service";
+import type { ZoneChoice } from "./view/zone-choice";
 
 export interface View {
   overview: Overview;
   route: Route;
   navigate: Navigate;
   theme: Theme;
+  /** The part of the time that is shown. */
+  range: Range;
+  /** The same as Unix times in ms. */
+  bounds: { fromMs: number; toMs: number };
   /** Parameters of the window that is shown. */
   window: Record<string, string>;
   /** Grows with every refresh. */
   version: number;
   /** The functions of the window; null until the first answer. */
   functions: FunctionRow[] | null;
+  service: Answer<ServiceInfo>;
+  zone: ZoneChoice;
 }
 
 export const ViewContext = createContext<View | null>(null);

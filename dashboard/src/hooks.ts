@@ -15,19 +15,22 @@ export interface Answer<T> {
 /**
  * The answer to `url`, asked again whenever `url` or `version` changes, one request at a time. The
  * last answer stays while the next is awaited, unless `identity` (what the answer is about) changed.
- * `pause` is the shortest time between two requests in ms; slow answers are asked for more rarely.
+ * `pause` is the shortest time between two requests in ms; slow answers are asked for more rarely. With a `body` (JSON)
+ * it is asked by POST.
  */
-export function useAnswer<T>(url: string | null, identity: string, version: number, pause = 0): Answer<T> {
+export function useAnswer<T>(
+  url: string | null, identity: string, version: number, pause = 0, body: string | null = null,
+): Answer<T> {
   const [held, setHeld] = useState<Answer<T> & { identity: string }>({ data: null, error: null, identity });
-  const latest = useRef({ url, identity });
-  latest.current = { url, identity };
+  const latest = useRef({ url, identity, body });
+  latest.current = { url, identity, body };
   const control = useRef<{ busy: AbortController | null; again: boolean; timer: number }>({
     busy: null, again: false, timer: 0,
   });
 
   const run = useCallback((): void => {
     const state = control.current;
-    const { url: wanted, identity: about } = latest.current;
+    const { url: wanted, identity: about, body: sent } = latest.current;
     if (wanted === null) return;
     if (state.busy || state.timer) {
       state.again = true;
@@ -51,7 +54,7 @@ export function useAnswer<T>(url: string | null, identity: string, version: numb
         if (state.again) run();
       }, Math.max(pause - taken, taken * REST));
     };
-    ask<T>(wanted, abort.signal).then(
+    ask<T>(wanted, abort.signal, sent).then(
       (data) => { done({ data }); },
       (error: unknown) => { done({ error: error instanceof Error ? error.message : String(error) }); },
     );
@@ -66,8 +69,18 @@ export function useAnswer<T>(url: string | null, identity: string, version: numb
 
   // Another question does not wait for the answer to the last one.
   useLayoutEffect(() => stop, [identity, stop]);
-  useEffect(run, [url, identity, version, run]);
+  useEffect(run, [url, identity, version, body, run]);
   return held.identity === identity ? held : { data: null, error: null };
+}
+
+/** `performance.now()` at the last multiple of `every` ms; renders again at each. */
+export function useNow(every: number): number {
+  const [now, setNow] = useState(0);
+  useEffect(() => {
+    const timer = window.setInterval(() => { setNow(performance.now()); }, every);
+    return () => { window.clearInterval(timer); };
+  }, [every]);
+  return now;
 }
 
 /** Width in CSS pixels of the element behind the reference; 0 until measured. */

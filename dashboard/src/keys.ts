@@ -1,7 +1,7 @@
 // Keys that work anywhere on the page.
 import { useEffect, useRef } from "preact/hooks";
 import type { Navigate } from "./hooks";
-import { spans } from "./logic/route";
+import { presets } from "./logic/range";
 
 interface Actions {
   togglePause(): void;
@@ -15,8 +15,8 @@ interface Actions {
 /** Keys and what they do, for the help. */
 export const shortcuts: readonly (readonly [string, string])[] = [
   ["Space", "pause or go on"],
-  ["/", "filter the functions, or search the flame graph"],
-  ["1 2 3 4", "show the last 10 s, 1 min, 5 min, or everything"],
+  ["/", "filter what is listed, or search the flame graph"],
+  ["1 to 9", "show the last 10 s, 1 min, 5 min, 15 min, 1 h, 6 h, 24 h, 7 d, or everything"],
   ["↑ ↓ Home End", "move in the function table"],
   ["Enter", "open the function, zoom to the frame, show the call's stack"],
   ["← → ↑ ↓", "move between frames, bars or cells of a focused chart"],
@@ -46,13 +46,13 @@ export function useShortcuts(actions: Actions): void {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
       if (isTyping(event.target) || document.querySelector("dialog[open]")) return;
       const act = latest.current;
-      const span = spans[Number(event.key) - 1];
+      const range = presets[Number(event.key) - 1];
       if (event.key === " " && !isPressable(event.target)) act.togglePause();
-      else if (event.key === "/") document.querySelector<HTMLInputElement>("input[type=search]")?.focus();
+      else if (event.key === "/") document.querySelector<HTMLInputElement>("main input[type=search]")?.focus();
       else if (event.key === "?") act.openHelp();
       else if (event.key === "t") act.toggleTheme();
       else if (event.key === "Escape") act.escape();
-      else if (span !== undefined) act.navigate({ span });
+      else if (range !== undefined) act.navigate({ range });
       else return;
       event.preventDefault();
     };

@@ -7,6 +7,8 @@ import "./style/table.css";
 import "./style/why.css";
 import "./style/charts.css";
 import "./style/parts.css";
+import "./style/nav.css";
+import "./style/service.css";
 
 const root = document.getElementById("app");
 if (root) render(<App />, root);

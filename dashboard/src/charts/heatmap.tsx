@@ -3,7 +3,8 @@ import { useMemo, useRef, useState } from "preact/hooks";
 import { address, type Heatmap as HeatmapData } from "../api";
 import { useView } from "../context";
 import { colour, useAnswer, useCanvas, useWidth } from "../hooks";
-import { clock, count, duration, durationTick } from "../logic/format";
+import { axisTime, count, duration, durationTick, moment } from "../logic/format";
+import { rangeText } from "../logic/range";
 import { heatColour, strength } from "../logic/heat";
 import { areaOf, callsIn, callsText, describe, everything, isEverything, placeOf, selectionOf, type Area, type Cell } from "../logic/selection";
 import { logTicks, timeTicks } from "../logic/ticks";
@@ -14,9 +15,9 @@ const MARGIN = { top: 6, right: 20, bottom: 24, left: 58 };
 const MOST_COLUMNS = 120;
 
 export function HeatmapPanel({ id }: { id: number }) {
-  const { route, window: params, version } = useView();
+  const { range, window: params, version } = useView();
   const answer = useAnswer<HeatmapData>(
-    address("heatmap", { function: id, columns: MOST_COLUMNS, ...params }), `${id} ${route.span}`, version,
+    address("heatmap", { function: id, columns: MOST_COLUMNS, ...params }), `${id} ${rangeText(range)}`, version,
   );
   const most = useMemo(() => Math.max(0, ...(answer.data?.counts.flat() ?? [])), [answer.data]);
   return (
@@ -84,9 +85,11 @@ function Heatmap({ data: newest, most }: { data: HeatmapData | null; most: numbe
     }
     context.textAlign = "center";
     const [begin, length] = [data.times_ns[0] ?? 0, columns * data.step_ns];
-    for (const at of timeTicks(begin, begin + length, Math.max(Math.floor(inner.width / 90), 1))) {
+    const ticks = timeTicks(begin, begin + length, Math.max(Math.floor(inner.width / 90), 1));
+    const step = ticks.length > 1 ? ((ticks[1] ?? 0) - (ticks[0] ?? 0)) / 1e9 : 1;
+    for (const at of ticks) {
       const x = MARGIN.left + ((at - begin) / length) * inner.width;
-      if (x > 26 && x < width - 26) context.fillText(clock(at), x, HEIGHT - 9);
+      if (x > 26 && x < width - 26) context.fillText(axisTime(at, step), x, HEIGHT - 9);
     }
     context.strokeStyle = colour("border");
     context.strokeRect(MARGIN.left - 0.5, MARGIN.top - 0.5, inner.width + 1, inner.height + 1);
@@ -197,6 +200,6 @@ function readout(data: HeatmapData | null, cell: Cell | null, brush: Brush | nul
     return `${describe(selectionOf(brush.data, area))}: ${callsText(callsIn(brush.data, area))}`;
   }
   if (!cell || !data) return "Drag to select a region. Point at a cell, or use the arrow keys, to read it.";
-  return `${clock(data.times_ns[cell.column] ?? 0)}, ${duration(edge(cell.row))} to ${duration(edge(cell.row + 1))}: `
+  return `${moment(data.times_ns[cell.column] ?? 0, data.times_ns.length * data.step_ns)}, ${duration(edge(cell.row))} to ${duration(edge(cell.row + 1))}: `
     + callsText(data.counts[cell.column]?.[cell.row] ?? 0);
 }

@@ -5,6 +5,7 @@ import { useView } from "../context";
 import { useAnswer, useWidth } from "../hooks";
 import { shownNs } from "../logic/figures";
 import { count, duration, durationTick, percent } from "../logic/format";
+import { rangeText } from "../logic/range";
 import { bars, density, type Bar } from "../logic/histogram";
 import { logTicks } from "../logic/ticks";
 import { Empty, Panel } from "../view/panel";
@@ -13,8 +14,8 @@ const HEIGHT = 200;
 const MARGIN = { top: 18, right: 8, bottom: 24, left: 12 };
 
 export function HistogramPanel({ id, row }: { id: number; row: FunctionRow | null }) {
-  const { route, window: params, version } = useView();
-  const answer = useAnswer<Bucket[]>(address(`functions/${id}/histogram`, params), `${id} ${route.span}`, version);
+  const { range, window: params, version } = useView();
+  const answer = useAnswer<Bucket[]>(address(`functions/${id}/histogram`, params), `${id} ${rangeText(range)}`, version);
   return (
     <Panel title="Latency distribution" note={`${row && row.timed < row.calls ? "calls timed in windows, scaled up" : "every call"}; a bar's area is its number of calls`} error={answer.error}>
       {answer.data && answer.data.length === 0

@@ -4,6 +4,7 @@ import { address, type SeriesPoint } from "../api";
 import { useView } from "../context";
 import { useAnswer } from "../hooks";
 import { duration, durationTick, rate, shortCount } from "../logic/format";
+import { rangeText } from "../logic/range";
 import { Empty, Panel } from "../view/panel";
 import { TimeChart, type Line } from "./time-chart";
 
@@ -16,9 +17,9 @@ const latencyLines: readonly Line[] = [
 ];
 
 export function Rhythm({ id }: { id: number | null }) {
-  const { route, window: params, version } = useView();
+  const { range, window: params, version } = useView();
   const answer = useAnswer<SeriesPoint[]>(
-    address("series", { function: id, points: MOST_STEPS, ...params }), `${id} ${route.span}`, version,
+    address("series", { function: id, points: MOST_STEPS, ...params }), `${id} ${rangeText(range)}`, version,
   );
   const data = useMemo(() => {
     const series = answer.data ?? [];

@@ -3,8 +3,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { useView } from "../context";
 import { colour, useWidth } from "../hooks";
-import { clock } from "../logic/format";
+import { axisTime, moment } from "../logic/format";
 import { logTicks } from "../logic/ticks";
+import { zoneName } from "../logic/zone";
 
 export interface Line {
   label: string;
@@ -21,15 +22,21 @@ interface Props {
   tick(value: number): string;
   value(value: number): string;
   log?: boolean;
+  /** Ends of the time axis in s; those of the data when absent. */
+  span?: readonly [number, number];
+  /** What the upper end of the axis is at least. */
+  least?: number;
 }
 
 const HEIGHT = 200;
 
-export function TimeChart({ label, lines, data, tick, value, log = false }: Props) {
+export function TimeChart({ label, lines, data, tick, value, log = false, span, least = 1e-3 }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const width = useWidth(box);
-  const { theme } = useView();
+  const { theme, zone } = useView();
+  const ends = useRef(span);
+  ends.current = span;
   const [at, setAt] = useState<number | null>(null);
 
   useEffect(() => {
@@ -44,16 +51,17 @@ export function TimeChart({ label, lines, data, tick, value, log = false }: Prop
       {
         width,
         height: HEIGHT,
+        tzDate: (time) => uPlot.tzDate(new Date(time * 1e3), zoneName()),
         padding: [8, 20, 0, 0],
         cursor: { sync: { key: "time" }, points: { size: 6 }, drag: { setScale: false } },
         legend: { show: false },
         hooks: { setCursor: [(chart) => { setAt(chart.cursor.idx ?? null); }] },
         scales: {
-          x: { time: true },
-          y: log ? { distr: 3, range: logRange } : { range: (_plot, _low, high) => [0, Math.max(high, 1e-3) * 1.08] },
+          x: { time: true, range: (_plot, low, high) => (ends.current ? [...ends.current] : [low, high]) },
+          y: log ? { distr: 3, range: logRange } : { range: (_plot, _low, high) => [0, Math.max((high ?? 0) * 1.08, least)] },
         },
         axes: [
-          { ...axis, size: 26, space: 70, values: (_plot, ticks) => ticks.map((time) => clock(time * 1e9)) },
+          { ...axis, size: 26, space: 70, values: (_plot, ticks, _axis, _space, step) => ticks.map((time) => axisTime(time * 1e9, step)) },
           {
             ...axis, size: 58, gap: 4, space: 28,
             ...(log ? { splits: (_plot, _axis, low, high) => logTicks(low, high, 5) } : {}),
@@ -80,18 +88,19 @@ export function TimeChart({ label, lines, data, tick, value, log = false }: Prop
       plot.current = null;
     };
     // The data is kept up to date below.
-  }, [width, theme, lines, log]);
+  }, [width, theme, lines, log, least, zone.name]);
 
-  useEffect(() => { plot.current?.setData(data as uPlot.AlignedData); }, [data]);
+  useEffect(() => { plot.current?.setData(data as uPlot.AlignedData); }, [data, span?.[0], span?.[1]]);
 
   const times = data[0] ?? [];
   const shown = at ?? times.length - 1;
   const time = times[shown];
+  const length = (times[times.length - 1] ?? 0) - (times[0] ?? 0);
   return (
     <div>
       <div class="time-chart" ref={box} role="img" aria-label={`${label}. ${summary(lines, data, value)}`} data-points={times.length} />
       <p class="readout values">
-        {lines.map((line, index) => {
+        {times.length > 0 && lines.map((line, index) => {
           const figure = data[index + 1]?.[shown];
           return (
             <span key={line.label}>
@@ -100,7 +109,7 @@ export function TimeChart({ label, lines, data, tick, value, log = false }: Prop
             </span>
           );
         })}
-        {time !== null && time !== undefined && <span>{clock(time * 1e9)}{at === null && ", latest"}</span>}
+        {time !== null && time !== undefined && <span>{moment(time * 1e9, length * 1e9)}{at === null && ", latest"}</span>}
       </p>
     </div>
   );

@@ -1,5 +1,6 @@
 // Numbers as people read them; the same rules as the command line (export/format.rs).
 import type { Weight } from "./route";
+import { wallAt } from "./zone";
 
 /** Three significant digits of a number below 10,000. */
 function significant(value: number): string {
@@ -101,14 +102,61 @@ export function percent(share: number): string {
   return value >= 99.95 ? `${value.toFixed(0)}%` : `${value.toFixed(1)}%`;
 }
 
-/** Local wall-clock time of a Unix time in ns: `14:03:07.250`. */
+/** Wall-clock time of a Unix time in ns, in the zone of the page: `14:03:07.250`. */
 export function clock(ns: number, digits: 0 | 3 = 0): string {
   // Numbers this large are off by some 100 ns, which must not show as a millisecond less.
-  const date = new Date(Math.floor(ns / 1e6 + 1e-3));
-  const text = [date.getHours(), date.getMinutes(), date.getSeconds()]
-    .map((part) => String(part).padStart(2, "0"))
-    .join(":");
-  return digits === 0 ? text : `${text}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+  const { hour, minute, second, milli } = wallAt(Math.floor(ns / 1e6 + 1e-3));
+  const text = [hour, minute, second].map(two).join(":");
+  return digits === 0 ? text : `${text}.${String(milli).padStart(3, "0")}`;
+}
+
+/** The same with its date: `2026-11-28 14:03:07`. */
+export function stamp(ns: number): string {
+  const { year, month, day } = wallAt(Math.floor(ns / 1e6 + 1e-3));
+  return `${year}-${two(month)}-${two(day)} ${clock(ns)}`;
+}
+
+/** A time as short as the length of what is shown allows: the date only where it tells something. */
+export function moment(ns: number, lengthNs: number): string {
+  return lengthNs > 12 * 3600e9 ? stamp(ns) : clock(ns);
+}
+
+/** A label of a time axis whose labels are `stepSeconds` apart: `14:03:07`, `14:03`, and `28 Nov` at midnight. */
+export function axisTime(ns: number, stepSeconds: number): string {
+  const { month, day, hour, minute, second } = wallAt(Math.floor(ns / 1e6 + 1e-3));
+  if (stepSeconds >= 86_400 || (stepSeconds >= 60 && hour === 0 && minute === 0)) return `${day} ${months[month - 1]}`;
+  return stepSeconds < 60 ? [hour, minute, second].map(two).join(":") : `${two(hour)}:${two(minute)}`;
+}
+
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+function two(value: number): string {
+  return String(value).padStart(2, "0");
+}
+
+/** `512 B`, `1.50 KiB`, `2.68 MiB`. */
+export function bytes(value: number): string {
+  const size = Math.abs(value);
+  if (!Number.isFinite(value)) return "–";
+  if (size < 1024) return `${size < 10 && !Number.isInteger(value) ? value.toFixed(1) : Math.round(value)} B`;
+  let [scaled, unit] = [size, 0];
+  while (scaled >= 999.5 && unit < byteUnits.length - 1) {
+    scaled /= 1024;
+    unit += 1;
+  }
+  return `${value < 0 ? "−" : ""}${scaled < 0.9995 ? scaled.toFixed(2) : significant(scaled)} ${byteUnits[unit]}`;
+}
+
+const byteUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+/** A value that is in percent already: `0%`, `<0.1%`, `42.5%`. */
+export function percentage(value: number): string {
+  return percent(value / 100);
+}
+
+/** A number of CPUs: `0.042`, `1.25`. */
+export function cores(value: number): string {
+  return value === 0 ? "0" : value < 0.001 ? "<0.001" : significant(value);
 }
 
 /** What a flame graph's weight is in. */

@@ -2,10 +2,9 @@ import { describe, expect, test } from "vitest";
 import type { Bucket, FunctionRow } from "../api";
 import { heatColour, strength } from "./heat";
 import { bars, density } from "./histogram";
-import { format, home, parse, type Route } from "./route";
+import { format, home, opened, parse, turned, type Route } from "./route";
 import { defaultSort, filtered, sorted, toggled } from "./table";
 import { logTicks, timeTicks } from "./ticks";
-import { windowParams } from "./window";
 
 const row = (id: number, name: string, calls: number, p99: number): FunctionRow => ({
   id, name, image: "/bin/x", file: `src/${name}.rs`, line: id, calls, calls_error: 0, timed: calls, unwound: 0, in_flight: 0, unmatched: 0,
@@ -45,9 +44,13 @@ describe("function table", () => {
 describe("route", () => {
   const routes: Route[] = [
     home,
-    { ...home, fn: 3, span: 60, weight: "calls", search: "a b&c=ü" },
-    { ...home, weight: "offcpu" },
-    { ...home, span: 10, sort: { column: "name", descending: false }, filter: "x#y?z" },
+    { ...home, page: "functions", fn: 3, range: 60, weight: "calls", search: "a b&c=ü" },
+    { ...home, page: "functions", filter: "x#y?z", sort: { column: "name", descending: false } },
+    { ...home, page: "flame", weight: "offcpu" },
+    { ...home, page: "flame", fn: 12, root: "function", range: { fromMs: 1_764_337_000_000, toMs: 1_764_338_000_000 } },
+    { ...home, page: "routines", range: 10, state: "waiting", filter: "lock" },
+    { ...home, page: "reports", topic: "FunctionLatency", range: "all" },
+    { ...home, page: "settings", range: 259_200 },
     { ...home, sort: { column: "p99", descending: true } },
   ];
   test.each(routes)("survives the address bar: %j", (route) => {
@@ -55,21 +58,18 @@ describe("route", () => {
   });
 
   test("ignores what it does not understand", () => {
-    for (const hash of ["", "#", "#/fn/x", "#/fn/-1", "#/nowhere?window=7&weight=mass&sort=size"]) {
+    for (const hash of ["", "#", "#/fn/x", "#/fn/-1", "#/nowhere?window=7x&weight=mass&sort=size&topic=x", "#/?window=9-3"]) {
       expect(parse(hash)).toEqual(home);
     }
     expect(format(home)).toBe("#/");
   });
-});
 
-test("windows end at the last flush only when frozen", () => {
-  const anchor = 1_795_435_809_992_936_000;
-  expect(windowParams("all", anchor, false)).toEqual({});
-  expect(windowParams(60, null, true)).toEqual({});
-  const frozen = windowParams(60, anchor, true);
-  expect(BigInt(frozen["to"] ?? 0) - BigInt(frozen["from"] ?? 0)).toBe(60_000_000_000n);
-  expect(windowParams(10, anchor, false)["to"]).toBeUndefined();
-  expect(frozen["from"]).toMatch(/^\d{19}$/);
+  test("pages have their own address, and keep the part of the time", () => {
+    const from: Route = { ...home, page: "functions", fn: 3, range: 60, filter: "a", search: "b", selection: { ...home.selection, percentile: 99 } };
+    expect(format({ ...from, ...turned("routines") })).toBe("#/routines?window=60");
+    expect(format({ ...from, ...opened(4) })).toBe("#/fn/4?window=60&filter=a");
+    expect(format({ ...from, page: "flame" })).toBe("#/flame/3?window=60&filter=a&search=b&percentile=99");
+  });
 });
 
 describe("histogram", () => {

@@ -1,6 +1,10 @@
 // The page's state that a link can carry, in the hash: `#/fn/3?window=60&weight=calls`.
+import { parseRange, rangeText, type Range } from "./range";
 import { everything, formatSelection, parseSelection, type Selection } from "./selection";
 import { defaultSort, type Column, type Sort } from "./table";
+
+export const pages = ["overview", "functions", "routines", "flame", "reports", "settings"] as const;
+export type Page = (typeof pages)[number];
 
 export const weights = ["wall", "calls", "time", "cpu", "offcpu"] as const;
 /** What stacks are weighed by. */
@@ -8,18 +12,23 @@ export type Weight = (typeof weights)[number];
 export const roots = ["callers", "function"] as const;
 /** Where stacks begin: at the outermost caller, or at the function. */
 export type Root = (typeof roots)[number];
-/** Seconds shown, or everything. */
-export type Span = 10 | 60 | 300 | "all";
 
-export const spans: readonly Span[] = [10, 60, 300, "all"];
+export const topics = [
+  "LoadStatistics", "CPUStatistics", "MemoryStatistics", "MemoryProfile", "DiskIO", "NetworkIO", "CoreStatistics", "OverallHealth",
+  "FunctionLatency",
+] as const;
+/** What a report is about. */
+export type Topic = (typeof topics)[number];
 
 export interface Route {
-  /** Opened function, or the overview. */
+  page: Page;
+  /** The function that a page is about; only of `functions` and `flame`. */
   fn: number | null;
-  span: Span;
+  /** The part of the time; null for what suits the recording. */
+  range: Range | null;
   weight: Weight;
   sort: Sort;
-  /** Filter of the table. */
+  /** Filter of the table on the page. */
   filter: string;
   /** Search in the flame graph. */
   search: string;
@@ -28,46 +37,68 @@ export interface Route {
   selection: Selection;
   /** Call whose story is open. */
   call: string | null;
+  topic: Topic;
+  /** State of the goroutines or threads that are listed. */
+  state: string | null;
 }
 
 /** What changes when another function is opened, or none: what is about one function goes. */
 export function opened(fn: number | null): Partial<Route> {
-  return { fn, search: "", root: home.root, selection: everything, call: null };
+  return { page: "functions", fn, search: "", root: home.root, selection: everything, call: null };
+}
+
+/** What changes when another page is opened. The part of the time stays. */
+export function turned(page: Page): Partial<Route> {
+  return { ...opened(null), page, filter: "", state: null };
 }
 
 export const home: Route = {
-  fn: null, span: "all", weight: "wall", sort: defaultSort, filter: "", search: "",
-  root: "callers", selection: everything, call: null,
+  page: "overview", fn: null, range: null, weight: "wall", sort: defaultSort, filter: "", search: "",
+  root: "callers", selection: everything, call: null, topic: "LoadStatistics", state: null,
 };
 
 const columns: readonly Column[] = [
   "name", "calls", "rate", "p50", "p90", "p99", "max", "total", "self", "share", "unwound", "in_flight",
 ];
 
+/** Reads a path: pages by their name, `/fn/3`, `/flame/3`. */
+function parsePath(path: string): Pick<Route, "page" | "fn"> {
+  const fn = /^\/(fn|flame)\/(\d{1,9})$/.exec(path);
+  if (fn) return { page: fn[1] === "flame" ? "flame" : "functions", fn: Number(fn[2]) };
+  return { page: pages.find((page) => `/${page}` === path) ?? home.page, fn: null };
+}
+
+function formatPath({ page, fn }: Route): string {
+  if (fn !== null) return `#/${page === "flame" ? "flame" : "fn"}/${fn}`;
+  return page === home.page ? "#/" : `#/${page}`;
+}
+
 /** Reads a hash; whatever it does not understand is as if absent. */
 export function parse(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#/, "").split("?", 2);
   const params = new URLSearchParams(query);
-  const fn = /^\/fn\/(\d{1,9})$/.exec(path);
-  const span = params.get("window");
+  const { page, fn } = parsePath(path);
   const column = columns.find((name) => name === params.get("sort"));
   return {
-    fn: fn ? Number(fn[1]) : null,
-    span: spans.find((known) => String(known) === span) ?? home.span,
+    page,
+    fn,
+    range: parseRange(params.get("window")),
     weight: weights.find((known) => known === params.get("weight")) ?? home.weight,
     sort: column ? { column, descending: params.get("order") !== "asc" } : home.sort,
     filter: params.get("filter") ?? "",
     search: params.get("search") ?? "",
-    root: (fn && roots.find((known) => known === params.get("root"))) || home.root,
-    selection: fn ? parseSelection(params) : everything,
+    root: (fn !== null && roots.find((known) => known === params.get("root"))) || home.root,
+    selection: fn !== null ? parseSelection(params) : everything,
     call: /^\d{1,9}-\d{1,9}-\d{1,20}$/.test(params.get("call") ?? "") ? params.get("call") : null,
+    topic: topics.find((known) => known === params.get("topic")) ?? home.topic,
+    state: params.get("state"),
   };
 }
 
 /** The hash of a route, without what is as by default. */
 export function format(route: Route): string {
   const params = new URLSearchParams();
-  if (route.span !== home.span) params.set("window", String(route.span));
+  if (route.range !== null) params.set("window", rangeText(route.range));
   if (route.weight !== home.weight) params.set("weight", route.weight);
   if (route.sort.column !== home.sort.column || route.sort.descending !== home.sort.descending) {
     params.set("sort", route.sort.column);
@@ -78,6 +109,8 @@ export function format(route: Route): string {
   if (route.root !== home.root) params.set("root", route.root);
   formatSelection(params, route.selection);
   if (route.call !== null) params.set("call", route.call);
+  if (route.topic !== home.topic) params.set("topic", route.topic);
+  if (route.state !== null) params.set("state", route.state);
   const query = params.toString();
-  return `#/${route.fn === null ? "" : `fn/${route.fn}`}${query ? `?${query}` : ""}`;
+  return `${formatPath(route)}${query ? `?${query}` : ""}`;
 }

@@ -103,7 +103,7 @@ group("in a link", () => {
       of({ percentile: 99.9 }),
       of({ fromMs: 1_700_000_000_123 }),
     ]) {
-      const route = { ...home, fn: 3, selection, root: "function" as const, call: "3-77-1795460521877934135" };
+      const route = { ...home, page: "functions" as const, fn: 3, selection, root: "function" as const, call: "3-77-1795460521877934135" };
       expect(parse(format(route))).toEqual(route);
     }
   });
@@ -119,8 +119,8 @@ group("in a link", () => {
   });
 
   test("goes when another function is opened", () => {
-    const route = { ...home, fn: 3, selection: of({ slowerNs: 7 }), weight: "cpu" as const };
-    expect({ ...route, ...opened(4) }).toEqual({ ...home, fn: 4, weight: "cpu" });
+    const route = { ...home, page: "functions" as const, fn: 3, selection: of({ slowerNs: 7 }), weight: "cpu" as const };
+    expect({ ...route, ...opened(4) }).toEqual({ ...home, page: "functions", fn: 4, weight: "cpu" });
   });
 });
 

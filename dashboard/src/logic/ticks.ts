@@ -1,4 +1,5 @@
 // Where axes have their labels.
+import { offsetAt } from "./zone";
 
 /** Ticks at 1, 2 and 5 times powers of ten between two durations, thinned to at most `most`. */
 export function logTicks(low: number, high: number, most: number): number[] {
@@ -27,8 +28,8 @@ const TIME_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 720
 export function timeTicks(fromNs: number, toNs: number, most: number): number[] {
   const seconds = (toNs - fromNs) / 1e9;
   const step = (TIME_STEPS.find((each) => seconds / each <= most) ?? Math.ceil(seconds / most / 86_400) * 86_400) * 1e9;
-  // Round in local time, which is what is shown.
-  const offset = new Date(fromNs / 1e6).getTimezoneOffset() * 60e9;
+  // Round in the time that is shown.
+  const offset = -offsetAt(fromNs / 1e6) * 1e6;
   const ticks: number[] = [];
   for (let at = Math.ceil((fromNs - offset) / step) * step + offset; at <= toNs; at += step) ticks.push(at);
   return ticks;

@@ -11,7 +11,7 @@ import { count, duration, percent } from "../logic/format";
 import { format, opened } from "../logic/route";
 import { ChangePanel } from "./change";
 import { SlowestCalls } from "./calls";
-import { remember } from "./overview-page";
+import { remember } from "./functions-page";
 import { Empty } from "./panel";
 import { SelectionBar } from "./selection-bar";
 import { Stacks } from "./stacks";

@@ -3,7 +3,8 @@ import type { FunctionRow, Overview } from "../api";
 import { useView } from "../context";
 import { callsTracedFunctions, shownCalls, shownCallsShort, shownNs, shownRate, shownSelf, shownTotal } from "../logic/figures";
 import { count, percent } from "../logic/format";
-import { format, opened, type Span } from "../logic/route";
+import type { Range } from "../logic/range";
+import { format, opened } from "../logic/route";
 import { filtered, sorted, toggled, type Column } from "../logic/table";
 import { Empty, Name, Panel } from "./panel";
 
@@ -31,7 +32,7 @@ const columns: readonly ColumnInfo[] = [
 ];
 
 export function FunctionTable() {
-  const { overview, functions, route, navigate } = useView();
+  const { overview, functions, route, range, navigate } = useView();
   const body = useRef<HTMLTableSectionElement>(null);
   const rows = useMemo(
     () => sorted(filtered(functions ?? [], route.filter), route.sort),
@@ -92,14 +93,14 @@ export function FunctionTable() {
         <Empty>No function matches “{route.filter}”. <kbd>Esc</kbd> in the filter clears it.</Empty>
       )}
       {functions && calls === 0 && !route.filter && (
-        <Empty>{whyEmpty(overview, route.span)}</Empty>
+        <Empty>{whyEmpty(overview, range)}</Empty>
       )}
     </Panel>
   );
 }
 
-function whyEmpty(overview: Overview, span: Span): string {
-  if (span !== "all") return "No call completed in this time window. A longer one may hold some.";
+function whyEmpty(overview: Overview, range: Range): string {
+  if (range !== "all") return "No call completed in this time window. A longer one may hold some.";
   if (overview.status.ended) {
     return overview.pids.length === 0
       ? "No process ran the target while this was recorded."

@@ -1,20 +1,16 @@
 import { useView } from "../context";
-import type { Connection } from "../live";
 import { cost } from "../logic/figures";
 import { basename, count } from "../logic/format";
-import { spans, type Span } from "../logic/route";
+import { languageName } from "../logic/names";
+import type { Standing } from "../logic/standing";
+import { useStanding, type LiveFacts } from "./standing";
 
 interface Props {
-  paused: boolean;
-  ended: boolean;
-  connection: Connection;
+  state: LiveFacts;
   togglePause(): void;
   toggleTheme(): void;
   openHelp(): void;
 }
-
-const labels: Record<string, string> = { 10: "10 s", 60: "1 min", 300: "5 min", all: "All" };
-const languages: Record<string, string> = { go: "Go", rust: "Rust", c: "C", "c++": "C++" };
 
 /** What probes cost: as monigo says of now, else as the figures on the page say. */
 export function usePrice(): string {
@@ -22,8 +18,8 @@ export function usePrice(): string {
   return overview.status.cost || cost(functions ?? []);
 }
 
-export function Header({ paused, ended, connection, togglePause, toggleTheme, openHelp }: Props) {
-  const { overview, theme } = useView();
+export function Header({ state, togglePause, toggleTheme, openHelp }: Props) {
+  const { overview, theme, service } = useView();
   const price = usePrice();
   const pids = overview.pids;
   const shown = pids.slice(0, 3).join(", ") + (pids.length > 3 ? ` and ${count(pids.length - 3)} more` : "");
@@ -31,8 +27,8 @@ export function Header({ paused, ended, connection, togglePause, toggleTheme, op
     <header class="top">
       <div class="target">
         <img src="./favicon.svg" alt="monigo" width="22" height="22" />
-        <strong title={overview.target}>{basename(overview.target)}</strong>
-        <span class="tag">{languages[overview.language] ?? overview.language}</span>
+        <strong title={overview.target}>{service.data?.service_name || basename(overview.target)}</strong>
+        <span class="tag">{languageName(overview.language)}</span>
         <span class="muted pids" title={pids.join(", ")}>
           {pids.length === 0 ? "no process yet" : `pid ${shown}`}
         </span>
@@ -40,8 +36,7 @@ export function Header({ paused, ended, connection, togglePause, toggleTheme, op
         {price && <span class="muted cost" title={price}>{price}</span>}
       </div>
       <div class="controls">
-        <Spans />
-        <State paused={paused} ended={ended} connection={connection} toggle={togglePause} />
+        <State state={state} toggle={togglePause} />
         <button
           type="button" class="icon" onClick={toggleTheme}
           aria-label={theme === "dark" ? "Switch to light" : "Switch to dark"} title="Light or dark (t)"
@@ -57,43 +52,18 @@ export function Header({ paused, ended, connection, togglePause, toggleTheme, op
   );
 }
 
-function Spans() {
-  const { route, navigate } = useView();
-  const choose = (span: Span) => () => { navigate({ span }); };
+const words: Record<Standing, string> = { live: "LIVE", paused: "PAUSED", stale: "STALE", lost: "LOST", ended: "ENDED" };
+
+function State({ state, toggle }: { state: LiveFacts; toggle(): void }) {
+  const { standing } = useStanding(state);
   return (
-    <div class="segments" role="group" aria-label="Time window">
-      {spans.map((span) => (
-        <button type="button" key={span} aria-pressed={route.span === span} onClick={choose(span)}>
-          {labels[span]}
+    <>
+      <span class={`state ${standing}`} role="status">{words[standing]}</span>
+      {!state.ended && (
+        <button type="button" class="plain switch" aria-pressed={state.paused} onClick={toggle} title="Space">
+          {state.paused ? "Go on" : "Pause"}
         </button>
-      ))}
-    </div>
-  );
-}
-
-interface StateProps {
-  paused: boolean;
-  ended: boolean;
-  connection: Connection;
-  toggle(): void;
-}
-
-function State({ paused, ended, connection, toggle }: StateProps) {
-  if (ended) return <span class="state ended">ENDED</span>;
-  if (paused) {
-    return (
-      <button type="button" class="state paused" aria-pressed="true" onClick={toggle} title="Go on (Space)">
-        PAUSED
-      </button>
-    );
-  }
-  const lost = connection === "lost";
-  return (
-    <button
-      type="button" class={lost ? "state stale" : "state live"} aria-pressed="false"
-      onClick={toggle} title="Pause (Space)"
-    >
-      {lost ? "STALE" : "LIVE"}
-    </button>
+      )}
+    </>
   );
 }

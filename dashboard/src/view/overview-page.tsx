@@ -1,39 +1,89 @@
-import { useEffect } from "preact/hooks";
+// The service as a whole: health, identity, figures of now, and how they came about.
+import { useMemo } from "preact/hooks";
+import { SeriesPanel, type ChartSpec } from "../charts/series-chart";
 import { useView } from "../context";
-import { Flamegraph } from "../charts/flamegraph";
-import { Rhythm } from "../charts/rhythm";
-import { Discover } from "./discover";
-import { FunctionTable } from "./function-table";
-import { SlowestCalls } from "./calls";
-import { Stacks } from "./stacks";
+import { useAnswer } from "../hooks";
+import { routinesName } from "../logic/names";
+import { rangeText, restOf } from "../logic/range";
+import { seriesBody, serviceAddress, type Metrics, type Sample } from "../service";
+import { HealthPanel } from "./health";
+import { Identity } from "./identity";
+import { Records } from "./records";
+import { Tiles } from "./tiles";
 
-/** Last function that was opened, to put the focus back on its row. */
-let opened: number | null = null;
+/** Time between two looks at the resources, ms. */
+const METRICS_LOOK = 2000;
+const POINTS = 240;
 
-export function remember(id: number): void {
-  opened = id;
+function charts(language: string): readonly ChartSpec[] {
+  return [
+    {
+      title: "Load of the service", unit: "percent", note: "% of what it may use",
+      lines: [["overall_load_of_service", "overall"], ["service_cpu_load", "CPU"], ["service_memory_load", "memory"]],
+    },
+    {
+      title: "Load of the host", unit: "percent", note: "% of what there is",
+      lines: [["system_cpu_load", "CPU"], ["system_memory_load", "memory"], ["system_disk_load", "disk space"]],
+    },
+    {
+      title: "CPU", unit: "cores", note: "CPUs in use",
+      lines: [["cores_used_by_service", "service"], ["cores_used_by_system", "host"]],
+    },
+    {
+      title: "Memory of the service", unit: "bytes", note: "bytes",
+      lines: [
+        ["memory_used_by_service", "used"], ["heap_alloc_by_service", "heap"], ["heap_alloc_by_system", "heap from the system"],
+        ["stack_memory_usage", "stacks"],
+      ],
+    },
+    {
+      title: "Disk", unit: "bytes/s", note: "bytes per second",
+      lines: [
+        ["disk_read_bytes_per_second", "read"], ["disk_written_bytes_per_second", "written"],
+        ["system_disk_read_bytes_per_second", "read by the host"], ["system_disk_written_bytes_per_second", "written by the host"],
+      ],
+    },
+    {
+      title: "Network", unit: "bytes/s", note: "bytes per second",
+      lines: [["bytes_received_per_second", "received"], ["bytes_sent_per_second", "sent"]],
+    },
+    {
+      title: "Health", unit: "percent", note: "score, 100 is idle", least: 100,
+      lines: [["service_health_percent", "service"], ["system_health_percent", "system"]],
+    },
+    {
+      title: language === "go" ? "Goroutines and threads" : routinesName(language), unit: "count",
+      lines: [["goroutines", "goroutines"], ["threads", "threads"], ["open_files", "open files"]],
+    },
+  ];
 }
 
-/** All functions together. */
 export function OverviewPage() {
-  const { functions } = useView();
-  const ready = functions !== null;
-  useEffect(() => {
-    if (!ready || opened === null) return;
-    document.getElementById(`function-${opened}`)?.focus();
-    opened = null;
-  }, [ready]);
+  const { overview, range, bounds, version } = useView();
+  const metrics = useAnswer<Metrics>(serviceAddress("metrics"), "metrics", version, METRICS_LOOK);
+  const specs = useMemo(() => charts(overview.language), [overview.language]);
+  const names = useMemo(() => specs.flatMap(({ lines }) => lines.map(([name]) => name)), [specs]);
+  const series = useAnswer<Sample[]>(
+    serviceAddress("service-metrics"), rangeText(range), version, restOf(bounds),
+    seriesBody(names, bounds.fromMs, bounds.toMs, POINTS),
+  );
   return (
     <>
-      <h1 class="hidden">All functions</h1>
-      <FunctionTable />
-      <Discover />
-      <Rhythm id={null} />
-      <Flamegraph id={null} />
-      <div class="pair">
-        <SlowestCalls id={null} />
-        <Stacks id={null} />
+      <h1 class="hidden">Overview</h1>
+      <div class="pair top-pair">
+        <HealthPanel metrics={metrics.data} error={metrics.error} />
+        <Identity />
       </div>
+      <Tiles metrics={metrics.data} />
+      <div class="pair">
+        {specs.map((spec) => (
+          <SeriesPanel
+            key={spec.title} spec={spec} samples={series.data} error={series.error}
+            empty={series.data?.length === 0 ? "Nothing was measured in this time window." : "Not measured for this target."}
+          />
+        ))}
+      </div>
+      {metrics.data && metrics.data.mem_stats_records.length > 0 && <Records records={metrics.data.mem_stats_records} />}
     </>
   );
 }

@@ -1,0 +1,42 @@
+// The pages, and the part of the time that they show.
+import { useView } from "../context";
+import { routinesName } from "../logic/names";
+import { format, pages, turned, type Page } from "../logic/route";
+import { RangePicker } from "./range-picker";
+
+/** What a page is called. */
+export function pageTitle(page: Page, language: string): string {
+  switch (page) {
+    case "overview": return "Overview";
+    case "functions": return "Functions";
+    case "routines": return routinesName(language);
+    case "flame": return "Flame graphs";
+    case "reports": return "Reports";
+    case "settings": return "Settings";
+  }
+}
+
+export function Nav() {
+  const { overview, route, navigate } = useView();
+  const turn = (page: Page) => (event: MouseEvent): void => {
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
+    event.preventDefault();
+    navigate(turned(page), "push");
+    window.scrollTo(0, 0);
+  };
+  return (
+    <div class="bar-of-pages">
+      <nav aria-label="Pages">
+        {pages.map((page) => (
+          <a
+            key={page} href={format({ ...route, ...turned(page) })} onClick={turn(page)}
+            aria-current={route.page === page ? "page" : undefined}
+          >
+            {pageTitle(page, overview.language)}
+          </a>
+        ))}
+      </nav>
+      {route.page !== "settings" && <RangePicker />}
+    </div>
+  );
+}
