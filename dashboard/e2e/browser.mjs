@@ -9,8 +9,8 @@ const flags = [
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
 
-/** Starts a browser, with further flags. `CHROMIUM` names another executable than Debian's. */
-export async function launch(more = []) {
+/** Starts a browser, with further flags and options. `CHROMIUM` names another executable than Debian's. */
+export async function launch(more = [], options = {}) {
   const profile = mkdtempSync(join(tmpdir(), "monigo-e2e-"));
   const browser = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
@@ -18,6 +18,7 @@ export async function launch(more = []) {
     args: [...flags, ...more],
     viewport: { width: 1440, height: 900 },
     colorScheme: "light",
+    ...options,
   });
   browser.setDefaultTimeout(15_000);
   return {
@@ -29,8 +30,11 @@ export async function launch(more = []) {
   };
 }
 
-/** Opens a page and collects what must not happen: errors on the console, requests to elsewhere. */
-export async function open(browser, url) {
+/**
+ * Opens a page and collects what must not happen: errors on the console, requests to elsewhere. `prepare` gets the page
+ * before it is opened.
+ */
+export async function open(browser, url, prepare = async () => {}) {
   const page = await browser.newPage();
   const faults = [];
   page.on("console", (message) => {
@@ -41,7 +45,8 @@ export async function open(browser, url) {
     const asked = new URL(request.url());
     if (asked.protocol !== "data:" && asked.origin !== new URL(url).origin) faults.push(`request to ${asked}`);
   });
+  await prepare(page);
   await page.goto(url);
-  await page.locator(".functions tbody tr, h1.function").first().waitFor();
+  await page.locator(".functions tbody tr, main h1").first().waitFor({ state: "attached" });
   return { page, faults };
 }

@@ -178,10 +178,10 @@ export function App() {
       }}>
         Skip to content
       </a>
-      <div class="head">
+      <header class="head">
         <Header state={state} togglePause={togglePause} toggleTheme={toggleTheme} openHelp={() => { setHelp(true); }} />
         <Nav />
-      </div>
+      </header>
       <Banners state={state} status={live.status} error={functions.error ?? live.error} />
       <main id="main" tabIndex={-1}>
         <Shown page={route.page} fn={route.fn} />

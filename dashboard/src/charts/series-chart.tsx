@@ -25,9 +25,10 @@ interface Props {
   error: string | null;
   /** Said when there is none of these series. */
   empty: string;
+  height?: number;
 }
 
-export function SeriesPanel({ spec, samples, error, empty }: Props) {
+export function SeriesPanel({ spec, samples, error, empty, height = 180 }: Props) {
   const { bounds } = useView();
   const present = useMemo(
     () => spec.lines.filter(([name]) => samples?.some(({ value }) => value[name] !== undefined)),
@@ -49,9 +50,10 @@ export function SeriesPanel({ spec, samples, error, empty }: Props) {
         <TimeChart
           label={`${spec.title} over time`} lines={lines} data={data} tick={format.tick} value={format.value}
           span={[bounds.fromMs / 1000, bounds.toMs / 1000]} least={spec.least ?? leasts[spec.unit]}
+          binary={spec.unit.startsWith("bytes")} height={height} compact={height < 160}
         />
       ) : (
-        <div class="no-chart"><Empty>{samples ? empty : error ?? "Loading…"}</Empty></div>
+        <div class="no-chart" style={{ minHeight: `${height + 22}px` }}><Empty>{samples ? empty : error ?? "Loading…"}</Empty></div>
       )}
     </Panel>
   );

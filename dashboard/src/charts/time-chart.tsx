@@ -26,11 +26,17 @@ interface Props {
   span?: readonly [number, number];
   /** What the upper end of the axis is at least. */
   least?: number;
+  /** Labels are at multiples of powers of two, as bytes are counted. */
+  binary?: boolean;
+  height?: number;
+  /** Says the time only of what is pointed at. */
+  compact?: boolean;
 }
 
 const HEIGHT = 200;
 
-export function TimeChart({ label, lines, data, tick, value, log = false, span, least = 1e-3 }: Props) {
+export function TimeChart(props: Props) {
+  const { label, lines, data, tick, value, log = false, span, least = 1e-3, binary = false, height = HEIGHT, compact = false } = props;
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const width = useWidth(box);
@@ -50,7 +56,7 @@ export function TimeChart({ label, lines, data, tick, value, log = false, span, 
     const made = new uPlot(
       {
         width,
-        height: HEIGHT,
+        height,
         tzDate: (time) => uPlot.tzDate(new Date(time * 1e3), zoneName()),
         padding: [8, 20, 0, 0],
         cursor: { sync: { key: "time" }, points: { size: 6 }, drag: { setScale: false } },
@@ -64,6 +70,7 @@ export function TimeChart({ label, lines, data, tick, value, log = false, span, 
           { ...axis, size: 26, space: 70, values: (_plot, ticks, _axis, _space, step) => ticks.map((time) => axisTime(time * 1e9, step)) },
           {
             ...axis, size: 58, gap: 4, space: 28,
+            ...(binary ? { incrs: binarySteps } : {}),
             ...(log ? { splits: (_plot, _axis, low, high) => logTicks(low, high, 5) } : {}),
             values: (_plot, ticks) => ticks.map((at) => (at === null ? "" : tick(at))),
           },
@@ -88,7 +95,7 @@ export function TimeChart({ label, lines, data, tick, value, log = false, span, 
       plot.current = null;
     };
     // The data is kept up to date below.
-  }, [width, theme, lines, log, least, zone.name]);
+  }, [width, theme, lines, log, least, binary, height, zone.name]);
 
   useEffect(() => { plot.current?.setData(data as uPlot.AlignedData); }, [data, span?.[0], span?.[1]]);
 
@@ -98,7 +105,7 @@ export function TimeChart({ label, lines, data, tick, value, log = false, span, 
   const length = (times[times.length - 1] ?? 0) - (times[0] ?? 0);
   return (
     <div>
-      <div class="time-chart" ref={box} role="img" aria-label={`${label}. ${summary(lines, data, value)}`} data-points={times.length} />
+      <div class="time-chart" ref={box} style={{ minHeight: `${height}px` }} role="img" aria-label={`${label}. ${summary(lines, data, value)}`} data-points={times.length} />
       <p class="readout values">
         {times.length > 0 && lines.map((line, index) => {
           const figure = data[index + 1]?.[shown];
@@ -109,11 +116,15 @@ export function TimeChart({ label, lines, data, tick, value, log = false, span, 
             </span>
           );
         })}
-        {time !== null && time !== undefined && <span>{moment(time * 1e9, length * 1e9)}{at === null && ", latest"}</span>}
+        {time !== null && time !== undefined && (at !== null || !compact) && (
+          <span>{moment(time * 1e9, length * 1e9)}{at === null && ", latest"}</span>
+        )}
       </p>
     </div>
   );
 }
+
+const binarySteps = Array.from({ length: 48 }, (_, power) => 2 ** power);
 
 /** Whole powers of ten around the data leave most of the plot empty; 1-2-5 steps do not. */
 function logRange(_plot: uPlot, low: number, high: number): uPlot.Range.MinMax {

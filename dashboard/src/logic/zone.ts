@@ -115,3 +115,9 @@ export function offsetText(ms: number): string {
   const size = Math.abs(minutes);
   return `UTC${minutes < 0 ? "−" : "+"}${two(Math.floor(size / 60))}:${two(size % 60)}`;
 }
+
+/** `Europe/Berlin (UTC+02:00)`, with what holds at a Unix time in ms. */
+export function zoneText(ms: number): string {
+  const [name, offset] = [zoneName(), offsetText(ms)];
+  return name === offset ? name : `${name} (${offset})`;
+}

@@ -28,7 +28,7 @@ export function Exporters() {
       {exporters.length === 0 ? (
         <Empty>{answer.error ?? (answer.data ? "None is configured: data is only kept here, and can be fetched." : "Loading…")}</Empty>
       ) : (
-        <div class="scroll" tabIndex={0} role="region" aria-label="Exporters">
+        <div class="scroll" tabIndex={0} role="region" aria-label="Exporters as a table">
           <table>
             <thead>
               <tr>

@@ -24,7 +24,7 @@ export function Header({ state, togglePause, toggleTheme, openHelp }: Props) {
   const pids = overview.pids;
   const shown = pids.slice(0, 3).join(", ") + (pids.length > 3 ? ` and ${count(pids.length - 3)} more` : "");
   return (
-    <header class="top">
+    <div class="top">
       <div class="target">
         <img src="./favicon.svg" alt="monigo" width="22" height="22" />
         <strong title={overview.target}>{service.data?.service_name || basename(overview.target)}</strong>
@@ -48,7 +48,7 @@ export function Header({ state, togglePause, toggleTheme, openHelp }: Props) {
         </button>
         <button type="button" class="icon" onClick={openHelp} aria-label="Help" title="Keys and terms (?)">?</button>
       </div>
-    </header>
+    </div>
   );
 }
 

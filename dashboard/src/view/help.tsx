@@ -31,6 +31,9 @@ export function Help({ open, close }: { open: boolean; close(): void }) {
           <dt>Calls shown below</dt><dd>a region of the latency heatmap, or the slowest part of the calls: the comparison, the flame graph, the lists of calls and of stacks are about these. The link in the address bar keeps it.</dd>
           <dt>Why slow calls are slow</dt><dd>their time by what they did, less that of fast calls, from samples and waits inside recorded calls. What is in no sample is said.</dd>
           <dt>Stacks, slowest calls</dt><dd>come from calls recorded in full, a sample; weights are scaled up.</dd>
+          <dt>Health</dt><dd>100 less the mean use of CPU, memory and goroutines or threads, each against its limit; above a limit, or with a latency objective missed, a service is unhealthy whatever its score.</dd>
+          <dt>Live, stale, lost</dt><dd>figures follow the recording; no data came for long; monigo is not reached. Paused figures stand still while monigo goes on recording.</dd>
+          <dt>Growing, stale</dt><dd>of goroutines or threads with the same stack: rose in each of the last 5 looks; one waits for more than 10 minutes.</dd>
           <dt>On CPU, off CPU</dt><dd>samples of what ran, and what threads and goroutines waited in, inside a traced function, with kernel frames.</dd>
         </dl>
         <p class="muted">

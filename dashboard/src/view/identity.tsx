@@ -2,7 +2,7 @@
 import { useView } from "../context";
 import { bytes, duration, stamp } from "../logic/format";
 import { languageName } from "../logic/names";
-import { offsetText, zoneName } from "../logic/zone";
+import { zoneText } from "../logic/zone";
 import { Empty, Panel } from "./panel";
 
 export function Identity() {
@@ -25,7 +25,7 @@ export function Identity() {
     ["Host", info.host],
     ["Storage", [info.storage_type, info.storage_on_disk_bytes === null ? "" : bytes(info.storage_on_disk_bytes)].filter(Boolean).join(", ")],
     ["Kept for", info.retention_period || "ever"],
-    ["Times in", `${zoneName()} (${offsetText(overview.last_flush_ns === null ? Date.now() : overview.last_flush_ns / 1e6)})`],
+    ["Times in", zoneText(overview.last_flush_ns === null ? Date.now() : overview.last_flush_ns / 1e6)],
     ["monigo", info.monigo_version],
   ];
   return (

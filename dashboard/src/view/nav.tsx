@@ -16,6 +16,9 @@ export function pageTitle(page: Page, language: string): string {
   }
 }
 
+/** Pages about now. */
+const timeless: readonly Page[] = ["routines", "settings"];
+
 export function Nav() {
   const { overview, route, navigate } = useView();
   const turn = (page: Page) => (event: MouseEvent): void => {
@@ -36,7 +39,7 @@ export function Nav() {
           </a>
         ))}
       </nav>
-      {route.page !== "settings" && <RangePicker />}
+      {!timeless.includes(route.page) && <RangePicker />}
     </div>
   );
 }

@@ -1,5 +1,6 @@
 // The service as a whole: health, identity, figures of now, and how they came about.
 import { useMemo } from "preact/hooks";
+import { address, type SeriesPoint } from "../api";
 import { SeriesPanel, type ChartSpec } from "../charts/series-chart";
 import { useView } from "../context";
 import { useAnswer } from "../hooks";
@@ -14,6 +15,7 @@ import { Tiles } from "./tiles";
 /** Time between two looks at the resources, ms. */
 const METRICS_LOOK = 2000;
 const POINTS = 240;
+const HEIGHT = 150;
 
 function charts(language: string): readonly ChartSpec[] {
   return [
@@ -48,7 +50,7 @@ function charts(language: string): readonly ChartSpec[] {
       lines: [["bytes_received_per_second", "received"], ["bytes_sent_per_second", "sent"]],
     },
     {
-      title: "Health", unit: "percent", note: "score, 100 is idle", least: 100,
+      title: "Health over time", unit: "percent", note: "score, 100 is idle", least: 100,
       lines: [["service_health_percent", "service"], ["system_health_percent", "system"]],
     },
     {
@@ -75,15 +77,28 @@ export function OverviewPage() {
         <Identity />
       </div>
       <Tiles metrics={metrics.data} />
-      <div class="pair">
+      <div class="charts">
+        <Calls />
         {specs.map((spec) => (
           <SeriesPanel
             key={spec.title} spec={spec} samples={series.data} error={series.error}
             empty={series.data?.length === 0 ? "Nothing was measured in this time window." : "Not measured for this target."}
+            height={HEIGHT}
           />
         ))}
       </div>
       {metrics.data && metrics.data.mem_stats_records.length > 0 && <Records records={metrics.data.mem_stats_records} />}
     </>
   );
+}
+
+const callsSpec: ChartSpec = { title: "Calls", unit: "per_second", note: "of all traced functions, per second", lines: [["calls", "calls"]] };
+
+function Calls() {
+  const { range, bounds, window: params, version } = useView();
+  const answer = useAnswer<SeriesPoint[]>(address("series", { points: POINTS, ...params }), rangeText(range), version, restOf(bounds));
+  const samples = useMemo(() => answer.data?.map((point): Sample => ({
+    time: new Date((point.at_ns + point.step_ns / 2) / 1e6).toISOString(), value: { calls: point.calls / (point.step_ns / 1e9) },
+  })) ?? null, [answer.data]);
+  return <SeriesPanel spec={callsSpec} samples={samples} error={answer.error} empty="No call completed in this time window." height={HEIGHT} />;
 }

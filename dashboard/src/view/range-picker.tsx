@@ -3,7 +3,7 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { useView } from "../context";
 import { moment } from "../logic/format";
 import { isBetween, presetLabel, presets, type Range } from "../logic/range";
-import { inputText, offsetText, parseInput, zoneName } from "../logic/zone";
+import { inputText, offsetText, parseInput, zoneText } from "../logic/zone";
 import { Segments } from "./segments";
 import { ZoneSelect } from "./zone-choice";
 
@@ -119,7 +119,7 @@ function Between({ id, close, choose }: { id: string; close(): void; choose(rang
         <ZoneSelect />
       </label>
       <p class={problem ? "error" : "muted"} role="status">
-        {problem ?? `${zoneName()}, ${offsetText(from ?? 0)}${offsetText(from ?? 0) === offsetText(to ?? 0) ? "" : ` to ${offsetText(to ?? 0)}`}`}
+        {problem ?? `${zoneText(from ?? 0)}${offsetText(from ?? 0) === offsetText(to ?? 0) ? "" : `, at the end ${offsetText(to ?? 0)}`}`}
       </p>
       <div class="ends">
         <button type="submit" class="plain" disabled={problem !== null}>Show</button>

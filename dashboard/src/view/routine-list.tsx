@@ -51,12 +51,10 @@ function Group({ group, one, largest, total }: GroupProps) {
             {[group.wait_reason, blocked(group.blocked_minutes)].filter(Boolean).join(", ")}
           </span>
         </span>
+        <span class={group.growth > 0 ? "growth more" : "growth less"} title="Change since the first look that is kept">
+          {group.growth !== 0 && `${group.growth > 0 ? "+" : "−"}${count(Math.abs(group.growth))}`}
+        </span>
         <span class="marks">
-          {group.growth !== 0 && (
-            <span class={group.growth > 0 ? "more" : "less"} title="Change since the first look that is kept">
-              {group.growth > 0 ? "+" : "−"}{count(Math.abs(group.growth))}
-            </span>
-          )}
           {group.growing && <span class="mark growing" title="Rose in each of the last 5 looks">likely leak</span>}
           {group.stale && <span class="mark stale" title="Waits for more than 10 minutes">stale</span>}
         </span>

@@ -14,7 +14,7 @@ export function SamplesTable({ samples, names, title }: { samples: readonly Samp
   const units = names.map(unitOf);
   return (
     <Panel title={title} note="newest first" class="samples">
-      <div class="scroll tall" tabIndex={0} role="region" aria-label={title}>
+      <div class="scroll tall" tabIndex={0} role="region" aria-label={`${title} as a table`}>
         <table>
           <thead>
             <tr>

@@ -15,10 +15,12 @@ interface TileProps {
   share?: number | null;
   bad?: boolean;
   page?: Page;
+  /** What the text below says, when it may be cut. */
+  about?: string;
   children?: ComponentChildren;
 }
 
-function Tile({ title, value, share, bad = false, page, children }: TileProps) {
+function Tile({ title, value, share, bad = false, page, about, children }: TileProps) {
   const { route, navigate } = useView();
   return (
     <div class={bad ? "tile bad" : "tile"}>
@@ -35,7 +37,7 @@ function Tile({ title, value, share, bad = false, page, children }: TileProps) {
       {share !== undefined && share !== null && (
         <span class="meter" aria-hidden="true"><span style={{ width: `${Math.min(Math.max(share, 0), 1) * 100}%` }} /></span>
       )}
-      <p class="muted about">{children}</p>
+      <p class="muted about" title={about}>{children}</p>
     </div>
   );
 }
@@ -104,7 +106,7 @@ function IoTile({ title, service, system, words }: IoProps) {
   const shown = service ?? system;
   if (!shown) return <Tile title={title} value="–">not readable here</Tile>;
   return (
-    <Tile title={title} value={perSecond(shown.read_bytes_per_second + shown.written_bytes_per_second)}>
+    <Tile title={title} value={perSecond(shown.read_bytes_per_second + shown.written_bytes_per_second)} about={shown.covers}>
       {perSecond(shown.read_bytes_per_second)} {words[0]}, {perSecond(shown.written_bytes_per_second)} {words[1]};{" "}
       {shown.covers || (service ? "of the service" : "of the host")}
     </Tile>
