@@ -94,7 +94,8 @@ async fn trace(
 }
 
 fn discoverer(app: &App) -> Result<Arc<dyn Discoverer>, ApiError> {
-    let live = app.discoverer.as_ref().filter(|_| !app.live.has_ended());
+    let live = app.content.discoverer.as_ref();
+    let live = live.filter(|_| !app.content.live.has_ended());
     live.cloned().ok_or_else(|| {
         ApiError::new(
             StatusCode::CONFLICT,
@@ -135,10 +136,11 @@ mod tests {
     use super::{super::security, *};
     use crate::{
         api::{
-            LiveState, LiveStatus,
+            Content, LiveState, LiveStatus,
             security::{Access, Token},
         },
-        query::DuckSource,
+        query::{DuckSource, Source},
+        service::BareService,
         store::{Database, fixture},
     };
 
@@ -180,12 +182,16 @@ mod tests {
         let (stop, stopping) = watch::channel(false);
         // As long as the test.
         std::mem::forget((flush, status, stop));
+        let source: Arc<dyn Source> = Arc::new(source);
         let app = Arc::new(App {
-            source: Arc::new(source),
-            discoverer,
-            live: LiveState {
-                flushes,
-                status: statuses,
+            content: Content {
+                service: Arc::new(BareService::new(Arc::clone(&source))),
+                source,
+                live: LiveState {
+                    flushes,
+                    status: statuses,
+                },
+                discoverer,
             },
             access,
             stopping,

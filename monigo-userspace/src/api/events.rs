@@ -36,7 +36,7 @@ pub async fn events(State(app): State<Arc<App>>, params: Params) -> Result<Respo
             "too many dashboards are open on this monigo",
         )
     })?;
-    let events = stream_of(&app.live, app.stopping.clone(), permit);
+    let events = stream_of(&app.content.live, app.stopping.clone(), permit);
     Ok(Sse::new(events).into_response())
 }
 

@@ -14,6 +14,7 @@ pub mod live;
 mod params;
 mod routes;
 mod security;
+mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -33,10 +34,12 @@ use self::{
 pub use self::{
     listen::{Holder, ServeError},
     live::{LiveState, LiveStatus},
+    settings::{AuthSettings, HttpSettings, ListenSettings, Secret, TlsSettings},
 };
 use crate::{
     discover::Discoverer,
     query::{QueryError, Source},
+    service::Service,
 };
 
 /// Questions answered at the same time; more wait their turn.
@@ -48,11 +51,22 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time that open connections get to finish at shutdown.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What a server shows.
+#[derive(Clone)]
+pub struct Content {
+    /// Calls.
+    pub source: Arc<dyn Source>,
+    /// Identity, resources, health, goroutines, exporters.
+    pub service: Arc<dyn Service>,
+    /// Where the recording stands.
+    pub live: LiveState,
+    /// Finds and traces further functions of a recording that this process makes.
+    pub discoverer: Option<Arc<dyn Discoverer>>,
+}
+
 /// What the handlers share.
 struct App {
-    source: Arc<dyn Source>,
-    discoverer: Option<Arc<dyn Discoverer>>,
-    live: LiveState,
+    content: Content,
     access: Access,
     stopping: watch::Receiver<bool>,
     questions: Arc<Semaphore>,
@@ -71,7 +85,7 @@ impl App {
                 .acquire_owned()
                 .await
                 .map_err(|_| ApiError::stopping())?;
-            let source = Arc::clone(&self.source);
+            let source = Arc::clone(&self.content.source);
             tokio::task::spawn_blocking(move || {
                 let _permit = permit;
                 question(source.as_ref())
@@ -139,16 +153,14 @@ pub fn bind(address: SocketAddr) -> Result<Bound, ServeError> {
     listen().map_err(|error| listen::explain(address, error))
 }
 
-/// Serves the dashboard over `source` until told to stop.
+/// Serves the dashboard and the API until told to stop.
 ///
 /// Addresses other than loopback are guarded by a random token, which is part of
-/// [`Server::url`]. To be called on a runtime. `discoverer` finds and traces further functions of a
-/// recording that this process makes.
+/// [`Server::url`]. To be called on a runtime.
 pub fn serve(
     bound: Bound,
-    source: Arc<dyn Source>,
-    live: LiveState,
-    discoverer: Option<Arc<dyn Discoverer>>,
+    content: Content,
+    _settings: &HttpSettings,
 ) -> Result<Server, ServeError> {
     let Bound {
         listener,
@@ -163,7 +175,7 @@ pub fn serve(
     };
     let url = access.url();
     let (stop, stopping) = watch::channel(false);
-    let router = router(source, discoverer, live, access, stopping.clone());
+    let router = router(content, access, stopping.clone());
     let task = tokio::spawn(async move {
         let stopped = async move {
             let mut stopping = stopping;
@@ -185,17 +197,9 @@ pub fn serve(
 }
 
 /// Everything the server answers, guards included.
-fn router(
-    source: Arc<dyn Source>,
-    discoverer: Option<Arc<dyn Discoverer>>,
-    live: LiveState,
-    access: Access,
-    stopping: watch::Receiver<bool>,
-) -> Router {
+fn router(content: Content, access: Access, stopping: watch::Receiver<bool>) -> Router {
     let app = Arc::new(App {
-        source,
-        discoverer,
-        live,
+        content,
         access,
         stopping,
         questions: Arc::new(Semaphore::new(CONCURRENT_QUESTIONS)),

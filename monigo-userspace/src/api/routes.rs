@@ -75,10 +75,10 @@ struct LiveOverview {
 async fn overview(State(app): Shared, params: Params) -> Answer<LiveOverview> {
     params.only(&[])?;
     // Read first: a flush between the two then shows as new data, not as data seen already.
-    let sequence = *app.live.flushes.borrow();
-    let mut status = app.live.status.borrow().clone();
+    let sequence = *app.content.live.flushes.borrow();
+    let mut status = app.content.live.status.borrow().clone();
     let overview = app.ask(|source| source.overview()).await?;
-    status.ended = app.live.has_ended() || overview.ended_ns.is_some();
+    status.ended = app.content.live.has_ended() || overview.ended_ns.is_some();
     Ok(Json(LiveOverview {
         overview,
         sequence,

@@ -18,7 +18,7 @@ use tokio::{net::TcpStream, sync::watch};
 use tower::ServiceExt as _;
 
 use super::{
-    LiveState, LiveStatus, ServeError, router,
+    Content, HttpSettings, LiveState, LiveStatus, ServeError, router,
     security::{Access, Token},
     serve,
 };
@@ -28,6 +28,7 @@ use crate::{
         FunctionRow, Heatmap, Overview, QueryError, Root, Selection, SeriesPoint, Source, StackRow,
         Story, Table, Tail, TailQuestion, Window,
     },
+    service::BareService,
     symbols::Language,
 };
 
@@ -178,10 +179,19 @@ fn fixture(access: Access) -> Fixture {
     let asked: Arc<dyn Source> = Arc::clone(&source) as _;
     Fixture {
         source,
-        router: router(asked, None, live, access, stopping),
+        router: router(content(asked, live), access, stopping),
         flush,
         status,
         stop,
+    }
+}
+
+fn content(source: Arc<dyn Source>, live: LiveState) -> Content {
+    Content {
+        service: Arc::new(BareService::new(Arc::clone(&source))),
+        source,
+        live,
+        discoverer: None,
     }
 }
 
@@ -787,7 +797,11 @@ fn serve_at(
     source: Arc<dyn Source>,
     live: LiveState,
 ) -> Result<super::Server, ServeError> {
-    serve(super::bind(address)?, source, live, None)
+    serve(
+        super::bind(address)?,
+        content(source, live),
+        &HttpSettings::default(),
+    )
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ pub use self::explain::{
 };
 use super::symbols::SymbolArgs;
 use crate::{
+    api::HttpSettings,
     config::{Span, ValueError},
     export::check_name,
     probe::Features,
@@ -204,6 +205,16 @@ pub struct ListenArgs {
     /// Port of the dashboard; 0 picks a free one
     #[arg(long, default_value_t = 8080)]
     pub port: u16,
+}
+
+impl ListenArgs {
+    /// The settings of the server.
+    pub fn http(&self) -> HttpSettings {
+        let mut settings = HttpSettings::default();
+        settings.listen.address = self.listen;
+        settings.listen.port = self.port;
+        settings
+    }
 }
 
 /// `monigo discover`.

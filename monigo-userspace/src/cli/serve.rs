@@ -11,8 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{args::ServeArgs, exit::Failure, recording};
 use crate::{
-    api::{self, LiveState, ServeError},
+    api::{self, Content, LiveState, ServeError},
     query::{Overview, Source},
+    service::BareService,
 };
 
 /// Runs the subcommand.
@@ -38,9 +39,16 @@ async fn serve(args: &ServeArgs, source: Arc<dyn Source>) -> Result<()> {
             (live, Some(task))
         }
     };
-    let address = SocketAddr::new(args.listen.listen, args.listen.port);
+    let settings = args.listen.http();
+    let address = SocketAddr::new(settings.listen.address, settings.listen.port);
+    let content = Content {
+        service: Arc::new(BareService::new(Arc::clone(&source))),
+        source,
+        live,
+        discoverer: None,
+    };
     let server = api::bind(address)
-        .and_then(|bound| api::serve(bound, source, live, None))
+        .and_then(|bound| api::serve(bound, content, &settings))
         .map_err(failure_of)?;
     println!("{}", server.url());
     eprintln!(

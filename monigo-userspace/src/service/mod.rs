@@ -5,12 +5,14 @@
 //! Names of fields are those of the `MoniGo` library where it has them. Numbers carry their unit in the
 //! name; text beside them is for people.
 
+mod bare;
 mod figures;
 mod routines;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    bare::BareService,
     figures::{
         CoreStatistics, CpuStatistics, DiskIo, Health, HealthPair, IoFigures, LoadStatistics,
         MemStatsRecord, MemoryStatistics, Metrics, NetworkIo, Reading,

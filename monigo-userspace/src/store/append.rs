@@ -157,7 +157,7 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
             session.flush_ns,
             session.target_path,
             session.build_id,
-            language_name(session.language),
+            session.language.name(),
         ],
     )?;
     for sentence in &session.warnings {
@@ -411,16 +411,6 @@ fn signed32(value: u32) -> i32 {
 /// What was not measured is NULL.
 fn measured(ns: u32) -> Option<i64> {
     (ns > 0).then_some(ns.into())
-}
-
-/// As in the `sessions` table.
-fn language_name(language: Language) -> &'static str {
-    match language {
-        Language::Go => "go",
-        Language::Rust => "rust",
-        Language::C => "c",
-        Language::Cpp => "c++",
-    }
 }
 
 /// As in the `samples` table.

@@ -53,3 +53,15 @@ pub enum Language {
     #[serde(rename = "c++")]
     Cpp,
 }
+
+impl Language {
+    /// Its name in the database, in JSON and in text.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Go => "go",
+            Self::Rust => "rust",
+            Self::C => "c",
+            Self::Cpp => "c++",
+        }
+    }
+}

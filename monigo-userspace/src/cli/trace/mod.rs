@@ -39,6 +39,7 @@ use crate::{
     export,
     probe::{Kernel, PlannedFunction, Sizes},
     query::{DuckSource, Source},
+    service::BareService,
     store::{Database, NewSession, Store as _},
     symbols::{Image, demangle::printable, go},
     system,
@@ -143,7 +144,13 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     collector.name_park_reasons(prepared.go_image().map_or_else(Vec::new, go::wait_reasons));
     let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {
-        let url = views.serve(bound, Arc::clone(&source), Arc::clone(&discoverer))?;
+        let url = views.serve(
+            bound,
+            Arc::clone(&source),
+            Arc::new(BareService::new(Arc::clone(&source))),
+            Arc::clone(&discoverer),
+            &args.listen.http(),
+        )?;
         eprintln!("monigo: dashboard at {url}");
     }
     signals::stop_on_signal(views.runtime(), &commands);

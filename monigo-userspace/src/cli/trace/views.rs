@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, Bound, LiveState, LiveStatus, Server},
+    api::{self, Bound, Content, HttpSettings, LiveState, LiveStatus, Server},
     cli::{exit, serve::failure_of},
     collect::{Command, End, Progress},
     discover::Discoverer,
@@ -21,6 +21,7 @@ use crate::{
         Source,
         remote::{SocketServer, serve_socket},
     },
+    service::Service,
     store::Database,
     tui::{self, Outcome, Phase, Status, TuiContext, TuiError},
 };
@@ -64,7 +65,9 @@ impl Views {
         &mut self,
         bound: Bound,
         source: Arc<dyn Source>,
+        service: Arc<dyn Service>,
         discoverer: Arc<dyn Discoverer>,
+        settings: &HttpSettings,
     ) -> Result<String> {
         let (flush, flushes) = watch::channel(0);
         let (tell, status) = watch::channel(LiveStatus::default());
@@ -89,10 +92,15 @@ impl Views {
                 }
             }
         });
-        let live = LiveState { flushes, status };
+        let content = Content {
+            source,
+            service,
+            live: LiveState { flushes, status },
+            discoverer: Some(discoverer),
+        };
         let server = {
             let _runtime = self.handle.enter();
-            api::serve(bound, source, live, Some(discoverer)).map_err(failure_of)?
+            api::serve(bound, content, settings).map_err(failure_of)?
         };
         let url = server.url().to_owned();
         self.server = Some(server);
