@@ -12,7 +12,11 @@ use std::{
 };
 
 use clap::Parser;
-use monigo::api::{self, LiveState, LiveStatus};
+use monigo::{
+    api::{self, Content, HttpSettings, LiveState, LiveStatus},
+    query::Source,
+    service::BareService,
+};
 use tokio::sync::watch;
 
 use self::fake::Recording;
@@ -72,8 +76,14 @@ async fn main() -> anyhow::Result<()> {
         });
     }
     let address = SocketAddr::new(arguments.listen, arguments.port);
-    let live = LiveState { flushes, status };
-    let server = api::serve(api::bind(address)?, recording, live, None)?;
+    let source: Arc<dyn Source> = recording;
+    let content = Content {
+        service: Arc::new(BareService::new(Arc::clone(&source))),
+        source,
+        live: LiveState { flushes, status },
+        discoverer: None,
+    };
+    let server = api::serve(api::bind(address)?, content, &HttpSettings::default())?;
     println!("{}", server.url());
     tokio::signal::ctrl_c().await?;
     server.shutdown().await;

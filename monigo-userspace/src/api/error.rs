@@ -55,15 +55,6 @@ impl ApiError {
         )
     }
 
-    /// A request took too long, or its body did.
-    pub fn too_slow(limit: Duration) -> Self {
-        Self::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "too_slow",
-            format!("the request was not answered within {} s", limit.as_secs()),
-        )
-    }
-
     /// The server is going away.
     pub fn stopping() -> Self {
         Self::new(

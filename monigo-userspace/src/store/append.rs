@@ -6,7 +6,7 @@ use super::{
     Batch, Database, ExitProbe, NewFunction, NewSession, SampleKind, Store, StoreError, Wait,
     database::Progress,
 };
-use crate::{plan::CostClass, symbols::Language};
+use crate::plan::CostClass;
 
 impl Store for Database {
     fn begin_session(&mut self, session: &NewSession) -> Result<i64, StoreError> {

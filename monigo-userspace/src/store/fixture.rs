@@ -135,6 +135,7 @@ pub(crate) fn batches() -> Vec<Batch> {
     vec![
         Batch {
             at_ns: at(1),
+            readings: Vec::new(),
             functions: vec![first, delta(1, &[1_000_000; 10], (1_000_000, 1_000_000))],
             calls: vec![
                 call(at(0) + 10, 300_000, 100, Some(1)),
@@ -177,10 +178,12 @@ pub(crate) fn batches() -> Vec<Batch> {
         },
         Batch {
             at_ns: at(2),
+            readings: Vec::new(),
             ..Batch::default()
         },
         Batch {
             at_ns: at(3),
+            readings: Vec::new(),
             functions: vec![delta(0, &[50_000_000], (1000, 50_000_000))],
             calls: vec![call(at(2), 50_000_000, 1, Some(2))],
             ..Batch::default()
