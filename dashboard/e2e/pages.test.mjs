@@ -189,6 +189,21 @@ test("a time between two times is chosen, kept in the link, and refused the wron
   await page.getByRole("button", { name: "5 min", pressed: true }).waitFor();
 });
 
+test("a part of the time is drawn over a chart, and Back leads back", async () => {
+  await visit("#/", {});
+  const chart = region("Load of the host").locator(".u-over");
+  await chart.waitFor();
+  const box = await chart.boundingBox();
+  await page.mouse.move(box.x + box.width * 0.25, box.y + 40);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.75, box.y + 50, { steps: 5 });
+  await page.mouse.up();
+  await page.waitForFunction(() => /window=\d{13}-\d{13}/.test(location.hash));
+  await page.locator(".range > button.chosen").waitFor();
+  await page.goBack();
+  await page.getByRole("button", { name: "All", pressed: true }).waitFor();
+});
+
 test("settings tell where each value is from, exporters how they are", async () => {
   await visit("#/settings", {});
   await page.locator("[data-exporter=otlp] .condition", { hasText: "sending" }).waitFor();

@@ -40,7 +40,7 @@ export function TimeChart(props: Props) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const width = useWidth(box);
-  const { theme, zone } = useView();
+  const { theme, zone, navigate } = useView();
   const ends = useRef(span);
   ends.current = span;
   const [at, setAt] = useState<number | null>(null);
@@ -59,9 +59,19 @@ export function TimeChart(props: Props) {
         height,
         tzDate: (time) => uPlot.tzDate(new Date(time * 1e3), zoneName()),
         padding: [8, 20, 0, 0],
-        cursor: { sync: { key: "time" }, points: { size: 6 }, drag: { setScale: false } },
+        cursor: { sync: { key: "time", setSeries: false }, points: { size: 6 }, drag: { x: true, y: false, dist: 5, setScale: false } },
         legend: { show: false },
-        hooks: { setCursor: [(chart) => { setAt(chart.cursor.idx ?? null); }] },
+        hooks: {
+          setCursor: [(chart) => { setAt(chart.cursor.idx ?? null); }],
+          // What is drawn over becomes the part of the time of the page; Back leads back.
+          setSelect: [(chart) => {
+            const { left, width: drawn } = chart.select;
+            if (drawn < 5) return;
+            const [fromMs, toMs] = [chart.posToVal(left, "x") * 1000, chart.posToVal(left + drawn, "x") * 1000].map(Math.round) as [number, number];
+            chart.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+            if (Number.isFinite(fromMs) && fromMs < toMs && chart.cursor.event?.type === "mouseup") navigate({ range: { fromMs, toMs } }, "push");
+          }],
+        },
         scales: {
           x: { time: true, range: (_plot, low, high) => (ends.current ? [...ends.current] : [low, high]) },
           y: log ? { distr: 3, range: logRange } : { range: (_plot, _low, high) => [0, Math.max((high ?? 0) * 1.08, least)] },

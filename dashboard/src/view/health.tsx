@@ -1,11 +1,16 @@
 // Scores of the service and the host.
+import { serverNow } from "../api";
+import { stamp } from "../logic/format";
 import { arc, parts, toneOf } from "../logic/health";
 import type { Health, Metrics } from "../service";
 import { Empty, Panel } from "./panel";
 
+/** Figures older than this are not of now, ms. */
+const OLD = 60_000;
+
 export function HealthPanel({ metrics, error }: { metrics: Metrics | null; error: string | null }) {
   return (
-    <Panel title="Health" note="100 is idle; what exceeds its limit is unhealthy" error={metrics ? error : null} class="health">
+    <Panel title="Health" note={metrics ? asOf(metrics) : "100 is idle"} error={metrics ? error : null} class="health">
       {!metrics ? <Empty>{error ?? "Loading…"}</Empty> : (
         <div class="gauges">
           <Gauge name="Service" health={metrics.health.service_health} />
@@ -14,6 +19,12 @@ export function HealthPanel({ metrics, error }: { metrics: Metrics | null; error
       )}
     </Panel>
   );
+}
+
+/** What is old says so. */
+function asOf({ time }: Metrics): string {
+  const ms = Date.parse(time);
+  return serverNow() - ms > OLD ? `as of ${stamp(ms * 1e6)}` : "100 is idle; what exceeds its limit is unhealthy";
 }
 
 function Gauge({ name, health }: { name: string; health: Health }) {

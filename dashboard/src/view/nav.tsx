@@ -1,7 +1,7 @@
 // The pages, and the part of the time that they show.
 import { useView } from "../context";
 import { routinesName } from "../logic/names";
-import { format, pages, turned, type Page } from "../logic/route";
+import { format, pages, turned as turnedTo, type Page, type Route } from "../logic/route";
 import { RangePicker } from "./range-picker";
 
 /** What a page is called. */
@@ -21,6 +21,9 @@ const timeless: readonly Page[] = ["routines", "settings"];
 
 export function Nav() {
   const { overview, route, navigate } = useView();
+  // From a function's page to its flame graph.
+  const turned = (page: Page): Partial<Route> =>
+    (page === "flame" && route.page === "functions" && route.fn !== null ? { page, search: "", call: null } : turnedTo(page));
   const turn = (page: Page) => (event: MouseEvent): void => {
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.button !== 0) return;
     event.preventDefault();

@@ -45,7 +45,7 @@ export function SelectionBar({ id }: { id: number }) {
             ×
           </button>
         </span>
-      ) : <span class="muted hint">Drag over the heatmap to select a time and a range of durations.</span>}
+      ) : route.page === "functions" && <span class="muted hint">Drag over the heatmap to select a time and a range of durations.</span>}
     </section>
   );
 }
