@@ -14,10 +14,14 @@ const browser = await chromium.launch({
 try {
   const page = await browser.newPage({ viewport: { width: 1440, height: 900 } });
   await page.goto(url);
+  await page.locator('.charts canvas').first().waitFor();
+  // Charts fill with the next flushes; a picture has no other sign of being complete.
+  await page.waitForTimeout(4000);
+  await page.screenshot({ path: join(out, 'dashboard-overview.png') });
+  await page.goto(new URL('#/functions', url).href);
   const rows = page.locator('table tbody tr');
   await rows.first().waitFor();
   await rows.first().click();
-  // Charts fill with the next flushes; a picture has no other sign of being complete.
   await page.waitForTimeout(4000);
   await page.screenshot({ path: join(out, 'dashboard.png') });
 

@@ -237,7 +237,7 @@ test("figures move while live, and stand still while paused", async () => {
   const frozen = await total();
   await flushes(2);
   assert.equal(await total(), frozen);
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Go live" }).click();
   await page.locator(".state", { hasText: "LIVE" }).waitFor();
   await page.waitForFunction((old) => document.querySelector(".note").textContent !== old, frozen);
 });

@@ -255,7 +255,7 @@ test("pause freezes the overview, too", async () => {
     source.addEventListener("flush", () => { if ((seen += 1) > 3) resolve(source.close()); });
   }));
   assert.equal(sent.length, asked);
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Go live" }).click();
   await page.locator(".state", { hasText: "LIVE" }).waitFor();
   while (sent.length === asked) await page.waitForRequest("**/monigo/api/v1/*");
 });

@@ -109,13 +109,14 @@ function value(name, seconds) {
   const wave = 1 + 0.3 * Math.sin(seconds / 41 + phase) + 0.1 * Math.sin(seconds / 7 + phase * 2);
   if (name.endsWith("health_percent")) return 80 * Math.min(wave, 1.2);
   if (name.endsWith("_load") || name.endsWith("of_service")) return (20 + (phase % 40)) * wave;
+  if (name.includes("calls_per_second")) return 800 * wave;
   if (name.includes("per_second")) return (phase % 7) * 40_000 * wave;
   if (name.includes("total_cores")) return 4;
   if (name.includes("cores")) return (1 + (phase % 3)) * wave;
   if (/memory|alloc|bytes/.test(name)) return (phase % 9 + 1) * 2e7 * wave;
   if (name.includes("duration")) return 8e7 + seconds % 1e6;
-  if (name.endsWith("p99")) return 2e6 * wave;
-  if (name.endsWith("p50")) return 4e5 * wave;
+  if (name.endsWith("p99_ns")) return 9e6 * wave;
+  if (name.endsWith("_ns")) return 8e5 * wave;
   return Math.round((phase % 80 + 10) * wave);
 }
 
@@ -124,6 +125,8 @@ const topics = {
   CPUStatistics: ["total_cores", "cores_used_by_service", "cores_used_by_system"],
   MemoryStatistics: ["total_system_memory", "memory_used_by_system", "memory_used_by_service", "available_memory", "gc_pause_duration", "stack_memory_usage"],
   NetworkIO: ["bytes_sent", "bytes_received", "bytes_sent_per_second", "bytes_received_per_second"],
+  FunctionLatency: ["main.(*Service).ProcessOrder", "main.chargeCard", "main.reserveStock"].flatMap((name) =>
+    ["calls_per_second", "mean_ns", "p50_ns", "p90_ns", "p99_ns"].map((figure) => `${name} ${figure}`)),
   OverallHealth: ["service_health_percent", "system_health_percent"],
 };
 

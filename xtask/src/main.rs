@@ -76,7 +76,7 @@ enum Task {
         #[arg(long, default_value = "release")]
         profile: String,
     },
-    /// Make docs/tui.svg, docs/tui.png and docs/dashboard.png from a real run
+    /// Make the pictures in docs/ from a real run
     Pictures,
 }
 

@@ -1,15 +1,16 @@
 // Series of the service: what they are in, and as columns of a chart or a table.
 import type { Sample } from "../service";
 import { bytes, cores, count, duration, percentage, shortCount } from "./format";
+import { ofFunction } from "./latency";
 
 export type Unit = "percent" | "bytes" | "bytes/s" | "cores" | "ns" | "per_second" | "count";
 
 /** What a series is in, by its name; see `system::metrics::SERIES` in monigo. */
 export function unitOf(name: string): Unit {
   if (/(_load|_load_of_service|_percent)$/.test(name)) return "percent";
-  if (/bytes.*per_second$/.test(name)) return "bytes/s";
-  if (/(per_second|[._ ]rate)$/.test(name)) return "per_second";
-  if (/(_ns|_duration|[._ ](min|mean|p50|p90|p95|p99|p999|max))$/.test(name)) return "ns";
+  if (/^[a-z_]*bytes_[a-z_]*per_second$/.test(name)) return "bytes/s";
+  if (name.endsWith("per_second")) return "per_second";
+  if (/(_ns|_duration)$/.test(name)) return "ns";
   if (/_cores$|^cores_/.test(name)) return "cores";
   if (/memory|bytes|alloc/.test(name)) return "bytes";
   return "count";
@@ -50,6 +51,8 @@ export function unitText(unit: Unit): string {
 
 /** `cores_used_by_service` as `cores used by service`. */
 export function label(name: string): string {
+  // Names of functions are not ours.
+  if (ofFunction(name)) return name.replace(/_ns$/, "").replace(/calls_per_second$/, "calls");
   return name.replaceAll("_", " ").replace(/\bcpu\b/gi, "CPU").replace(/\bgc\b/gi, "GC").replace(/\bos\b/g, "OS").replace(/\bio\b/g, "I/O");
 }
 

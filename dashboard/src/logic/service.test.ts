@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
 import type { RoutineGroup, Routines, Sample } from "../service";
 import { bytes, cores, percentage } from "./format";
+import { joined, pieces } from "./chunks";
 import { arc, parts, toneOf } from "./health";
+import { chosenSeries, functionsOf, lineLabel, ofFunction } from "./latency";
 import { frameParts, ordered, states, telling, text, wanted } from "./routines";
 import { fileName } from "./save";
 import { byUnit, columnsOf, csv, label, namesOf, shown, stepOf, tick, unitOf } from "./series";
@@ -16,7 +18,8 @@ describe("series", () => {
       overall_load_of_service: "percent", system_disk_load: "percent", service_health_percent: "percent", total_cores: "cores",
       cores_used_by_service: "cores", memory_used_by_service: "bytes", heap_alloc_by_system: "bytes", total_memory_by_os: "bytes",
       gc_pause_duration: "ns", bytes_sent: "bytes", bytes_sent_per_second: "bytes/s", disk_written_bytes: "bytes",
-      system_disk_read_bytes_per_second: "bytes/s", goroutines: "count", open_files: "count", "main.f.p99": "ns",
+      system_disk_read_bytes_per_second: "bytes/s", goroutines: "count", open_files: "count", "main.f p99_ns": "ns",
+      "bytes.Index calls_per_second": "per_second", "memory_load.f mean_ns": "ns",
     };
     for (const [name, unit] of Object.entries(units)) expect(unitOf(name), name).toBe(unit);
   });
@@ -56,6 +59,7 @@ describe("series", () => {
     expect(tick(0, "bytes/s")).toBe("0");
     expect(tick(100 * 1024, "bytes")).toBe("100 KiB");
     expect(label("service_cpu_load")).toBe("service CPU load");
+    expect(label("parse_cpu_line p99_ns")).toBe("parse_cpu_line p99");
   });
 });
 
@@ -67,6 +71,39 @@ test.each([
 test("CPUs and percentages", () => {
   expect([0, 0.0004, 0.0421, 1.254, 12.34].map(cores)).toEqual(["0", "<0.001", "0.042", "1.25", "12.3"]);
   expect([0, 0.04, 42.46, 100].map(percentage)).toEqual(["0%", "<0.1%", "42.5%", "100%"]);
+});
+
+describe("latency of functions", () => {
+  const names = ["a b calls_per_second", "a b p99_ns", "main.run mean_ns", "main.run p99_ns", "x p99_ns"];
+
+  test("is of a function and a figure", () => {
+    expect(ofFunction("operator new(unsigned long) p50_ns")).toEqual({ name: "operator new(unsigned long)", figure: "p50" });
+    expect(ofFunction("a b calls_per_second")).toEqual({ name: "a b", figure: "calls" });
+    expect(ofFunction("service_cpu_load")).toBeNull();
+    expect(functionsOf(names)).toEqual(["a b", "main.run", "x"]);
+  });
+
+  test("is drawn of one function, or one figure of the functions that matter most", () => {
+    expect(chosenSeries(names, "main.run", [], 1)).toEqual(["main.run mean_ns", "main.run p99_ns"]);
+    expect(chosenSeries(names, "p99", ["x", "main.run"], 2)).toEqual(["x p99_ns", "main.run p99_ns"]);
+    expect(chosenSeries(names, "p50", [], 2)).toEqual([]);
+    expect([lineLabel("main.run p99_ns", "p99"), lineLabel("main.run p99_ns", "main.run")]).toEqual(["main.run", "p99"]);
+  });
+});
+
+describe("long files", () => {
+  test("are fetched in pieces of so many flushes, and not in too many", () => {
+    expect(pieces(0, 1_000_000, 1000)).toEqual([{ fromMs: 0, toMs: 1_000_000 }]);
+    expect(pieces(0, 4_000_001, 1000).length).toBe(3);
+    expect(pieces(0, 604_800_000, 1000).length).toBe(50);
+    const all = pieces(5, 12_345_678, 1000);
+    expect([all[0]?.fromMs, all.at(-1)?.toMs]).toEqual([5, 12_345_678]);
+    all.slice(1).forEach((piece, index) => { expect(piece.fromMs).toBe(all[index]?.toMs); });
+  });
+
+  test("hold each step once", () => {
+    expect(joined([[at(1, {}), at(2, {})], [at(2, {}), at(3, {})], []]).map(({ time }) => Date.parse(time))).toEqual([1000, 2000, 3000]);
+  });
 });
 
 const group = (change: Partial<RoutineGroup>): RoutineGroup => ({

@@ -39,7 +39,7 @@ export function Exporters() {
             </thead>
             <tbody>
               {exporters.map((each) => {
-                const { word, tone, meaning } = states[each.state];
+                const { word, tone, meaning } = states[each.state] ?? { word: each.state, tone: "quiet", meaning: "" };
                 return (
                   <tr key={`${each.name} ${each.endpoint}`} data-exporter={each.name}>
                     <th scope="row" class="first">{each.name}</th>

@@ -61,7 +61,7 @@ function State({ state, toggle }: { state: LiveFacts; toggle(): void }) {
       <span class={`state ${standing}`} role="status">{words[standing]}</span>
       {!state.ended && (
         <button type="button" class="plain switch" aria-pressed={state.paused} onClick={toggle} title="Space">
-          {state.paused ? "Go on" : "Pause"}
+          {state.paused ? "Go live" : "Pause"}
         </button>
       )}
     </>

@@ -4,7 +4,9 @@ import { ask } from "../api";
 import { SeriesPanel, type ChartSpec } from "../charts/series-chart";
 import { useView } from "../context";
 import { useAnswer } from "../hooks";
+import { joined, MOST_POINTS, pieces } from "../logic/chunks";
 import { duration } from "../logic/format";
+import { chosenSeries, figures, functionsOf, lineLabel } from "../logic/latency";
 import { rangeText, restOf } from "../logic/range";
 import { topics, type Topic } from "../logic/route";
 import { fileName, save } from "../logic/save";
@@ -14,8 +16,6 @@ import { Empty, Panel } from "./panel";
 import { SamplesTable } from "./samples-table";
 
 const POINTS = 300;
-/** Most steps of what is kept as a file. */
-const FILE_POINTS = 10_000;
 /** More lines in one chart cannot be told apart. */
 const MOST_LINES = 6;
 
@@ -25,7 +25,7 @@ export const topicTitles: Record<Topic, string> = {
 };
 
 export function ReportsPage() {
-  const { route, navigate, range, bounds, version } = useView();
+  const { route, navigate, range, bounds, version, functions } = useView();
   const { topic } = route;
   const answer = useAnswer<Sample[]>(
     serviceAddress("reports"), `${topic} ${rangeText(range)}`, version, Math.max(restOf(bounds), 2000),
@@ -33,8 +33,15 @@ export function ReportsPage() {
   );
   const samples = answer.data;
   const names = useMemo(() => namesOf(samples ?? []), [samples]);
-  const key = names.join(" ");
-  const specs = useMemo(() => chartsOf(topicTitles[topic], names), [key, topic]);
+  const key = names.join("\n");
+  const order = useMemo(() => (functions ?? []).map((row) => row.name), [functions]);
+  const offered = useMemo(() => functionsOf(names), [key]);
+  const chosen = topic !== "FunctionLatency" ? null : route.filter && offered.includes(route.filter) ? route.filter : figures.find((each) => each === route.filter) ?? "p99";
+  const drawn = useMemo(
+    () => (chosen === null ? names : chosenSeries(names, chosen, order, MOST_LINES)), [key, chosen, order],
+  );
+  const drawnKey = drawn.join("\n");
+  const specs = useMemo(() => chartsOf(topicTitles[topic], drawn, chosen), [drawnKey, topic, chosen]);
   const step = samples ? stepOf(samples) : 0;
   return (
     <>
@@ -46,6 +53,7 @@ export function ReportsPage() {
             {topics.map((each) => <option key={each} value={each}>{topicTitles[each]}</option>)}
           </select>
         </label>
+        {chosen !== null && <Drawn chosen={chosen} offered={offered} choose={(filter) => { navigate({ filter }); }} />}
         {samples && samples.length > 0 && (
           <span class="muted">
             {samples.length} {samples.length === 1 ? "step" : "steps"}{step > 0 && ` of ${duration(step * 1e9)}`}, means
@@ -66,13 +74,34 @@ export function ReportsPage() {
             {specs.map((spec) => <SeriesPanel key={spec.title} spec={spec} samples={samples} error={answer.error} empty="" />)}
           </div>
         )}
-      {samples && samples.length > 0 && <SamplesTable samples={samples} names={names} title="Values" />}
+      {samples && samples.length > 0 && <SamplesTable samples={samples} names={chosen === null ? names : drawn} title="Values" />}
     </>
   );
 }
 
+const figureTitles: Record<(typeof figures)[number], string> = {
+  p99: "99th percentile", p90: "90th percentile", p50: "median", mean: "mean", calls: "calls per second",
+};
+
+/** One figure of all functions, or all figures of one. */
+function Drawn({ chosen, offered, choose }: { chosen: string; offered: readonly string[]; choose(what: string): void }) {
+  return (
+    <label>
+      showing{" "}
+      <select class="wide" value={chosen} onChange={(event) => { choose(event.currentTarget.value); }}>
+        <optgroup label={`Functions with most time, at most ${MOST_LINES}`}>
+          {figures.map((figure) => <option key={figure} value={figure}>{figureTitles[figure]}</option>)}
+        </optgroup>
+        <optgroup label="One function">
+          {offered.map((name) => <option key={name} value={name}>{name}</option>)}
+        </optgroup>
+      </select>
+    </label>
+  );
+}
+
 /** A chart for each unit, and for each six series. */
-function chartsOf(title: string, names: readonly string[]): ChartSpec[] {
+function chartsOf(title: string, names: readonly string[], chosen: string | null): ChartSpec[] {
   const groups = byUnit(names);
   return groups.flatMap(([unit, members]) => {
     const parts: string[][] = [];
@@ -80,7 +109,7 @@ function chartsOf(title: string, names: readonly string[]): ChartSpec[] {
     return parts.map((part, index) => ({
       title: [title, groups.length > 1 ? `(${unitText(unit)})` : "", parts.length > 1 ? `${index + 1} of ${parts.length}` : ""].filter(Boolean).join(" "),
       unit,
-      lines: part.map((name) => [name, label(name)] as const),
+      lines: part.map((name) => [name, chosen === null ? label(name) : lineLabel(name, chosen)] as const),
     }));
   });
 }
@@ -92,7 +121,7 @@ function Files({ topic, disabled }: { topic: Topic; disabled: boolean }) {
   const keep = (kind: "csv" | "json") => (): void => {
     setBusy(true);
     setProblem(null);
-    ask<Sample[]>(serviceAddress("reports"), new AbortController().signal, reportBody(topic, bounds.fromMs, bounds.toMs, FILE_POINTS))
+    fetchAll(topic, bounds, overview.flush_ns / 1e6)
       .then((samples) => {
         const name = fileName([service.data?.service_name ?? overview.host, topic, new Date(bounds.toMs).toISOString().slice(0, 19)], kind);
         if (kind === "csv") save(name, "text/csv", csv(samples, namesOf(samples)));
@@ -104,8 +133,18 @@ function Files({ topic, disabled }: { topic: Topic; disabled: boolean }) {
   return (
     <span class="tools">
       {problem && <span class="error" role="alert">Not saved: {problem}</span>}
-      <button type="button" class="plain" disabled={disabled || busy} onClick={keep("csv")} title="Values as stored, times in UTC">CSV</button>
-      <button type="button" class="plain" disabled={disabled || busy} onClick={keep("json")} title="Values as stored, times in UTC">JSON</button>
+      <button type="button" class="plain" disabled={disabled || busy} onClick={keep("csv")} title="Every value of this time, times in UTC">CSV</button>
+      <button type="button" class="plain" disabled={disabled || busy} onClick={keep("json")} title="Every value of this time, times in UTC">JSON</button>
     </span>
   );
+}
+
+/** Values at the steps that they were stored at, as far as that is not too many. */
+async function fetchAll(topic: Topic, { fromMs, toMs }: { fromMs: number; toMs: number }, flushMs: number): Promise<Sample[]> {
+  const parts: Sample[][] = [];
+  for (const piece of pieces(fromMs, toMs, flushMs)) {
+    const body = reportBody(topic, piece.fromMs, piece.toMs, MOST_POINTS);
+    parts.push(await ask<Sample[]>(serviceAddress("reports"), new AbortController().signal, body));
+  }
+  return joined(parts);
 }

@@ -12,6 +12,8 @@ import { ZoneSelect } from "./zone-choice";
 const LOOK = 5000;
 
 export function SettingsPage() {
+  const { service, zone } = useView();
+  const unknown = zone.configured === null ? service.data?.time_zone : null;
   return (
     <>
       <h1 class="hidden">Settings and exporters</h1>
@@ -20,6 +22,7 @@ export function SettingsPage() {
       <div class="pair">
         <Panel title="This view">
           <p class="line-of-tools"><label>Times in <ZoneSelect /></label></p>
+          {unknown && <p class="error">This browser does not know the configured zone “{unknown}”.</p>}
           <p class="muted">Times are stored and sent in UTC. The choice is kept in this browser.</p>
         </Panel>
         <Panel title="API">

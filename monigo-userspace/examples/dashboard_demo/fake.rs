@@ -167,6 +167,11 @@ impl Recording {
         recording
     }
 
+    /// When it began, Unix time in ns.
+    pub fn started_ns(&self) -> i64 {
+        self.started_ns
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

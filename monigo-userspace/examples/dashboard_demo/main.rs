@@ -4,6 +4,7 @@
 //! tests run against it.
 
 mod fake;
+mod service;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -12,14 +13,10 @@ use std::{
 };
 
 use clap::Parser;
-use monigo::{
-    api::{self, Content, HttpSettings, LiveState, LiveStatus},
-    query::Source,
-    service::BareService,
-};
+use monigo::api::{self, Content, HttpSettings, LiveState, LiveStatus};
 use tokio::sync::watch;
 
-use self::fake::Recording;
+use self::{fake::Recording, service::MadeUp};
 
 /// A dashboard over made-up data.
 #[derive(Debug, Parser)]
@@ -76,10 +73,13 @@ async fn main() -> anyhow::Result<()> {
         });
     }
     let address = SocketAddr::new(arguments.listen, arguments.port);
-    let source: Arc<dyn Source> = recording;
+    let service = MadeUp {
+        started_ns: recording.started_ns(),
+        over: arguments.ended,
+    };
     let content = Content {
-        service: Arc::new(BareService::new(Arc::clone(&source))),
-        source,
+        service: Arc::new(service),
+        source: recording,
         live: LiveState { flushes, status },
         discoverer: None,
     };

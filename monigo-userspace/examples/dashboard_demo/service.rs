@@ -29,7 +29,9 @@ fn now_ns() -> i64 {
 }
 
 fn rfc3339(ns: i64) -> String {
-    Timestamp::from_nanosecond(ns.into()).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+    Timestamp::from_nanosecond(ns.into())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
+        .to_string()
 }
 
 /// Around 1, with the period in s.
@@ -37,33 +39,69 @@ fn wave(ns: i64, period: f64, swing: f64) -> f64 {
     1.0 + swing * (ns as f64 / 1e9 * TAU / period).sin()
 }
 
-/// All figures at one time, also of the past.
-pub fn metrics_at(at_ns: i64, started_ns: i64) -> Metrics {
-    let cores = 0.74 * wave(at_ns, 47.0, 0.3);
-    let memory = 188.0 * MIB * wave(at_ns, 211.0, 0.12);
-    let (cpu_load, memory_load) = (cores / 2.0 * 100.0, memory / (512.0 * MIB) * 100.0);
-    let (host_cpu, host_memory) = (52.0 * wave(at_ns, 61.0, 0.2), 63.0 * wave(at_ns, 397.0, 0.05));
-    let age_seconds = (at_ns - started_ns) as f64 / 1e9;
-    let health = |load: f64, about: &str| Health {
+fn health(load: f64, about: &str) -> Health {
+    Health {
         percent: 100.0 - load,
         healthy: load < 50.0,
         message: if load < 30.0 { "Satisfactory" } else { "Fair" }.to_owned(),
-        icon_msg: format!("{about} usage is within limits: CPU Usage {load:.0}% / max 95%"),
+        icon_msg: format!("{about} usage is within limits: CPU Usage {load:.0}% / 95%"),
         breaches: Vec::new(),
-    };
-    let io = |read: f64, written: f64, covers: &str| IoFigures {
+    }
+}
+
+/// Traffic that flows at these mean rates since the start.
+fn io(at_ns: i64, age_seconds: f64, read: f64, written: f64, covers: &str) -> IoFigures {
+    IoFigures {
         read_bytes: (read * age_seconds.max(0.0)) as u64,
         written_bytes: (written * age_seconds.max(0.0)) as u64,
         read_bytes_per_second: read * wave(at_ns, 31.0, 0.5),
         written_bytes_per_second: written * wave(at_ns, 37.0, 0.4),
         covers: covers.to_owned(),
-    };
-    let record = |name: &str, description: &str, value: f64, unit: &str| MemStatsRecord {
+    }
+}
+
+fn records(memory: f64) -> Vec<MemStatsRecord> {
+    [
+        (
+            "HeapAlloc",
+            "Objects on the heap that are allocated and not freed.",
+            memory * 0.4,
+            "bytes",
+        ),
+        (
+            "HeapSys",
+            "Memory that the heap has from the operating system.",
+            memory * 0.7,
+            "bytes",
+        ),
+        ("NumGC", "Garbage collections that ended.", 1412.0, "count"),
+        (
+            "PauseTotalNs",
+            "Garbage collection pauses since the start.",
+            81_200_000.0,
+            "ns",
+        ),
+    ]
+    .map(|(name, description, value, unit)| MemStatsRecord {
         record_name: name.to_owned(),
         record_description: description.to_owned(),
         record_value: value,
         record_unit: unit.to_owned(),
-    };
+    })
+    .into()
+}
+
+/// All figures at one time, also of the past.
+pub fn metrics_at(at_ns: i64, started_ns: i64) -> Metrics {
+    let cores = 0.74 * wave(at_ns, 47.0, 0.3);
+    let memory = 188.0 * MIB * wave(at_ns, 211.0, 0.12);
+    let (cpu_load, memory_load) = (cores / 2.0 * 100.0, memory / (512.0 * MIB) * 100.0);
+    let (host_cpu, host_memory) = (
+        52.0 * wave(at_ns, 61.0, 0.2),
+        63.0 * wave(at_ns, 397.0, 0.05),
+    );
+    let age_seconds = (at_ns - started_ns) as f64 / 1e9;
+    let io = |read, written, covers| Some(io(at_ns, age_seconds, read, written, covers));
     Metrics {
         time: rfc3339(at_ns),
         core_statistics: CoreStatistics {
@@ -99,18 +137,13 @@ pub fn metrics_at(at_ns: i64, started_ns: i64) -> Metrics {
             gc_pause_total_ns: Some(81_200_000),
             gc_pause_last_ns: Some(92_000),
         },
-        mem_stats_records: vec![
-            record("HeapAlloc", "Objects on the heap that are allocated and not freed.", memory * 0.4, "bytes"),
-            record("HeapSys", "Memory that the heap has from the operating system.", memory * 0.7, "bytes"),
-            record("NumGC", "Garbage collections that ended.", 1412.0, "count"),
-            record("PauseTotalNs", "Garbage collection pauses since the start.", 81_200_000.0, "ns"),
-        ],
+        mem_stats_records: records(memory),
         disk_io: DiskIo {
-            service: Some(io(2_048.0, 18_432.0, "processes 4242, 4377")),
-            system: Some(io(81_920.0, 409_600.0, "block devices of the host")),
+            service: io(2_048.0, 18_432.0, "processes 4242, 4377"),
+            system: io(81_920.0, 409_600.0, "block devices of the host"),
         },
         network_io: NetworkIo {
-            service: Some(io(212_992.0, 655_360.0, "network namespace of process 4242")),
+            service: io(212_992.0, 655_360.0, "network namespace of process 4242"),
             system: None,
         },
         health: HealthPair {
@@ -122,7 +155,11 @@ pub fn metrics_at(at_ns: i64, started_ns: i64) -> Metrics {
 
 impl Service for MadeUp {
     fn info(&self) -> ServiceInfo {
-        let pids = if self.over { Vec::new() } else { vec![4242, 4377] };
+        let pids = if self.over {
+            Vec::new()
+        } else {
+            vec![4242, 4377]
+        };
         ServiceInfo {
             service_name: "orders".to_owned(),
             service_start_time: rfc3339(self.started_ns - 118_800_000_000_000),
@@ -151,30 +188,37 @@ impl Service for MadeUp {
             ));
         }
         let count = self.metrics()?.core_statistics.goroutines.unwrap_or(0);
-        let group = |signature: &str, count: u64, state: &str, reason: &str, stack: &[&str]| RoutineGroup {
-            signature: signature.to_owned(),
-            state: state.to_owned(),
-            wait_reason: reason.to_owned(),
-            count,
-            blocked_minutes: None,
-            growth: 0,
-            stale: false,
-            growing: false,
-            call_stack: stack.iter().map(|frame| (*frame).to_owned()).collect(),
-            created_by: "main.main order/main.go:33".to_owned(),
-            ids: (0..count.min(20)).map(|index| 18 + index * 3).collect(),
-        };
+        let group =
+            |signature: &str, count: u64, state: &str, reason: &str, stack: &[&str]| RoutineGroup {
+                signature: signature.to_owned(),
+                state: state.to_owned(),
+                wait_reason: reason.to_owned(),
+                count,
+                blocked_minutes: None,
+                growth: 0,
+                stale: false,
+                growing: false,
+                call_stack: stack.iter().map(|frame| (*frame).to_owned()).collect(),
+                created_by: "main.main order/main.go:33".to_owned(),
+                ids: (0..count.min(20)).map(|index| 18 + index * 3).collect(),
+            };
         let leak = RoutineGroup {
             blocked_minutes: Some(47),
             growth: 96,
             stale: true,
             growing: true,
-            ..group("9f31c0aa", count.saturating_sub(72), "waiting", "chan receive", &[
-                "runtime.gopark runtime/proc.go:435",
-                "runtime.chanrecv runtime/chan.go:664",
-                "main.(*Mailer).deliver order/mail.go:88",
-                "main.(*Mailer).run order/mail.go:41",
-            ])
+            ..group(
+                "9f31c0aa",
+                count.saturating_sub(72),
+                "waiting",
+                "chan receive",
+                &[
+                    "runtime.gopark runtime/proc.go:435",
+                    "runtime.chanrecv runtime/chan.go:664",
+                    "main.(*Mailer).deliver order/mail.go:88",
+                    "main.(*Mailer).run order/mail.go:41",
+                ],
+            )
         };
         Ok(Routines {
             kind: RoutineKind::Goroutines,
@@ -183,16 +227,34 @@ impl Service for MadeUp {
             remarks: Vec::new(),
             groups: vec![
                 leak,
-                group("12ab34cd", 60, "waiting", "IO wait", &[
-                    "internal/poll.runtime_pollWait runtime/netpoll.go:351",
-                    "net.(*conn).Read net/net.go:194",
-                    "net/http.(*conn).serve net/http/server.go:2044",
-                ]),
-                group("00c0ffee", 8, "waiting", "sync.Mutex.Lock", &[
-                    "sync.(*Mutex).Lock sync/mutex.go:90",
-                    "main.(*Inventory).lockShelf order/inventory.go:77",
-                ]),
-                group("beef0002", 4, "running", "", &["main.priceOf order/price.go:9"]),
+                group(
+                    "12ab34cd",
+                    60,
+                    "waiting",
+                    "IO wait",
+                    &[
+                        "internal/poll.runtime_pollWait runtime/netpoll.go:351",
+                        "net.(*conn).Read net/net.go:194",
+                        "net/http.(*conn).serve net/http/server.go:2044",
+                    ],
+                ),
+                group(
+                    "00c0ffee",
+                    8,
+                    "waiting",
+                    "sync.Mutex.Lock",
+                    &[
+                        "sync.(*Mutex).Lock sync/mutex.go:90",
+                        "main.(*Inventory).lockShelf order/inventory.go:77",
+                    ],
+                ),
+                group(
+                    "beef0002",
+                    4,
+                    "running",
+                    "",
+                    &["main.priceOf order/price.go:9"],
+                ),
             ],
         })
     }
@@ -210,11 +272,21 @@ impl Service for MadeUp {
             last_error_time: None,
         };
         vec![
-            status("otlp", "https://collector.example:4317", ExporterState::Ok, 0),
+            status(
+                "otlp",
+                "https://collector.example:4317",
+                ExporterState::Ok,
+                0,
+            ),
             ExporterStatus {
                 last_error: Some("hooks.example refused the connection".to_owned()),
                 last_error_time: Some(rfc3339(now_ns() - 31_000_000_000)),
-                ..status("webhook", "https://hooks.example/monigo", ExporterState::Open, 17)
+                ..status(
+                    "webhook",
+                    "https://hooks.example/monigo",
+                    ExporterState::Open,
+                    17,
+                )
             },
         ]
     }
