@@ -6,7 +6,7 @@ import { useAnswer, useRoute, useTheme } from "./hooks";
 import { useShortcuts } from "./keys";
 import { listen, type Connection } from "./live";
 import { basename } from "./logic/format";
-import { boundsOf, defaultRange, rangeText, windowParams } from "./logic/range";
+import { boundsOf, defaultRange, isBetween, rangeText, windowParams } from "./logic/range";
 import { opened, type Page } from "./logic/route";
 import { everything, isEverything } from "./logic/selection";
 import { setZone } from "./logic/zone";
@@ -128,7 +128,7 @@ export function App() {
   const [help, setHelp] = useState(false);
   const [signedOut, signedIn] = useSignedOut();
   const live = useLive(paused, signedOut !== null, signedIn);
-  const { overview, version } = live;
+  const { overview, version: clock } = live;
   const ended = live.status?.ended ?? false;
 
   const togglePause = useCallback(() => { if (!ended) setPaused((old) => !old); }, [ended]);
@@ -139,7 +139,7 @@ export function App() {
   }, [route.selection, route.page, route.fn, navigate]);
   useShortcuts({ togglePause, toggleTheme, openHelp: () => { setHelp(true); }, escape, navigate });
 
-  const service = useAnswer<ServiceInfo>(overview ? serviceAddress("service-info") : null, "service", version, SERVICE_LOOK);
+  const service = useAnswer<ServiceInfo>(overview ? serviceAddress("service-info") : null, "service", clock, SERVICE_LOOK);
   const zone = useZoneChoice(service.data?.time_zone ?? null);
   // Before anything below formats a time.
   setZone(zone.name);
@@ -151,6 +151,8 @@ export function App() {
   const key = rangeText(range);
   const params = useMemo(() => windowParams(range, anchor, paused), [key, anchor, paused]);
   const bounds = useMemo(() => boundsOf(range, started, anchor), [key, started, anchor]);
+  // Nothing new comes of a time that is over.
+  const version = isBetween(range) && anchor !== null && range.toMs * 1e6 < anchor ? 0 : clock;
   const functions = useAnswer<FunctionRow[]>(overview ? address("functions", params) : null, key, version);
 
   const title = pageTitle(route.page, overview?.language ?? "");
@@ -169,7 +171,7 @@ export function App() {
     );
   }
   const state = { ended, paused, connection: live.connection };
-  const view: View = { overview, route, navigate, theme, range, bounds, window: params, version, functions: functions.data, service, zone };
+  const view: View = { overview, route, navigate, theme, range, bounds, window: params, clock, version, functions: functions.data, service, zone };
   return (
     <ViewContext.Provider value={view}>
       <a class="skip" href="#main" onClick={(event) => {

@@ -22,6 +22,8 @@ export interface View {
   /** Parameters of the window that is shown. */
   window: Record<string, string>;
   /** Grows with every refresh. */
+  clock: number;
+  /** Grows with every refresh that can change what is known of the window. */
   version: number;
   /** The functions of the window; null until the first answer. */
   functions: FunctionRow[] | null;

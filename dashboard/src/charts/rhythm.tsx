@@ -17,7 +17,7 @@ const latencyLines: readonly Line[] = [
 ];
 
 export function Rhythm({ id }: { id: number | null }) {
-  const { range, window: params, version } = useView();
+  const { range, bounds, window: params, version } = useView();
   const answer = useAnswer<SeriesPoint[]>(
     address("series", { function: id, points: MOST_STEPS, ...params }), `${id} ${rangeText(range)}`, version,
   );
@@ -35,19 +35,20 @@ export function Rhythm({ id }: { id: number | null }) {
       any: series.some((point) => point.calls > 0),
     };
   }, [answer.data]);
+  const span = [bounds.fromMs / 1000, bounds.toMs / 1000] as const;
   const empty = answer.data && !data.any ? <Empty>No call completed in this time window.</Empty> : null;
   return (
     <div class="pair">
       <Panel title="Rate over time" note="calls per second" error={answer.error}>
         {empty ?? (
-          <TimeChart label="Calls per second over time" lines={rateLines} data={data.rate} tick={shortCount} value={rate} />
+          <TimeChart label="Calls per second over time" lines={rateLines} data={data.rate} tick={shortCount} value={rate} span={span} />
         )}
       </Panel>
       <Panel title="Latency over time" note="log scale" error={answer.error}>
         {empty ?? (
           <TimeChart
             label="Median and 99th percentile over time" lines={latencyLines} data={data.latency}
-            tick={durationTick} value={duration} log
+            tick={durationTick} value={duration} log span={span}
           />
         )}
       </Panel>

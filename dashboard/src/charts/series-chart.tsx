@@ -30,6 +30,7 @@ interface Props {
 
 export function SeriesPanel({ spec, samples, error, empty, height = 180 }: Props) {
   const { bounds } = useView();
+  const compact = height < 160;
   const present = useMemo(
     () => spec.lines.filter(([name]) => samples?.some(({ value }) => value[name] !== undefined)),
     [samples, spec],
@@ -50,10 +51,10 @@ export function SeriesPanel({ spec, samples, error, empty, height = 180 }: Props
         <TimeChart
           label={`${spec.title} over time`} lines={lines} data={data} tick={format.tick} value={format.value}
           span={[bounds.fromMs / 1000, bounds.toMs / 1000]} least={spec.least ?? leasts[spec.unit]}
-          binary={spec.unit.startsWith("bytes")} height={height} compact={height < 160}
+          binary={spec.unit.startsWith("bytes")} height={height} compact={compact}
         />
       ) : (
-        <div class="no-chart" style={{ minHeight: `${height + 22}px` }}><Empty>{samples ? empty : error ?? "Loading…"}</Empty></div>
+        <div class="no-chart" style={{ minHeight: `${height + (compact ? 40 : 20)}px` }}><Empty>{samples ? empty : error ?? "Loading…"}</Empty></div>
       )}
     </Panel>
   );

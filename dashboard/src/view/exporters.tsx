@@ -20,8 +20,8 @@ function when(time: string | null): string {
 }
 
 export function Exporters() {
-  const { version } = useView();
-  const answer = useAnswer<ExporterStatus[]>(serviceAddress("exporters"), "exporters", version, LOOK);
+  const { clock } = useView();
+  const answer = useAnswer<ExporterStatus[]>(serviceAddress("exporters"), "exporters", clock, LOOK);
   const exporters = answer.data ?? [];
   return (
     <Panel title="Exporters" note="where data is sent" error={answer.data ? answer.error : null} class="exporters">

@@ -61,8 +61,8 @@ function charts(language: string): readonly ChartSpec[] {
 }
 
 export function OverviewPage() {
-  const { overview, range, bounds, version } = useView();
-  const metrics = useAnswer<Metrics>(serviceAddress("metrics"), "metrics", version, METRICS_LOOK);
+  const { overview, range, bounds, clock, version } = useView();
+  const metrics = useAnswer<Metrics>(serviceAddress("metrics"), "metrics", clock, METRICS_LOOK);
   const specs = useMemo(() => charts(overview.language), [overview.language]);
   const names = useMemo(() => specs.flatMap(({ lines }) => lines.map(([name]) => name)), [specs]);
   const series = useAnswer<Sample[]>(
@@ -76,7 +76,7 @@ export function OverviewPage() {
         <HealthPanel metrics={metrics.data} error={metrics.error} />
         <Identity />
       </div>
-      <Tiles metrics={metrics.data} />
+      <Tiles metrics={metrics.data} error={metrics.error} />
       <div class="charts">
         <Calls />
         {specs.map((spec) => (

@@ -19,15 +19,15 @@ const POINTS = 240;
 
 export function RoutinesPage() {
   const view = useView();
-  const { overview, version } = view;
-  const answer = useAnswer<Routines>(serviceAddress("go-routines-stats"), "routines", version, LOOK);
+  const { overview, clock } = view;
+  const answer = useAnswer<Routines>(serviceAddress("go-routines-stats"), "routines", clock, LOOK);
   const name = routinesName(answer.data?.kind === "threads" ? "" : answer.data?.kind === "goroutines" ? "go" : overview.language);
   const go = name === "Goroutines";
-  const toMs = view.bounds.toMs;
+  const toMs = Math.ceil((overview.last_flush_ns ?? overview.started_ns) / 1e6) + 1;
   // This chart has its own window: leaks show over an hour, whatever else is looked at.
   const hour = useMemo(() => ({ fromMs: toMs - HOUR, toMs }), [toMs]);
   const series = useAnswer<Sample[]>(
-    serviceAddress("service-metrics"), "routines", version, 5000,
+    serviceAddress("service-metrics"), "routines", clock, LOOK,
     seriesBody(go ? ["goroutines", "threads"] : ["threads"], hour.fromMs, hour.toMs, POINTS),
   );
   const spec = useMemo((): ChartSpec => ({

@@ -42,9 +42,9 @@ const origins: Record<string, string> = {
 };
 
 function Settings() {
-  const { route, navigate, version } = useView();
+  const { route, navigate, clock } = useView();
   const [changed, setChanged] = useState(false);
-  const answer = useAnswer<unknown>(serviceAddress("settings"), "settings", version, LOOK);
+  const answer = useAnswer<unknown>(serviceAddress("settings"), "settings", clock, LOOK);
   const all = useMemo(() => sections(answer.data), [answer.data]);
   const shown = filteredSections(all, route.filter, changed);
   return (

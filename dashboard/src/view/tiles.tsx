@@ -44,7 +44,10 @@ function Tile({ title, value, share, bad = false, page, about, children }: TileP
 
 const perSecond = (value: number): string => `${bytes(value)}/s`;
 
-export function Tiles({ metrics }: { metrics: Metrics | null }) {
+/** What tiles are there before the first answer, so that nothing jumps. */
+const awaited = ["CPU", "Memory", "", "Disk", "Network"];
+
+export function Tiles({ metrics, error }: { metrics: Metrics | null; error: string | null }) {
   const { overview, functions } = useView();
   const price = usePrice();
   const calls = (functions ?? []).reduce((sum, row) => sum + row.rate, 0);
@@ -53,6 +56,7 @@ export function Tiles({ metrics }: { metrics: Metrics | null }) {
   return (
     <div class="tiles">
       {metrics && <Resources metrics={metrics} />}
+      {!metrics && !error && awaited.map((title) => <Tile key={title} title={title || routinesName(overview.language)} value="–">…</Tile>)}
       <Tile title="Calls" value={rate(calls)} page="functions">
         {functions ? `of ${counted(functions.length, "traced function")}, mean of the window` : "Loading…"}
       </Tile>
