@@ -6,8 +6,9 @@ use duckdb::{Connection, params};
 
 use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
-    Heatmap, Histogram, Latency, LossRow, OpenError, Overview, ProbeRow, QueryError, Selection,
-    SeriesPoint, Source, StackRow, Story, Table, Tail, TailQuestion, Window, breakdown, lock, sql,
+    Heatmap, Histogram, Latency, LatencyPoint, LatencyQuestion, LossRow, OpenError, Overview,
+    ProbeRow, QueryError, ReadingsPoint, ReadingsQuestion, Selection, SeriesPoint, Source,
+    StackRow, Storage, Story, Table, Tail, TailQuestion, Window, breakdown, lock, readings, sql,
     stacks::Stacks,
     timeline,
     totals::{self, FunctionTotals, Span, Totals},
@@ -349,6 +350,24 @@ impl Source for DuckSource {
 
     fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError> {
         sql::run(&self.reader, query, limit)
+    }
+
+    fn readings(&self, question: &ReadingsQuestion) -> Result<Vec<ReadingsPoint>, QueryError> {
+        self.reader
+            .with(|connection| readings::read(connection, self.session, question))
+    }
+
+    fn latency_series(&self, question: &LatencyQuestion) -> Result<Vec<LatencyPoint>, QueryError> {
+        for function in &question.functions {
+            self.check(Some(*function))?;
+        }
+        let span = self.span(question.window);
+        self.reader
+            .with(|connection| timeline::latency(connection, span, question))
+    }
+
+    fn storage(&self) -> Result<Storage, QueryError> {
+        Storage::of(&self.reader)
     }
 }
 

@@ -10,6 +10,7 @@ mod duck;
 mod flame;
 mod histogram;
 mod open;
+mod readings;
 pub mod remote;
 mod samples;
 mod select;
@@ -35,10 +36,12 @@ pub use self::{
     duck::DuckSource,
     histogram::Histogram,
     open::{OpenError, open_source},
+    readings::{ReadingsPoint, ReadingsQuestion, Storage},
     samples::Activity,
     select::{Percentile, Root, Selection},
     story::{CallKey, NestedCall, Story, StoryEvent},
     tail::{CallGroup, Cause, Tail, TailQuestion, phrase},
+    timeline::{FunctionLatency, LatencyPoint, LatencyQuestion},
 };
 pub use crate::store::{ExitProbe, Frame, Wait};
 use crate::{plan::CostClass, symbols::Language};
@@ -407,6 +410,21 @@ pub trait Source: Send + Sync {
     fn compare(&self, question: &CompareQuestion) -> Result<Comparison, QueryError>;
     /// A read-only SQL query, at most `limit` rows.
     fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError>;
+    /// Figures of the service and the host over time: means in at most as many equal steps as asked
+    /// for, ascending; steps without any are left out.
+    fn readings(&self, question: &ReadingsQuestion) -> Result<Vec<ReadingsPoint>, QueryError> {
+        let _ = question;
+        Ok(Vec::new())
+    }
+    /// Calls and latency of each function over time, in steps of whole flush intervals, ascending.
+    fn latency_series(&self, question: &LatencyQuestion) -> Result<Vec<LatencyPoint>, QueryError> {
+        let _ = question;
+        Ok(Vec::new())
+    }
+    /// What the database takes, with all its sessions.
+    fn storage(&self) -> Result<Storage, QueryError> {
+        Ok(Storage::default())
+    }
 }
 
 /// Why a question has no answer.

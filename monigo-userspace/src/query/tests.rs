@@ -6,7 +6,8 @@ mod tail;
 use std::{path::Path, sync::Arc};
 
 use super::{
-    DuckSource, OpenError, Overview, QueryError, Selection, Source, Weight, Window, open_source,
+    DuckSource, LatencyQuestion, OpenError, Overview, QueryError, ReadingsPoint, ReadingsQuestion,
+    Selection, Source, Weight, Window, open_source,
     remote::{RemoteSource, SocketError, serve_socket, socket_path},
 };
 use crate::{
@@ -107,6 +108,63 @@ fn check_stacks(source: &dyn Source) {
     );
 }
 
+/// Checks figures of the service, and latency, over time.
+fn check_over_time(source: &dyn Source) {
+    let ask = |names: &[&str], window, points| {
+        let names = names.iter().map(|&name| name.to_owned()).collect();
+        let question = ReadingsQuestion {
+            names,
+            window,
+            points,
+        };
+        source.readings(&question).expect("readings")
+    };
+    let value = |point: &ReadingsPoint, name: &str| point.values.get(name).copied();
+    let one = ask(&[], WHOLE, 1);
+    assert_eq!(one.len(), 1);
+    assert_eq!(one[0].at_ns, START);
+    assert_eq!(value(&one[0], "service_cpu_load"), Some(50.0));
+    assert_eq!(value(&one[0], "system_cpu_load"), Some(50.0));
+    let all = ask(&["service_cpu_load", "no_such_series"], WHOLE, 1000);
+    let means: Vec<_> = all.iter().map(|p| value(p, "service_cpu_load")).collect();
+    assert_eq!(means, [Some(20.0), Some(40.0), Some(90.0)]);
+    assert!(all.iter().all(|point| point.values.len() == 1));
+    let half_open = ask(&["service_cpu_load"], window(0, 2), 1);
+    assert_eq!(value(&half_open[0], "service_cpu_load"), Some(30.0));
+    assert!(ask(&[], window(5, 6), 10).is_empty());
+
+    let question = LatencyQuestion {
+        points: 10,
+        ..LatencyQuestion::default()
+    };
+    let points = source.latency_series(&question).expect("latency");
+    let calls: Vec<Vec<(u32, u64)>> = points
+        .iter()
+        .map(|p| p.functions.iter().map(|f| (f.function, f.calls)).collect())
+        .collect();
+    assert_eq!(calls, [vec![(0, 1000), (1, 10)], vec![], vec![(0, 1)]]);
+    let first = points[0].functions[0];
+    assert_eq!((points[0].at_ns, points[0].step_ns), (START, SECOND));
+    assert_eq!(first.mean, 500_500);
+    assert!(near(first.p50, 500_000) && near(first.p90, 900_000) && near(first.p99, 990_000));
+    let question = LatencyQuestion {
+        functions: vec![1],
+        points: 1,
+        ..LatencyQuestion::default()
+    };
+    let points = source.latency_series(&question).expect("latency");
+    assert_eq!((points.len(), points[0].functions.len()), (1, 1));
+    let unknown = LatencyQuestion {
+        functions: vec![2],
+        ..LatencyQuestion::default()
+    };
+    assert_eq!(
+        source.latency_series(&unknown),
+        Err(QueryError::UnknownFunction(2))
+    );
+    assert!(source.storage().expect("storage").memory_bytes > 0);
+}
+
 /// Checks every question against what the fixture says about itself.
 fn check_answers(source: &dyn Source) {
     let overview = source.overview().expect("overview");
@@ -181,6 +239,7 @@ fn check_answers(source: &dyn Source) {
 
     check_stacks(source);
     check_samples(source);
+    check_over_time(source);
     let table = source
         .sql("SELECT name, calls FROM v_functions ORDER BY calls", 10)
         .expect("sql");

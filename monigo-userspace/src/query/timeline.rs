@@ -9,7 +9,48 @@ use std::collections::BTreeMap;
 use duckdb::{Connection, params};
 use monigo_common::histogram::bounds;
 
-use super::{Heatmap, Histogram, QueryError, SeriesPoint, totals::Span};
+use serde::{Deserialize, Serialize};
+
+use super::{Heatmap, Histogram, QueryError, SeriesPoint, Window, totals::Span};
+
+/// Which functions, when, and how finely.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyQuestion {
+    /// Ids of functions; empty for all.
+    pub functions: Vec<u32>,
+    /// When the calls ended.
+    pub window: Window,
+    /// Most steps to answer with; at least 1.
+    pub points: u32,
+}
+
+/// One step, with the functions that completed calls in it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LatencyPoint {
+    /// Start of the step, Unix time in ns.
+    pub at_ns: i64,
+    /// Length of the step, ns.
+    pub step_ns: i64,
+    /// By id, ascending.
+    pub functions: Vec<FunctionLatency>,
+}
+
+/// Calls of one function in one step. Percentiles are within 3 %, and zero where no call was timed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionLatency {
+    /// Index of the function.
+    pub function: u32,
+    /// Completed calls.
+    pub calls: u64,
+    /// Mean, ns.
+    pub mean: u64,
+    /// Median, ns.
+    pub p50: u64,
+    /// 90th percentile, ns.
+    pub p90: u64,
+    /// 99th percentile, ns.
+    pub p99: u64,
+}
 
 /// A group of consecutive flush intervals.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +170,69 @@ pub(super) fn series(
         }
     };
     Ok(steps.into_iter().map(point).collect())
+}
+
+/// Calls and latency of several functions over time.
+pub(super) fn latency(
+    connection: &Connection,
+    span: Span,
+    question: &LatencyQuestion,
+) -> Result<Vec<LatencyPoint>, QueryError> {
+    let Steps {
+        flushes_each,
+        steps,
+    } = steps(connection, span, question.points)?;
+    let wanted =
+        |function: u32| question.functions.is_empty() || question.functions.contains(&function);
+    let mut sums: BTreeMap<(i64, u32), (u64, u64, Histogram)> = BTreeMap::new();
+    let values = params![flushes_each, span.session, span.after_ns, span.upto_ns];
+    let mut statement = connection.prepare_cached(
+        "SELECT flush_id // ?, function_id, sum(calls)::BIGINT, sum(total_ns)::BIGINT
+         FROM function_deltas WHERE session_id = ? AND at_ns > ? AND at_ns <= ?
+         GROUP BY ALL HAVING sum(calls) > 0",
+    )?;
+    let mut rows = statement.query(values)?;
+    while let Some(row) = rows.next()? {
+        let function = row.get(1)?;
+        if wanted(function) {
+            let sum = (row.get(2)?, row.get(3)?, Histogram::default());
+            sums.insert((row.get(0)?, function), sum);
+        }
+    }
+    let mut statement = connection.prepare_cached(
+        "SELECT flush_id // ?, function_id, bucket, sum(count)::BIGINT
+         FROM histogram_deltas WHERE session_id = ? AND at_ns > ? AND at_ns <= ? GROUP BY ALL",
+    )?;
+    let mut rows = statement.query(values)?;
+    while let Some(row) = rows.next()? {
+        if let Some((_, _, histogram)) = sums.get_mut(&(row.get(0)?, row.get(1)?)) {
+            histogram.add(row.get(2)?, row.get(3)?);
+        }
+    }
+    let mut points: BTreeMap<i64, LatencyPoint> = steps
+        .into_iter()
+        .map(|(group, step)| {
+            let point = LatencyPoint {
+                at_ns: step.from_ns,
+                step_ns: step.to_ns - step.from_ns,
+                functions: Vec::new(),
+            };
+            (group, point)
+        })
+        .collect();
+    for ((group, function), (calls, total_ns, histogram)) in sums {
+        if let Some(point) = points.get_mut(&group) {
+            point.functions.push(FunctionLatency {
+                function,
+                calls,
+                mean: total_ns / calls,
+                p50: histogram.percentile(0.5),
+                p90: histogram.percentile(0.9),
+                p99: histogram.percentile(0.99),
+            });
+        }
+    }
+    Ok(points.into_values().collect())
 }
 
 /// Latency over time, in rows of a quarter of a power of two.

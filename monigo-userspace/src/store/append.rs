@@ -376,7 +376,22 @@ fn append_rest(
     for sentence in &batch.notices {
         notices.append(params![session, at_ns, sentence])?;
     }
-    notices.flush()
+    notices.flush()?;
+    let mut readings = Rows::new(connection, "readings", batch.readings.is_empty())?;
+    // One that is not a number would make every mean over it none.
+    for reading in batch.readings.iter().filter(|r| r.value.is_finite()) {
+        let value = reading.value;
+        readings.append(params![
+            session,
+            reading.at_ns,
+            reading.name,
+            value,
+            value,
+            value,
+            1
+        ])?;
+    }
+    readings.flush()
 }
 
 /// An appender that is only made when there are rows.

@@ -137,7 +137,9 @@ impl Database {
             .connection
             .try_clone()
             .map_err(|error| self.error(&error, "connecting to the database"))?;
-        Ok(Reader::new(seed, Arc::clone(&self.epoch), !self.read_only))
+        let epoch = Arc::clone(&self.epoch);
+        let recording = !self.read_only;
+        Ok(Reader::new(seed, epoch, recording, self.path.clone()))
     }
 
     pub(super) fn error(&self, error: &duckdb::Error, doing: &'static str) -> StoreError {

@@ -4,7 +4,7 @@ use super::{
     Batch, CallRow, ExitProbe, Frame, FunctionDelta, LossDelta, NewFrame, NewFunction, NewSession,
     NewStack, ProcessRow, SampleKind, SampleRow,
 };
-use crate::{plan::CostClass, symbols::Language};
+use crate::{plan::CostClass, service::Reading, symbols::Language};
 use monigo_common::histogram::bucket_of;
 
 /// Start of the recording, Unix time in ns.
@@ -107,6 +107,15 @@ pub(crate) fn call(start_ns: i64, duration_ns: u64, weight: u32, stack: Option<u
     }
 }
 
+/// A figure of the service or the host.
+pub(crate) fn reading(at_ns: i64, name: &str, value: f64) -> Reading {
+    Reading {
+        at_ns,
+        name: name.to_owned(),
+        value,
+    }
+}
+
 fn frame(id: u64, function: &str, line: u32) -> NewFrame {
     NewFrame {
         id,
@@ -124,7 +133,8 @@ fn frame(id: u64, function: &str, line: u32) -> NewFrame {
 
 /// Three flushes. `main.process_order`: 1000 calls of 1 to 1000 µs in the first, none in the
 /// second, one of 50 ms in the third; two unwound, one in flight. `main.charge`: ten of 1 ms. In the first
-/// flush a sample on CPU and two off CPU.
+/// flush a sample on CPU and two off CPU. `service_cpu_load` is 20, 40 half a second later, and 90 after
+/// two seconds.
 pub(crate) fn batches() -> Vec<Batch> {
     let spread: Vec<u64> = (1..=1000).map(|us| us * 1000).collect();
     let mut first = delta(0, &spread, (1000, 1_000_000));
@@ -135,7 +145,6 @@ pub(crate) fn batches() -> Vec<Batch> {
     vec![
         Batch {
             at_ns: at(1),
-            readings: Vec::new(),
             functions: vec![first, delta(1, &[1_000_000; 10], (1_000_000, 1_000_000))],
             calls: vec![
                 call(at(0) + 10, 300_000, 100, Some(1)),
@@ -175,15 +184,19 @@ pub(crate) fn batches() -> Vec<Batch> {
                 cause: "ring_full".to_owned(),
                 count: 5,
             }],
+            readings: vec![
+                reading(at(0), "service_cpu_load", 20.0),
+                reading(at(0), "system_cpu_load", 50.0),
+                reading(at(0) + SECOND / 2, "service_cpu_load", 40.0),
+            ],
         },
         Batch {
             at_ns: at(2),
-            readings: Vec::new(),
             ..Batch::default()
         },
         Batch {
             at_ns: at(3),
-            readings: Vec::new(),
+            readings: vec![reading(at(2), "service_cpu_load", 90.0)],
             functions: vec![delta(0, &[50_000_000], (1000, 50_000_000))],
             calls: vec![call(at(2), 50_000_000, 1, Some(2))],
             ..Batch::default()

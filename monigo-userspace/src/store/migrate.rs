@@ -19,11 +19,12 @@
 //! | `session_warnings` | thing that monigo said it could not see when the session began |
 //! | `notices` | change in how functions are watched, as a sentence |
 //! | `losses` | flush interval and cause of something not recorded |
+//! | `readings` | figure of the service or the host at one instant |
 //! | `schema_version` | migration applied |
 //!
 //! Times are `BIGINT` Unix time in ns: exact, and cheap to compare and subtract. The views
 //! `v_sessions`, `v_functions`, `v_latency`, `v_rates`, `v_calls`, `v_samples`,
-//! `v_stacks` and `v_notices` show names and
+//! `v_stacks`, `v_notices` and `v_readings` show names and
 //! `TIMESTAMP_NS` in UTC, and `latency_percentile(99.5)` is a table of any percentile.
 
 use duckdb::Connection;
@@ -52,6 +53,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 3,
         sql: include_str!("migrations/0003_where_time_goes.sql"),
+    },
+    Migration {
+        version: 4,
+        sql: include_str!("migrations/0004_readings.sql"),
     },
 ];
 

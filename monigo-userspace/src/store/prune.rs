@@ -15,8 +15,8 @@ pub struct Pruned {
     pub rows: usize,
 }
 
-/// Tables whose rows carry the flush that wrote them.
-const TIMED: [&str; 8] = [
+/// Tables whose rows carry the flush that wrote them, or their own time.
+const TIMED: [&str; 9] = [
     "function_deltas",
     "histogram_deltas",
     "calls",
@@ -24,6 +24,7 @@ const TIMED: [&str; 8] = [
     "sample_callers",
     "losses",
     "notices",
+    "readings",
     "flushes",
 ];
 /// Tables whose rows live as long as their session.

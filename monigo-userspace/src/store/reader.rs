@@ -1,8 +1,11 @@
 //! Connections for questions, beside the one that records.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use duckdb::Connection;
@@ -23,15 +26,23 @@ struct Inner {
     idle: Mutex<Vec<Connection>>,
     epoch: Arc<AtomicU64>,
     recording: bool,
+    /// The file; `None` for a database in memory.
+    path: Option<PathBuf>,
 }
 
 impl Reader {
-    pub(super) fn new(seed: Connection, epoch: Arc<AtomicU64>, recording: bool) -> Self {
+    pub(super) fn new(
+        seed: Connection,
+        epoch: Arc<AtomicU64>,
+        recording: bool,
+        path: Option<PathBuf>,
+    ) -> Self {
         let inner = Inner {
             seed: Mutex::new(seed),
             idle: Mutex::default(),
             epoch,
             recording,
+            path,
         };
         Self {
             inner: Arc::new(inner),
@@ -46,6 +57,11 @@ impl Reader {
     /// Whether this process has the database open to record into it.
     pub(crate) fn recording(&self) -> bool {
         self.inner.recording
+    }
+
+    /// The file; `None` for a database in memory.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.inner.path.as_deref()
     }
 
     /// Runs `question` on an idle connection. The connection is discarded if the question fails,

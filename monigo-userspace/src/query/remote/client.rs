@@ -16,8 +16,9 @@ use super::{
 use crate::{
     query::{
         Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame,
-        FunctionRow, Heatmap, OpenError, Overview, QueryError, Selection, SeriesPoint, Source,
-        StackRow, Story, Table, Tail, TailQuestion, Window, lock,
+        FunctionRow, Heatmap, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError,
+        ReadingsPoint, ReadingsQuestion, Selection, SeriesPoint, Source, StackRow, Storage, Story,
+        Table, Tail, TailQuestion, Window, lock,
     },
     store::StoreError,
 };
@@ -210,5 +211,19 @@ impl Source for RemoteSource {
     fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError> {
         let query = query.to_owned();
         ask!(self, Question::Sql { query, limit }, Sql)
+    }
+
+    fn readings(&self, question: &ReadingsQuestion) -> Result<Vec<ReadingsPoint>, QueryError> {
+        let readings = question.clone();
+        ask!(self, Question::Readings { readings }, Readings)
+    }
+
+    fn latency_series(&self, question: &LatencyQuestion) -> Result<Vec<LatencyPoint>, QueryError> {
+        let latency = question.clone();
+        ask!(self, Question::Latency { latency }, Latency)
+    }
+
+    fn storage(&self) -> Result<Storage, QueryError> {
+        ask!(self, Question::Storage, Storage)
     }
 }

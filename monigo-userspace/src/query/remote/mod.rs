@@ -23,8 +23,9 @@ pub use self::{
 };
 use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, DiffNode, FlameNode, Frame,
-    FunctionRow, Heatmap, Overview, QueryError, Selection, SeriesPoint, StackRow, Story, Table,
-    Tail, TailQuestion, Window,
+    FunctionRow, Heatmap, LatencyPoint, LatencyQuestion, Overview, QueryError, ReadingsPoint,
+    ReadingsQuestion, Selection, SeriesPoint, StackRow, Storage, Story, Table, Tail, TailQuestion,
+    Window,
 };
 
 /// Changes when old and new monigos would misunderstand each other.
@@ -85,6 +86,12 @@ pub enum Question {
     Compare { compare: CompareQuestion },
     /// [`super::Source::sql`]
     Sql { query: String, limit: u32 },
+    /// [`super::Source::readings`]
+    Readings { readings: ReadingsQuestion },
+    /// [`super::Source::latency_series`]
+    Latency { latency: LatencyQuestion },
+    /// [`super::Source::storage`]
+    Storage,
 }
 
 /// The answer to one line.
@@ -121,6 +128,12 @@ pub enum Answer {
     Compare(Box<Comparison>, Vec<FlatNode<DiffNode>>),
     /// See [`Question::Sql`].
     Sql(Table),
+    /// See [`Question::Readings`].
+    Readings(Vec<ReadingsPoint>),
+    /// See [`Question::Latency`].
+    Latency(Vec<LatencyPoint>),
+    /// See [`Question::Storage`].
+    Storage(Storage),
     /// No such session; the ones there are.
     UnknownSession(Vec<i64>),
     /// The question has no answer.

@@ -322,6 +322,9 @@ fn answer(source: &dyn Source, question: Question) -> Answer {
             Answer::Compare(Box::new(comparison), tree)
         }),
         Question::Sql { query, limit } => source.sql(&query, limit).map(Answer::Sql),
+        Question::Readings { readings } => source.readings(&readings).map(Answer::Readings),
+        Question::Latency { latency } => source.latency_series(&latency).map(Answer::Latency),
+        Question::Storage => source.storage().map(Answer::Storage),
     };
     answer.unwrap_or_else(Answer::Failed)
 }
