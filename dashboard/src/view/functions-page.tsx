@@ -26,12 +26,17 @@ export function FunctionsPage() {
     <>
       <h1 class="hidden">Functions</h1>
       <FunctionTable />
-      <Discover />
-      <Rhythm id={null} />
-      <div class="pair">
-        <SlowestCalls id={null} />
-        <Stacks id={null} />
-      </div>
+      {/* Below a table whose length is known, nothing jumps. */}
+      {ready && (
+        <>
+          <Discover />
+          <Rhythm id={null} />
+          <div class="pair">
+            <SlowestCalls id={null} />
+            <Stacks id={null} />
+          </div>
+        </>
+      )}
     </>
   );
 }

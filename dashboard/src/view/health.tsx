@@ -41,12 +41,12 @@ function Gauge({ name, health }: { name: string; health: Health }) {
       </svg>
       <div class="verdict">
         <p class="band">
-          <strong>{health.message}</strong>
+          <strong>{health.message || "not known"}</strong>
           {!health.healthy && <span class="tag unhealthy">unhealthy</span>}
         </p>
         {health.breaches.length > 0
           ? <ul class="breaches">{health.breaches.map((breach) => <li key={breach}>{breach}</li>)}</ul>
-          : <p class="muted">{verdict}</p>}
+          : verdict && <p class="muted">{verdict}</p>}
         {figures.length > 0 && <ul class="figures muted">{figures.map((figure) => <li key={figure}>{figure}</li>)}</ul>}
       </div>
     </section>

@@ -24,7 +24,7 @@ export function Identity() {
     ["Recording since", `${stamp(overview.started_ns)}${overview.ended_ns === null ? "" : `, for ${duration(overview.ended_ns - overview.started_ns)}`}`],
     ["Host", info.host],
     ["Storage", [info.storage_type, info.storage_on_disk_bytes === null ? "" : bytes(info.storage_on_disk_bytes)].filter(Boolean).join(", ")],
-    ["Kept for", info.retention_period || "ever"],
+    ["Kept for", info.retention_period],
     ["Times in", zoneText(overview.last_flush_ns === null ? Date.now() : overview.last_flush_ns / 1e6)],
     ["monigo", info.monigo_version],
   ];

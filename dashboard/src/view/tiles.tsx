@@ -83,7 +83,8 @@ function Resources({ metrics }: { metrics: Metrics }) {
   return (
     <>
       <Tile title="CPU" value={percentage(load.service_cpu_load_percent)} share={load.service_cpu_load_percent / 100}>
-        {cores(cpu.cores_used_by_service)} of {cores(cpu.cores_limit)} CPUs; host {percentage(load.system_cpu_load_percent)} of {cpu.total_logical_cores}
+        {cores(cpu.cores_used_by_service)}{cpu.cores_limit > 0 && ` of ${cores(cpu.cores_limit)}`} CPUs; host{" "}
+        {percentage(load.system_cpu_load_percent)}{cpu.total_logical_cores > 0 && ` of ${cpu.total_logical_cores}`}
       </Tile>
       <Tile title="Memory" value={bytes(memory.memory_used_by_service_bytes)} share={load.service_memory_load_percent / 100}>
         {percentage(load.service_memory_load_percent)} of {bytes(limit)}
@@ -91,7 +92,7 @@ function Resources({ metrics }: { metrics: Metrics }) {
       </Tile>
       <Tile title={routinesName(overview.language)} value={count(routines)} page="routines">
         {core.goroutines !== null && `${counted(core.threads, "thread")}, `}{counted(core.processes, "process", "processes")}
-        {core.open_files !== null && `, ${counted(core.open_files, "open file")}`}; up {core.uptime}
+        {core.open_files !== null && `, ${counted(core.open_files, "open file")}`}{core.uptime && `; up ${core.uptime}`}
       </Tile>
       <IoTile title="Disk" service={metrics.disk_io.service} system={metrics.disk_io.system} words={["read", "written"]} />
       <IoTile title="Network" service={metrics.network_io.service} system={metrics.network_io.system} words={["received", "sent"]} />
