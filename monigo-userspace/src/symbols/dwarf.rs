@@ -288,6 +288,11 @@ pub(super) fn text(
 
 /// Offset of `goid` in `runtime.g`, bytes, from the DWARF that Go writes unless told not to.
 pub(super) fn goid_offset(image: &Image) -> Option<u32> {
+    go_members(image, "runtime.g")?.get("goid").copied()
+}
+
+/// Offsets of the members of a structure of Go's package `runtime`, bytes.
+pub(super) fn go_members(image: &Image, structure: &str) -> Option<HashMap<String, u32>> {
     with_dwarf(image, |dwarf| {
         let mut units = dwarf.units();
         while let Ok(Some(header)) = units.next() {
@@ -295,28 +300,27 @@ pub(super) fn goid_offset(image: &Image) -> Option<u32> {
                 continue;
             };
             let is_runtime = unit.name.is_some_and(|name| name.slice() == b"runtime");
-            if is_runtime && let Ok(Some(offset)) = member_offset(dwarf, &unit, "runtime.g", "goid")
-            {
-                return Some(offset);
+            if is_runtime && let Ok(Some(members)) = members(dwarf, &unit, structure) {
+                return Some(members);
             }
         }
         None
     })
 }
 
-fn member_offset(
+fn members(
     dwarf: &Dwarf<Reader<'_>>,
     unit: &Unit<Reader<'_>>,
     structure: &str,
-    member: &str,
-) -> gimli::Result<Option<u32>> {
+) -> gimli::Result<Option<HashMap<String, u32>>> {
     let mut entries = unit.entries();
     // Depth of the structure while its members follow.
     let mut inside: Option<isize> = None;
+    let mut members = HashMap::new();
     while let Some(entry) = entries.next_dfs()? {
         let name = || text(dwarf, unit, entry.attr_value(gimli::DW_AT_name)?);
         if inside.is_some_and(|depth| entry.depth() <= depth) {
-            return Ok(None);
+            return Ok(Some(members));
         }
         match entry.tag() {
             gimli::DW_TAG_structure_type
@@ -324,14 +328,17 @@ fn member_offset(
             {
                 inside = Some(entry.depth());
             }
-            gimli::DW_TAG_member if inside.is_some() && name().as_deref() == Some(member) => {
-                let value = entry.attr_value(gimli::DW_AT_data_member_location);
-                return Ok(value
+            gimli::DW_TAG_member if inside.is_some() => {
+                let offset = entry
+                    .attr_value(gimli::DW_AT_data_member_location)
                     .and_then(|value| value.udata_value())
-                    .and_then(|offset| u32::try_from(offset).ok()));
+                    .and_then(|offset| u32::try_from(offset).ok());
+                if let (Some(name), Some(offset)) = (name(), offset) {
+                    members.insert(name, offset);
+                }
             }
             _ => {}
         }
     }
-    Ok(None)
+    Ok(inside.map(|_| members))
 }

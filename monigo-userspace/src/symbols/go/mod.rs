@@ -2,6 +2,7 @@
 //! table, lines, and what was inlined where.
 
 mod buildinfo;
+mod goroutine;
 mod lines;
 mod locate;
 mod pclntab;
@@ -11,7 +12,13 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Function, FunctionKind, Image, dwarf, dwarf::InlinedFunctions};
 
-pub use self::scheduler::wait_reasons;
+pub use self::{
+    goroutine::{
+        CodeSpot, GoroutineError, GoroutineLayout, code_spot, function_name, is_system,
+        layout as goroutine_layout, list_candidates, variable,
+    },
+    scheduler::wait_reasons,
+};
 pub(super) use self::{lines::code_of_line, pclntab::GoTable};
 
 /// Facts about a Go program.

@@ -280,6 +280,25 @@ impl GoTable {
         ))
     }
 
+    /// Name and entry of the function at `vaddr`, and how many bytes it has on the stack there.
+    pub(super) fn frame_size<'i>(
+        &self,
+        image: &'i Image,
+        vaddr: u64,
+    ) -> Option<(&'i str, u64, i32)> {
+        let data = self.data(image)?;
+        let entry = self.entry_at(image, vaddr)?;
+        let table = record_word(data, &entry, self.layout.npcdata_at() - 12)?;
+        let bytes = self.pc_value(data, &entry, table, vaddr)?;
+        let name = self.name(image, entry.name_offset)?;
+        Some((name, entry.range.start, bytes))
+    }
+
+    /// Name of the function at `vaddr`.
+    pub(super) fn name_at<'i>(&self, image: &'i Image, vaddr: u64) -> Option<&'i str> {
+        self.name(image, self.entry_at(image, vaddr)?.name_offset)
+    }
+
     fn file_and_line(
         &self,
         image: &Image,

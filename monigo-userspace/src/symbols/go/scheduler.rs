@@ -53,22 +53,60 @@ pub(super) fn known_curg_offset(minor: u32) -> Option<u32> {
 }
 
 /// Why goroutines are parked, by the number that the runtime gives each reason. Empty when the
-/// table cannot be found: stripped programs do not say where it is.
+/// table cannot be found.
 pub fn wait_reasons(image: &Image) -> Vec<String> {
-    let Some(table) = image.elf().and_then(|elf| {
-        elf.symbols()
-            .find(|symbol| symbol.name() == Ok("runtime.waitReasonStrings"))
-            .map(|symbol| (symbol.address(), symbol.size()))
-    }) else {
+    let by_symbol = || {
+        let elf = image.elf()?;
+        let symbol = elf
+            .symbols()
+            .find(|symbol| symbol.name() == Ok("runtime.waitReasonStrings"))?;
+        // Each is a pointer and a length.
+        Some((symbol.address(), (symbol.size() / 16).min(MAX_REASONS)))
+    };
+    if let Some((at, count)) = by_symbol() {
+        return (0..count)
+            .map(|index| text_at(image, at.checked_add(index * 16)?))
+            .map(Option::unwrap_or_default)
+            .collect();
+    }
+    let Some(at) = unnamed_table(image) else {
         return Vec::new();
     };
-    let (at, bytes) = table;
-    // Each is a pointer and a length.
-    let count = (bytes / 16).min(MAX_REASONS);
-    (0..count)
-        .map(|index| text_at(image, at.checked_add(index * 16)?))
-        .map(Option::unwrap_or_default)
-        .collect()
+    // The first is empty; the others are words, up to what is no text any more.
+    let rest = (1..MAX_REASONS).map_while(|index| {
+        let text = text_at(image, at.checked_add(index * 16)?)?;
+        let plausible = !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() || c == ' ');
+        plausible.then_some(text)
+    });
+    std::iter::once(String::new()).chain(rest).collect()
+}
+
+/// The table of a program without symbols: where the second text is the second reason and the third
+/// one the third.
+fn unnamed_table(image: &Image) -> Option<u64> {
+    /// The same in Go 1.17 to 1.27.
+    const SECOND: &str = "GC assist marking";
+    const THIRD: &str = "IO wait";
+    image.go()?;
+    let length = (SECOND.len() as u64).to_le_bytes();
+    let is_table = |second: u64| {
+        text_at(image, second).as_deref() == Some(SECOND)
+            && second
+                .checked_add(16)
+                .and_then(|third| text_at(image, third))
+                .as_deref()
+                == Some(THIRD)
+    };
+    image.segments().iter().find_map(|segment| {
+        let data = image.bytes(segment.vaddr.clone())?;
+        let first = (segment.vaddr.start.next_multiple_of(8) - segment.vaddr.start) as usize;
+        (first..data.len().saturating_sub(8))
+            .step_by(8)
+            .filter(|at| data.get(*at..at + 8) == Some(&length))
+            .map(|at| segment.vaddr.start + at as u64 - 8)
+            .find(|second| is_table(*second))?
+            .checked_sub(16)
+    })
 }
 
 fn text_at(image: &Image, header: u64) -> Option<String> {

@@ -222,9 +222,14 @@ pub(crate) fn go_toolchains() -> Vec<PathBuf> {
 }
 
 pub(crate) fn go(toolchain: &Path, flags: &[&str]) -> PathBuf {
-    built(&format!("{} {flags:?}", toolchain.display()), |path| {
+    go_program(toolchain, flags, GO)
+}
+
+pub(crate) fn go_program(toolchain: &Path, flags: &[&str], source: &str) -> PathBuf {
+    let key = format!("{} {flags:?} {source}", toolchain.display());
+    built(&key, |path| {
         let directory = path.parent().unwrap();
-        fs::write(directory.join("main.go"), GO).unwrap();
+        fs::write(directory.join("main.go"), source).unwrap();
         fs::write(
             directory.join("go.mod"),
             "module example.com/demo\n\ngo 1.18\n",
