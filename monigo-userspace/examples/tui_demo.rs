@@ -86,6 +86,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     thread::spawn(producer);
     let waiting = (scene == "silent").then(|| "waiting for a process to start".to_owned());
     let context = TuiContext {
+        service: None,
         discoverer: None,
         updates: receiver,
         phase,

@@ -11,6 +11,7 @@ pub mod collect;
 pub mod config;
 pub mod discover;
 pub mod export;
+pub mod goroutines;
 pub mod plan;
 pub mod probe;
 pub mod query;

@@ -13,7 +13,7 @@ use super::{args::ServeArgs, exit::Failure, recording};
 use crate::{
     api::{self, Content, LiveState, ServeError},
     query::{Overview, Source},
-    service::BareService,
+    service::Recorded,
 };
 
 /// Runs the subcommand.
@@ -42,7 +42,7 @@ async fn serve(args: &ServeArgs, source: Arc<dyn Source>) -> Result<()> {
     let settings = args.listen.http();
     let address = SocketAddr::new(settings.listen.address, settings.listen.port);
     let content = Content {
-        service: Arc::new(BareService::new(Arc::clone(&source))),
+        service: Arc::new(Recorded::new(Arc::clone(&source))),
         source,
         live,
         discoverer: None,

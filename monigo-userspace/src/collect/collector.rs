@@ -350,6 +350,8 @@ impl Collector {
     }
 
     fn see(&mut self, pid: u32) {
+        // Also one that is known and ended: its id may have come back.
+        self.alive.insert(pid);
         if self.processes.contains_key(&pid) {
             return;
         }
@@ -524,8 +526,8 @@ impl Collector {
             .sum();
         let cost = self.cost();
         let alive: BTreeSet<u32> = self
-            .processes
-            .keys()
+            .alive
+            .iter()
             .copied()
             .filter(|&pid| process::is_alive(pid))
             .collect();
@@ -545,6 +547,7 @@ impl Collector {
             progress.flushes += 1;
             progress.pids = self.processes.keys().copied().collect();
             progress.alive = alive.len();
+            progress.live.clone_from(&alive);
             progress.sample_every = self.control.sample_every;
             progress.calls_per_second = began as f64 / elapsed.as_secs_f64().max(0.001);
             progress.store_error = None;

@@ -62,6 +62,8 @@ pub struct Progress {
     pub pids: BTreeSet<u32>,
     /// Processes alive at the last flush.
     pub alive: usize,
+    /// Which those are.
+    pub live: BTreeSet<u32>,
     /// 1 call in this many is recorded.
     pub sample_every: u32,
     /// Calls that began, per second, in the last interval.

@@ -458,7 +458,7 @@ impl From<duckdb::Error> for QueryError {
 
 /// Takes a lock. What the locks here guard is valid at every instant, so a panic of another
 /// thread does not spoil it.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)

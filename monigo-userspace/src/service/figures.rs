@@ -34,6 +34,9 @@ pub struct Metrics {
     pub network_io: NetworkIo,
     /// Scores.
     pub health: HealthPair,
+    /// What is missing, and why; one sentence each.
+    #[serde(default)]
+    pub remarks: Vec<String>,
 }
 
 /// Counts and age.

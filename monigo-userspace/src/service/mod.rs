@@ -7,17 +7,24 @@
 
 mod bare;
 mod figures;
+mod live;
+mod recorded;
 mod routines;
+mod sampler;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::routines::frame_text;
 pub use self::{
     bare::BareService,
     figures::{
         CoreStatistics, CpuStatistics, DiskIo, Health, HealthPair, IoFigures, LoadStatistics,
         MemStatsRecord, MemoryStatistics, Metrics, NetworkIo, Reading,
     },
+    live::{Identity, Live, RoutineReader},
+    recorded::Recorded,
     routines::{RoutineGroup, RoutineKind, Routines},
+    sampler::Sampler,
 };
 
 /// Who is watched, and by what.
@@ -117,4 +124,13 @@ pub trait Service: Send + Sync {
     /// The configuration in force, secrets left out, as a tree of sections; each leaf is
     /// `{"value": …, "source": "default|file|environment|flag"}`.
     fn settings(&self) -> serde_json::Value;
+}
+
+/// `disk` or `memory`.
+fn storage_type(storage: crate::query::Storage) -> &'static str {
+    if storage.on_disk_bytes.is_some() {
+        "disk"
+    } else {
+        "memory"
+    }
 }

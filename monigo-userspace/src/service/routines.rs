@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::Frame;
+
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -52,4 +54,16 @@ pub struct RoutineGroup {
     pub created_by: String,
     /// Ids of up to 20 of them.
     pub ids: Vec<u64>,
+    /// Names of up to 20 threads; empty for goroutines, which have none.
+    #[serde(default)]
+    pub names: Vec<String>,
+}
+
+/// A frame as [`RoutineGroup::call_stack`] has it: `main.worker (/src/main.go:42)`.
+pub(crate) fn frame_text(frame: &Frame) -> String {
+    match (&frame.file, frame.line) {
+        (Some(file), Some(line)) => format!("{} ({file}:{line})", frame.function),
+        (Some(file), None) => format!("{} ({file})", frame.function),
+        (None, _) => frame.function.clone(),
+    }
 }

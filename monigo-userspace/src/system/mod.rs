@@ -2,9 +2,12 @@
 //!
 //! [`facts`] reads, [`checks`] judges (pure functions over what was read), and
 //! [`require_attach`] is the gate that `attach` and `run` pass before doing anything.
+//! [`metrics`] says what traced processes and host use, [`health`] what to think of it.
 
 pub mod checks;
 pub mod facts;
+pub mod health;
+pub mod metrics;
 mod privilege;
 
 use std::fmt;

@@ -30,7 +30,7 @@ use self::{
     view::Theme,
     worker::Worker,
 };
-use crate::{discover::Discoverer, query::Source};
+use crate::{discover::Discoverer, query::Source, service::Service};
 
 /// How often the clock on screen moves without anything else happening.
 const TICK: Duration = Duration::from_millis(500);
@@ -47,6 +47,8 @@ pub struct TuiContext {
     pub phase: watch::Receiver<Phase>,
     /// What the recording side says of itself.
     pub status: StatusProvider,
+    /// What is known of the service beside its calls.
+    pub service: Option<Arc<dyn Service>>,
     /// Finds functions to trace; `None` for a finished session.
     pub discoverer: Option<Arc<dyn Discoverer>>,
 }
@@ -120,7 +122,7 @@ pub fn run(source: Arc<dyn Source>, context: TuiContext) -> Result<Outcome, TuiE
         .enable_all()
         .build()
         .map_err(TuiError::Setup)?;
-    let worker = Worker::start(source).map_err(TuiError::Setup)?;
+    let worker = Worker::start(source, context.service.clone()).map_err(TuiError::Setup)?;
     let screen = Screen::take()?;
     let theme = Theme::from_environment(|name| std::env::var(name).ok());
     let outcome = runtime.block_on(show(screen, theme, worker, context));

@@ -12,7 +12,10 @@ use super::{
     TuiError,
     state::{Answer, DetailKey, Part, Parts, Question},
 };
-use crate::query::{QueryError, Selection, Source, TailQuestion, Weight};
+use crate::{
+    query::{QueryError, Selection, Source, TailQuestion, Weight},
+    service::Service,
+};
 
 /// Most stacks asked for.
 const STACKS: u32 = 200;
@@ -27,14 +30,18 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the thread.
-    pub fn start(source: Arc<dyn Source>) -> io::Result<Self> {
+    pub fn start(
+        source: Arc<dyn Source>,
+        service: Option<Arc<dyn Service>>,
+    ) -> io::Result<Self> {
         let (questions, inbox) = mpsc::channel::<Question>();
         let (outbox, answers) = channel::unbounded_channel();
         thread::Builder::new()
             .name("tui-queries".to_owned())
             .spawn(move || {
                 while let Ok(question) = inbox.recv() {
-                    if !respond(source.as_ref(), &question, |it| outbox.send(it).is_ok()) {
+                    let service = service.as_deref();
+                    if !respond(source.as_ref(), service, &question, |it| outbox.send(it).is_ok()) {
                         break;
                     }
                 }
@@ -59,7 +66,20 @@ type Ask<'a> = &'a dyn Fn() -> Result<Part, QueryError>;
 
 /// Asks every part of `question` and hands each answer to `send`, which tells whether anybody
 /// still listens.
-fn respond(source: &dyn Source, question: &Question, mut send: impl FnMut(Answer) -> bool) -> bool {
+fn respond(
+    source: &dyn Source,
+    service: Option<&dyn Service>,
+    question: &Question,
+    mut send: impl FnMut(Answer) -> bool,
+) -> bool {
+    // While the picture stands still, so do these.
+    if question.parts.has(Parts::TABLE)
+        && question.window.to_ns.is_none()
+        && let Some(Ok(metrics)) = service.map(Service::metrics)
+        && !send(Answer::Metrics(Box::new(metrics)))
+    {
+        return false;
+    }
     let mut failed = false;
     let mut deliver = |answer: Result<Answer, QueryError>| match answer {
         Ok(answer) => send(answer),

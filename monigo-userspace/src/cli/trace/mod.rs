@@ -7,6 +7,7 @@ mod prepare;
 mod remarks;
 mod resolver;
 mod samples;
+mod service;
 mod signals;
 mod slow;
 mod unwinding;
@@ -39,7 +40,7 @@ use crate::{
     export,
     probe::{Kernel, PlannedFunction, Sizes},
     query::{DuckSource, Source},
-    service::BareService,
+    service::Service,
     store::{Database, NewSession, Store as _},
     symbols::{Image, demangle::printable, go},
     system,
@@ -118,11 +119,16 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         None => Database::in_memory()?,
     };
     prune(&mut database, args.retention)?;
-    let session = database.begin_session(&new_session(target, &image, &prepared, args))?;
+    let described = new_session(target, &image, &prepared, args);
+    let session = database.begin_session(&described)?;
     let source: Arc<dyn Source> = Arc::new(DuckSource::open(database.reader()?, Some(session))?);
     let socket = views::open_socket(args.db.as_deref(), &source, &database)?;
 
     let (progress, watched) = watch::channel(Progress::default());
+    let seen = watched.clone();
+    let go = prepared.go_image().cloned();
+    let live = service::live(target, &image, go, args, &described, Arc::clone(&source), seen);
+    let live = Arc::new(live);
     let mut views = Views::new(watched, describe_wait(target))?;
     let (commands, received) = mpsc::channel();
     let mut collector = Collector::new(
@@ -141,13 +147,13 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     slow::keep(&mut collector, args)?;
     collector.know(&target.pids);
     std::mem::take(&mut prepared.later).find(commands.clone());
-    collector.name_park_reasons(prepared.go_image().map_or_else(Vec::new, go::wait_reasons));
+    collector.name_park_reasons(prepared.go_image().map_or_else(Vec::new, |image| go::wait_reasons(image)));
     let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {
         let url = views.serve(
             bound,
             Arc::clone(&source),
-            Arc::new(BareService::new(Arc::clone(&source))),
+            Arc::clone(&live) as Arc<dyn Service>,
             Arc::clone(&discoverer),
             &args.listen.http(),
         )?;
@@ -161,11 +167,16 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     if let Some(held) = &mut held {
         held.release()?;
     }
+    let sampler = service::sample(&live, &commands, args)?;
     let screen = wants_tui(args, held.is_some())
-        .then(|| views.show_tui(Arc::clone(&source), commands, discoverer))
+        .then(|| {
+            let service = Arc::clone(&live) as Arc<dyn Service>;
+            views.show_tui(Arc::clone(&source), service, commands, discoverer)
+        })
         .transpose()?;
     // On this thread, which has nothing else to do until the end.
     let result = collector.run(&received);
+    drop(sampler);
     if let Some(screen) = screen {
         screen.leave()?;
     }
@@ -294,7 +305,7 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
         }
     };
     kernel.copy_stacks(copied_bytes)?;
-    let go = prepared.go_image();
+    let go = prepared.go_image().map(|image| &**image);
     for warning in samples::start(&mut kernel, &mut control, args, go, pid) {
         eprintln!("monigo: {warning}");
     }

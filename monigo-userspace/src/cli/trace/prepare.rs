@@ -424,14 +424,12 @@ impl Prepared {
     }
 
     /// The Go program, if functions of one are traced.
-    pub fn go_image(&self) -> Option<&Image> {
+    pub fn go_image(&self) -> Option<&Arc<Image>> {
         let functions = self.functions.iter();
         let mut go = functions.filter(|function| function.go);
         let path = &go.next()?.image;
         let mut images = self.images.iter();
-        images
-            .find(|image| *image.open_path() == **path)
-            .map(|image| &**image)
+        images.find(|image| *image.open_path() == **path)
     }
 
     /// Whether there is an image that may have async functions.

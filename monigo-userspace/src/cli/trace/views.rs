@@ -112,6 +112,7 @@ impl Views {
     pub fn show_tui(
         &self,
         source: Arc<dyn Source>,
+        service: Arc<dyn Service>,
         commands: Sender<Command>,
         discoverer: Arc<dyn Discoverer>,
     ) -> Result<Terminal> {
@@ -149,6 +150,7 @@ impl Views {
             updates,
             phase,
             status: Arc::new(status),
+            service: Some(service),
             discoverer: Some(discoverer),
         };
         exit::hold_logs(true);

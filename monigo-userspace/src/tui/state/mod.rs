@@ -21,7 +21,10 @@ pub use self::{
     table::{Column, TableState},
 };
 use super::{Phase, Status};
-use crate::query::{Breakdown, FunctionRow, Overview, Window};
+use crate::{
+    query::{Breakdown, FunctionRow, Overview, Window},
+    service::Metrics,
+};
 
 /// Answers that take longer than this many flush intervals (and at least [`LATE_AT_LEAST`]) are
 /// called late.
@@ -162,6 +165,8 @@ pub struct App {
     pub functions: Vec<FunctionRow>,
     /// The selected function.
     pub detail: Detail,
+    /// What the service and the host use, where that is known.
+    pub metrics: Option<Box<Metrics>>,
     /// What the recording side says of itself.
     pub status: Status,
     /// Whether the recording goes on.
@@ -206,6 +211,7 @@ impl App {
             overview: None,
             functions: Vec::new(),
             detail: Detail::default(),
+            metrics: None,
             status,
             phase,
             problem: None,
@@ -377,6 +383,7 @@ impl App {
     pub fn accept(&mut self, answer: Answer) {
         match answer {
             Answer::Overview(overview) => self.overview = Some(overview),
+            Answer::Metrics(metrics) => self.metrics = Some(metrics),
             Answer::Functions { span, rows } => {
                 if span != self.span {
                     return;

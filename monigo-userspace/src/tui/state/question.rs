@@ -1,7 +1,10 @@
 //! What the screen asks the query layer, and the answers as they come in.
 
 use super::{Span, Unit, detail::DetailKey, detail::Part};
-use crate::query::{Breakdown, CallKey, Frame, FunctionRow, Overview, Story, Window};
+use crate::{
+    query::{Breakdown, CallKey, Frame, FunctionRow, Overview, Story, Window},
+    service::Metrics,
+};
 
 /// A set of things to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,6 +88,8 @@ pub struct Question {
 pub enum Answer {
     /// The session.
     Overview(Overview),
+    /// What the service and the host use.
+    Metrics(Box<Metrics>),
     /// The function table.
     Functions {
         /// The choice that was asked for.

@@ -15,7 +15,9 @@ use crate::{
         Activity, Bucket, Call, CallGroup, Cause, DiffNode, ExitProbe, FlameNode, Frame,
         FunctionRow, Latency, LossRow, Overview, ProbeRow, SeriesPoint, StackRow, Tail, Wait,
     },
+    service::{IoFigures, Metrics, RoutineKind},
     symbols::Language,
+    system::health::{HealthSettings, ServiceUse, service_health, system_health},
     tui::{
         Phase, Status,
         input::{self, Change},
@@ -49,6 +51,41 @@ pub fn loaded(functions: Vec<FunctionRow>) -> App {
     app.accept(Answer::Overview(overview()));
     answer(&mut app, functions);
     app
+}
+
+/// What a service and its host use; the service has too many goroutines, if wanted.
+pub fn metrics(breach: bool) -> Box<Metrics> {
+    let mut metrics = Metrics::default();
+    metrics.core_statistics.goroutines = Some(if breach { 1_234 } else { 48 });
+    metrics.core_statistics.processes = 1;
+    metrics.cpu_statistics.cores_limit = 1.5;
+    metrics.cpu_statistics.total_logical_cores = 8;
+    let load = &mut metrics.load_statistics;
+    load.service_cpu_load_percent = 12.34;
+    load.service_memory_load_percent = 3.2;
+    load.system_cpu_load_percent = 31.0;
+    load.system_memory_load_percent = 43.0;
+    load.system_disk_load_percent = Some(57.0);
+    metrics.memory_statistics.memory_used_by_service_bytes = 125 << 20;
+    metrics.memory_statistics.memory_used_by_system_bytes = 6 << 30;
+    metrics.disk_io.service = Some(IoFigures {
+        written_bytes_per_second: 81_920.0,
+        ..IoFigures::default()
+    });
+    let settings = HealthSettings::default();
+    let goroutines = metrics.core_statistics.goroutines.unwrap_or(0);
+    metrics.health.service_health = service_health(
+        &settings,
+        &ServiceUse {
+            processes: 1,
+            cpu_percent: 12.34,
+            memory_percent: 3.2,
+            routines: Some((RoutineKind::Goroutines, goroutines)),
+            latencies: Vec::new(),
+        },
+    );
+    metrics.health.system_health = system_health(&settings, 31.0, 43.0);
+    Box::new(metrics)
 }
 
 /// A few functions of a Go program.

@@ -223,7 +223,7 @@ impl Source for Broken {
 
 #[tokio::test]
 async fn failures_are_shown_and_the_rest_goes_on() {
-    let mut worker = Worker::start(Arc::new(Broken)).expect("no thread");
+    let mut worker = Worker::start(Arc::new(Broken), None).expect("no thread");
     let mut app = few();
     app.flushed();
     worker

@@ -3,7 +3,7 @@
 use ratatui::crossterm::event::KeyCode;
 
 use super::fixture::{
-    answer_detail, few, function, loaded, many, press, screen, screen_with, server_frames,
+    answer_detail, few, function, loaded, many, metrics, press, screen, screen_with, server_frames,
     starting, type_in, uncertain,
 };
 use crate::tui::{
@@ -37,6 +37,17 @@ fn tab(tab: Tab) -> App {
 #[test]
 fn latency() {
     compare("latency", few);
+}
+
+#[test]
+fn health() {
+    for (name, breach) in [("health", false), ("health_breached", true)] {
+        compare_at(&[(60, 15), (80, 24), (120, 36)], name, || {
+            let mut app = few();
+            app.accept(Answer::Metrics(metrics(breach)));
+            app
+        });
+    }
 }
 
 #[test]

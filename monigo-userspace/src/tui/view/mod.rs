@@ -7,6 +7,7 @@ mod discovery;
 mod flame;
 mod footer;
 mod header;
+mod health;
 mod histogram;
 mod overlay;
 mod parts;
@@ -38,13 +39,15 @@ pub fn draw(frame: &mut Frame<'_>, app: &mut App, theme: Theme) {
     if area.width < LEAST.0 || area.height < LEAST.1 {
         too_small(frame, area);
     } else {
-        let [top, body, bottom] = Layout::vertical([
+        let [top, health, body, bottom] = Layout::vertical([
             Constraint::Length(2),
+            Constraint::Length(health::rows(app, area.height)),
             Constraint::Min(0),
             Constraint::Length(1),
         ])
         .areas(area);
         header::draw(frame, top, app, theme);
+        health::draw(frame, health, app, theme);
         panes(frame, body, app, theme);
         footer::draw(frame, bottom, app, theme);
         overlay::draw(frame, body, app, theme);

@@ -1,0 +1,64 @@
+//! The thread that takes readings.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use super::Live;
+use crate::collect::Command;
+
+/// Takes readings for the collector until dropped, or until the collector has ended.
+#[derive(Debug)]
+pub struct Sampler {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sampler {
+    /// Starts it. It gets the privileges that the calling thread has now.
+    ///
+    /// Readings are as frequent as flushes, so that each stored interval of calls has one beside
+    /// it, and at most one a second.
+    pub fn start(live: Arc<Live>, commands: Sender<Command>, flush: Duration) -> io::Result<Self> {
+        let interval = flush.max(Duration::from_secs(1));
+        let (stop, stopped) = mpsc::channel::<()>();
+        let thread = thread::Builder::new()
+            .name("metrics".to_owned())
+            .spawn(move || {
+                let mut due = Instant::now();
+                loop {
+                    let readings = live.readings(interval / 2);
+                    if !readings.is_empty() && commands.send(Command::Readings(readings)).is_err() {
+                        return;
+                    }
+                    // After a pause of the whole machine, what was missed is not made up for.
+                    due = (due + interval).max(Instant::now());
+                    let rest = due.saturating_duration_since(Instant::now());
+                    match stopped.recv_timeout(rest) {
+                        Err(RecvTimeoutError::Timeout) => {}
+                        Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+                    }
+                }
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
