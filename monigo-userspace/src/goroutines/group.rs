@@ -90,7 +90,11 @@ pub fn group(parts: impl IntoIterator<Item = (Named, Grouped)>) -> Vec<RoutineGr
             names: Vec::new(),
         })
         .collect();
-    groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.signature.cmp(&b.signature)));
+    groups.sort_by(|a, b| {
+        b.count
+            .cmp(&a.count)
+            .then_with(|| a.signature.cmp(&b.signature))
+    });
     groups
 }
 

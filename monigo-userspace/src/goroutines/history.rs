@@ -77,7 +77,6 @@ impl History {
             });
         }
     }
-
 }
 
 fn count(look: &HashMap<String, u64>, signature: &str) -> u64 {

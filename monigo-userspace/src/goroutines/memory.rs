@@ -106,7 +106,13 @@ mod tests {
         let read = memory.read_many(&pieces).unwrap();
         let expected = [None, Some(1_u64), None, None, Some(3)];
         for (read, expected) in read.iter().zip(expected) {
-            assert_eq!(read.as_deref(), expected.map(u64::to_le_bytes).as_ref().map(<[u8; 8]>::as_slice));
+            assert_eq!(
+                read.as_deref(),
+                expected
+                    .map(u64::to_le_bytes)
+                    .as_ref()
+                    .map(<[u8; 8]>::as_slice)
+            );
         }
     }
 

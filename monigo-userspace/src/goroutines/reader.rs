@@ -15,9 +15,7 @@ use super::{
 };
 use crate::{
     query::lock,
-    service::{
-        Metrics, RoutineKind, RoutineReader, Routines, ServiceError, frame_text,
-    },
+    service::{Metrics, RoutineKind, RoutineReader, Routines, ServiceError, frame_text},
     symbols::{Image, demangle::printable, go, symbolize::Symbolizer},
     system::metrics::{Cache, rfc3339},
 };

@@ -62,7 +62,11 @@ impl Heap {
         let mut figures = Vec::new();
         let mut pauses = None;
         for (variable, structure, wanted) in [
-            ("runtime.gcController", "runtime.gcControllerState", &CONTROLLER[..]),
+            (
+                "runtime.gcController",
+                "runtime.gcControllerState",
+                &CONTROLLER[..],
+            ),
             ("runtime.memstats", "runtime.mstats", &STATISTICS[..]),
         ] {
             let Some((at, members)) = go::variable(image, variable, structure) else {
@@ -97,7 +101,9 @@ impl Heap {
         let mut read = 0;
         for &pid in pids {
             let Ok(bias) = source.bias(pid) else { continue };
-            let Some(memory) = Memory::of(pid) else { continue };
+            let Some(memory) = Memory::of(pid) else {
+                continue;
+            };
             if self.add(memory, bias, &mut sums).is_ok() {
                 read += 1;
             }
@@ -111,7 +117,10 @@ impl Heap {
             record_value: value as f64,
             record_unit: unit.to_owned(),
         };
-        let heap_sys = sums.in_use.saturating_add(sums.free).saturating_add(sums.released);
+        let heap_sys = sums
+            .in_use
+            .saturating_add(sums.free)
+            .saturating_add(sums.released);
         metrics.mem_stats_records.extend([
             record(
                 "HeapAlloc",

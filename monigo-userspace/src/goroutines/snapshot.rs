@@ -133,7 +133,9 @@ pub enum SnapshotError {
         pid: u32,
     },
     /// Reading its memory was refused.
-    #[error("the memory of process {pid} cannot be read: {reason}; run monigo as root or with CAP_SYS_PTRACE")]
+    #[error(
+        "the memory of process {pid} cannot be read: {reason}; run monigo as root or with CAP_SYS_PTRACE"
+    )]
     Refused {
         /// Process id.
         pid: u32,
@@ -141,7 +143,9 @@ pub enum SnapshotError {
         reason: String,
     },
     /// What is there does not look like goroutines.
-    #[error("the goroutines of process {pid} do not look as those of {version} should; they are not shown")]
+    #[error(
+        "the goroutines of process {pid} do not look as those of {version} should; they are not shown"
+    )]
     Unexpected {
         /// Process id.
         pid: u32,
@@ -219,7 +223,12 @@ impl Fields {
     /// Whether the copied stack is that of this state.
     fn still_is(&self, before: &Self) -> bool {
         (self.status & !SCAN, self.id, self.stack, self.position())
-            == (before.status & !SCAN, before.id, before.stack, before.position())
+            == (
+                before.status & !SCAN,
+                before.id,
+                before.stack,
+                before.position(),
+            )
     }
 }
 
@@ -391,7 +400,12 @@ impl Source {
         Ok(addresses
             .iter()
             .zip(read)
-            .map(|(at, bytes)| (*at, bytes.and_then(|bytes| Fields::parse(&bytes, &self.layout))))
+            .map(|(at, bytes)| {
+                (
+                    *at,
+                    bytes.and_then(|bytes| Fields::parse(&bytes, &self.layout)),
+                )
+            })
             .collect())
     }
 

@@ -97,8 +97,18 @@ const EXPECTED: [(&str, &str, &[&str], u64); 10] = [
     ("main.sends", "waiting", &["chan send"], 2),
     ("main.selects", "waiting", &["select"], 4),
     ("main.sleeps", "waiting", &["sleep"], 5),
-    ("main.locks", "waiting", &["semacquire", "sync.Mutex.Lock"], 6),
-    ("main.waits", "waiting", &["semacquire", "sync.WaitGroup.Wait"], 7),
+    (
+        "main.locks",
+        "waiting",
+        &["semacquire", "sync.Mutex.Lock"],
+        6,
+    ),
+    (
+        "main.waits",
+        "waiting",
+        &["semacquire", "sync.WaitGroup.Wait"],
+        7,
+    ),
     ("main.conditions", "waiting", &["sync.Cond.Wait"], 8),
     ("main.forever", "waiting", &["select (no cases)"], 9),
     ("main.accepts", "waiting", &["IO wait"], 1),
@@ -140,13 +150,24 @@ fn parked_goroutines_are_counted_exactly() {
             let receives = routines
                 .groups
                 .iter()
-                .find(|group| group.call_stack.iter().any(|f| f.starts_with("main.receives (")))
+                .find(|group| {
+                    group
+                        .call_stack
+                        .iter()
+                        .any(|f| f.starts_with("main.receives ("))
+                })
                 .unwrap();
-            assert!(receives.call_stack[0].starts_with("runtime.gopark ("), "{what}");
+            assert!(
+                receives.call_stack[0].starts_with("runtime.gopark ("),
+                "{what}"
+            );
             assert!(receives.created_by.starts_with("main.start ("), "{what}");
             assert_eq!(receives.ids.len(), 3, "{what}");
             assert!(
-                routines.groups.iter().all(|g| !g.call_stack.iter().any(|f| f == "…")),
+                routines
+                    .groups
+                    .iter()
+                    .all(|g| !g.call_stack.iter().any(|f| f == "…")),
                 "{what}"
             );
             assert_eq!(target.ask("work"), work);
@@ -179,7 +200,12 @@ fn a_leak_is_seen_to_grow() {
     assert_eq!(growing.len(), 1, "{growing:#?}");
     assert_eq!(growing[0].count, 6);
     assert_eq!(growing[0].growth, 5);
-    assert!(growing[0].call_stack.iter().any(|f| f.starts_with("main.leaks (")));
+    assert!(
+        growing[0]
+            .call_stack
+            .iter()
+            .any(|f| f.starts_with("main.leaks ("))
+    );
 }
 
 #[test]
@@ -208,7 +234,10 @@ fn the_heap_is_described() {
         assert_eq!(target.ask("collect"), "collected");
         let after = describe(target.pid());
         let collections = |metrics: &Metrics| record(metrics, "NumGC").unwrap();
-        assert!(collections(&after) >= collections(&before) + 1.0, "{after:?}");
+        assert!(
+            collections(&after) >= collections(&before) + 1.0,
+            "{after:?}"
+        );
         assert!(after.memory_statistics.gc_pause_total_ns.unwrap() > 0);
         assert!(record(&after, "HeapAlloc").unwrap() > 0.0);
         assert!(record(&after, "Sys").unwrap() >= record(&after, "HeapInuse").unwrap());
@@ -227,6 +256,9 @@ fn goroutines_of_a_process_that_is_gone() {
     drop(target);
     let error = reader.look(&[pid]).unwrap_err();
     assert!(error.to_string().contains("does not run"), "{error}");
-    assert!(reader.look(&[std::process::id()]).is_err(), "another program");
+    assert!(
+        reader.look(&[std::process::id()]).is_err(),
+        "another program"
+    );
     assert_eq!(reader.look(&[]).unwrap().number_of_goroutines, 0);
 }

@@ -121,7 +121,11 @@ impl ThreadReader {
             .iter()
             .map(|(named, (_, names))| (named.clone(), names.clone()))
             .collect();
-        let mut groups = group(parts.into_iter().map(|(named, (grouped, _))| (named, grouped)));
+        let mut groups = group(
+            parts
+                .into_iter()
+                .map(|(named, (grouped, _))| (named, grouped)),
+        );
         for group in &mut groups {
             let named = Named {
                 state: group.state.clone(),
@@ -173,7 +177,9 @@ impl RoutineReader for ThreadReader {
 impl State {
     /// The threads of a process, and how many there are.
     fn threads(&mut self, pid: u32, missed: &mut Missed) -> (Vec<Thread>, u64) {
-        let process = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok());
+        let process = i32::try_from(pid)
+            .ok()
+            .and_then(|pid| Process::new(pid).ok());
         let Some(tasks) = process.and_then(|process| process.tasks().ok()) else {
             return (Vec::new(), 0);
         };

@@ -170,7 +170,10 @@ impl Live {
             routines: Some(routines.unwrap_or(threads)),
             latencies: self.latencies(&settings),
         };
-        let (cpu, memory) = (load.system_cpu_load_percent, load.system_memory_load_percent);
+        let (cpu, memory) = (
+            load.system_cpu_load_percent,
+            load.system_memory_load_percent,
+        );
         metrics.health.service_health = service_health(&settings, &service);
         metrics.health.system_health = system_health(&settings, cpu, memory);
         metrics
@@ -195,9 +198,7 @@ impl Live {
 /// Every pair of an objective and a function that it is about.
 fn latencies(settings: &HealthSettings, functions: &[FunctionRow]) -> Vec<LatencyUse> {
     let pairs = settings.objectives.iter().flat_map(|objective| {
-        let about = functions
-            .iter()
-            .filter(|row| objective.is_about(&row.name));
+        let about = functions.iter().filter(|row| objective.is_about(&row.name));
         about.map(move |row| LatencyUse {
             function: row.name.clone(),
             objective: objective.clone(),
@@ -249,9 +250,11 @@ impl Service for Live {
 }
 
 fn read<T>(lock: &RwLock<T>) -> std::sync::RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.read()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 fn write<T>(lock: &RwLock<T>) -> std::sync::RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    lock.write()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

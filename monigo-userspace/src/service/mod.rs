@@ -11,6 +11,8 @@ mod live;
 mod recorded;
 mod routines;
 mod sampler;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 

@@ -30,10 +30,7 @@ pub struct Worker {
 
 impl Worker {
     /// Starts the thread.
-    pub fn start(
-        source: Arc<dyn Source>,
-        service: Option<Arc<dyn Service>>,
-    ) -> io::Result<Self> {
+    pub fn start(source: Arc<dyn Source>, service: Option<Arc<dyn Service>>) -> io::Result<Self> {
         let (questions, inbox) = mpsc::channel::<Question>();
         let (outbox, answers) = channel::unbounded_channel();
         thread::Builder::new()
@@ -41,7 +38,9 @@ impl Worker {
             .spawn(move || {
                 while let Ok(question) = inbox.recv() {
                     let service = service.as_deref();
-                    if !respond(source.as_ref(), service, &question, |it| outbox.send(it).is_ok()) {
+                    if !respond(source.as_ref(), service, &question, |it| {
+                        outbox.send(it).is_ok()
+                    }) {
                         break;
                     }
                 }

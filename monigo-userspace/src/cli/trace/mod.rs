@@ -127,7 +127,15 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     let (progress, watched) = watch::channel(Progress::default());
     let seen = watched.clone();
     let go = prepared.go_image().cloned();
-    let live = service::live(target, &image, go, args, &described, Arc::clone(&source), seen);
+    let live = service::live(
+        target,
+        &image,
+        go,
+        args,
+        &described,
+        Arc::clone(&source),
+        seen,
+    );
     let live = Arc::new(live);
     let mut views = Views::new(watched, describe_wait(target))?;
     let (commands, received) = mpsc::channel();
@@ -147,7 +155,11 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
     slow::keep(&mut collector, args)?;
     collector.know(&target.pids);
     std::mem::take(&mut prepared.later).find(commands.clone());
-    collector.name_park_reasons(prepared.go_image().map_or_else(Vec::new, |image| go::wait_reasons(image)));
+    collector.name_park_reasons(
+        prepared
+            .go_image()
+            .map_or_else(Vec::new, |image| go::wait_reasons(image)),
+    );
     let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {
         let url = views.serve(

@@ -173,7 +173,7 @@ fn score(of: &str, resources: &[Resource], counted: usize) -> Health {
         .filter(|resource| resource.ratio > 1.0)
         .map(|resource| {
             format!(
-                "{} is {}, {} the limit of {}",
+                "{} {}, {} the limit of {}",
                 resource.name, resource.used, resource.excess, resource.limit
             )
         })
@@ -250,7 +250,11 @@ fn latency(latency: &LatencyUse) -> Option<Resource> {
         used: duration_ns(measured_ns),
         limit: duration_ns(limit_ns),
         // The objective says "less than".
-        ratio: if measured_ns == limit_ns { 1.0 + f64::EPSILON } else { ratio },
+        ratio: if measured_ns == limit_ns {
+            1.0 + f64::EPSILON
+        } else {
+            ratio
+        },
         excess: format!(
             "{} above",
             duration_ns(measured_ns.saturating_sub(limit_ns))

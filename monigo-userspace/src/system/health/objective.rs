@@ -85,7 +85,9 @@ pub enum ObjectiveError {
         text: String,
     },
     /// No such figure.
-    #[error("'{statistic}' in '{text}' is no figure of a latency; there are mean, p50, p90, p99, p999 and max")]
+    #[error(
+        "'{statistic}' in '{text}' is no figure of a latency; there are mean, p50, p90, p99, p999 and max"
+    )]
     Statistic {
         /// As written.
         statistic: String,

@@ -43,14 +43,18 @@ fn one_breach_is_enough() {
     assert_eq!(health.message, "Poor");
     assert_eq!(
         health.breaches,
-        ["Goroutines is 101, 1 above the limit of 100"]
+        ["Goroutines 101, 1 above the limit of 100"]
     );
-    assert!(health.icon_msg.starts_with("Service usage exceeds allowed limits"));
+    assert!(
+        health
+            .icon_msg
+            .starts_with("Service usage exceeds allowed limits")
+    );
     let health = system_health(&HealthSettings::default(), 99.0, 1.0);
     assert!(!health.healthy);
     assert_eq!(
         health.breaches,
-        ["CPU Usage is 99.0%, 4.0 points above the limit of 95%"]
+        ["CPU Usage 99.0%, 4.0 points above the limit of 95%"]
     );
 }
 
@@ -73,7 +77,7 @@ fn latency_objectives_count() {
     assert!(!health.healthy);
     assert_eq!(
         health.breaches,
-        ["p99 of main.handle is 60.0 ms, 10.0 ms above the limit of 50.0 ms"]
+        ["p99 of main.handle 60.0 ms, 10.0 ms above the limit of 50.0 ms"]
     );
     service.latencies = vec![slow(Some(50_000_000))];
     assert!(!service_health(&settings, &service).healthy, "less than");
@@ -114,7 +118,11 @@ fn bands() {
 fn objectives_read_and_write() {
     for (text, function, below_ns) in [
         ("main.handle p99 < 50ms", "main.handle", 50_000_000),
-        ("  a::b<c>(int, long)   mean<1s ", "a::b<c>(int, long)", 1_000_000_000),
+        (
+            "  a::b<c>(int, long)   mean<1s ",
+            "a::b<c>(int, long)",
+            1_000_000_000,
+        ),
     ] {
         let objective: Objective = text.parse().unwrap();
         assert_eq!(objective.function, function);
@@ -146,22 +154,30 @@ fn objectives_name_functions_by_their_end() {
 
 #[test]
 fn settings_read_back_and_are_checked() {
-    let settings: HealthSettings = serde_json::from_str(
-        r#"{"max_cpu": 80, "objectives": ["main.handle p99 < 50ms"]}"#,
-    )
-    .unwrap();
+    let settings: HealthSettings =
+        serde_json::from_str(r#"{"max_cpu": 80, "objectives": ["main.handle p99 < 50ms"]}"#)
+            .unwrap();
     assert!((settings.max_cpu - 80.0).abs() < f64::EPSILON);
     assert_eq!(settings.max_goroutines, 100);
     let text = serde_json::to_string(&settings).unwrap();
-    assert_eq!(serde_json::from_str::<HealthSettings>(&text).unwrap(), settings);
+    assert_eq!(
+        serde_json::from_str::<HealthSettings>(&text).unwrap(),
+        settings
+    );
     assert!(serde_json::from_str::<HealthSettings>(r#"{"max_cpus": 80}"#).is_err());
     settings.check().unwrap();
-    let bad = HealthSettings { max_memory: 0.0, ..settings.clone() };
+    let bad = HealthSettings {
+        max_memory: 0.0,
+        ..settings.clone()
+    };
     assert_eq!(
         bad.check().unwrap_err().to_string(),
         "max_memory is 0, and must be a percentage from 1 to 100"
     );
-    let bad = HealthSettings { max_goroutines: 0, ..settings };
+    let bad = HealthSettings {
+        max_goroutines: 0,
+        ..settings
+    };
     assert!(bad.check().is_err());
 }
 

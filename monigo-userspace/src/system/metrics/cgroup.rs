@@ -121,7 +121,11 @@ impl Hierarchies {
 
 fn quota(folder: &Path, version_2: bool) -> Option<f64> {
     let number = |name: &str| -> Option<f64> {
-        fs::read_to_string(folder.join(name)).ok()?.trim().parse().ok()
+        fs::read_to_string(folder.join(name))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     };
     let (quota, period) = if version_2 {
         let text = fs::read_to_string(folder.join("cpu.max")).ok()?;
@@ -195,7 +199,11 @@ mod tests {
         fs::write(cpu.join("cpu.cfs_period_us"), "100000\n").unwrap();
         fs::write(cpu.join("box/cpu.cfs_quota_us"), "50000\n").unwrap();
         fs::write(cpu.join("box/cpu.cfs_period_us"), "100000\n").unwrap();
-        fs::write(memory.join("memory.limit_in_bytes"), "9223372036854771712\n").unwrap();
+        fs::write(
+            memory.join("memory.limit_in_bytes"),
+            "9223372036854771712\n",
+        )
+        .unwrap();
         fs::write(memory.join("box/memory.limit_in_bytes"), "1048576\n").unwrap();
         let hierarchies = Hierarchies {
             mounts: vec![

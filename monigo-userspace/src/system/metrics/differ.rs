@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Figures, HostLook, Look, NetworkLook, ProcessLook, Traffic};
 use crate::{
     service::{
-        CoreStatistics, CpuStatistics, DiskIo, IoFigures, LoadStatistics, MemoryStatistics, Metrics,
-        NetworkIo,
+        CoreStatistics, CpuStatistics, DiskIo, IoFigures, LoadStatistics, MemoryStatistics,
+        Metrics, NetworkIo,
     },
     symbols::ImageId,
 };
@@ -262,7 +262,11 @@ impl Differ {
         let names: Vec<String> = spaces
             .values()
             .map(|(look, pids)| {
-                let of = if pids.len() == 1 { "process" } else { "processes" };
+                let of = if pids.len() == 1 {
+                    "process"
+                } else {
+                    "processes"
+                };
                 let shared = if own == Some(look.namespace) {
                     ", which monigo and all others in it share"
                 } else {
@@ -327,7 +331,11 @@ fn memory(processes: &BTreeMap<u32, ProcessLook>, host: &HostLook) -> MemoryStat
 
 fn load(cpu: &CpuStatistics, memory: &MemoryStatistics, host: &HostLook) -> LoadStatistics {
     let percent = |part: f64, whole: f64| {
-        if whole > 0.0 { (100.0 * part / whole).min(100.0) } else { 0.0 }
+        if whole > 0.0 {
+            (100.0 * part / whole).min(100.0)
+        } else {
+            0.0
+        }
     };
     let total = memory.total_system_memory_bytes;
     let usable = memory.memory_limit_bytes.unwrap_or(total).min(total);
@@ -375,7 +383,11 @@ fn memory_limit(processes: &BTreeMap<u32, ProcessLook>) -> Option<u64> {
     for process in processes.values() {
         groups.insert(&process.limits.memory_group, process.limits.memory_bytes?);
     }
-    (!groups.is_empty()).then(|| groups.values().fold(0, |sum: u64, b| sum.saturating_add(*b)))
+    (!groups.is_empty()).then(|| {
+        groups
+            .values()
+            .fold(0, |sum: u64, b| sum.saturating_add(*b))
+    })
 }
 
 fn per_elapsed(amount: u64, elapsed_ns: u64) -> f64 {
@@ -426,7 +438,11 @@ fn uptime(ns: u64) -> String {
         .skip_while(|(count, name)| *count == 0 && *name != "s");
     let first = parts.next().map(|(count, name)| format!("{count}{name}"));
     let second = parts.next().map(|(count, name)| format!(" {count}{name}"));
-    format!("{}{}", first.unwrap_or_default(), second.unwrap_or_default())
+    format!(
+        "{}{}",
+        first.unwrap_or_default(),
+        second.unwrap_or_default()
+    )
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use self::differ::Differ;
 pub(crate) use self::differ::rfc3339;
 pub use self::{
     cache::Cache,
@@ -26,7 +27,6 @@ pub use self::{
     proc::ProcLook,
     series::{SERIES, Series, Topic, readings, series},
 };
-use self::differ::Differ;
 use crate::service::Metrics;
 
 /// How long what was read serves everybody.

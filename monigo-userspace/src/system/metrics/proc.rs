@@ -7,9 +7,8 @@ use std::{
 };
 
 use procfs::{
-    Current as _, CurrentSI as _, KernelStats, Meminfo, ProcessCGroups,
-    net::DeviceStatus,
-    process::{Process},
+    Current as _, CurrentSI as _, KernelStats, Meminfo, ProcessCGroups, net::DeviceStatus,
+    process::Process,
 };
 
 use super::{

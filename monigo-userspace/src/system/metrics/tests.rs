@@ -96,7 +96,10 @@ fn rates_come_of_differences() {
     let mut fake = fake();
     let mut differ = Differ::default();
     let first = differ.look(&mut fake, &pids(&[10]));
-    assert!(close(first.metrics.cpu_statistics.cores_used_by_service, 0.0));
+    assert!(close(
+        first.metrics.cpu_statistics.cores_used_by_service,
+        0.0
+    ));
     assert_eq!(first.metrics.core_statistics.uptime, "1m 40s");
     fake.pass(2.0);
     let known = fake.processes.get_mut(&10).unwrap();
@@ -111,9 +114,15 @@ fn rates_come_of_differences() {
     let metrics = &second.metrics;
     assert!(close(metrics.cpu_statistics.cores_used_by_service, 1.5));
     assert!(close(metrics.cpu_statistics.cores_used_by_system, 2.0));
-    assert!(close(metrics.load_statistics.service_cpu_load_percent, 37.5));
+    assert!(close(
+        metrics.load_statistics.service_cpu_load_percent,
+        37.5
+    ));
     assert!(close(metrics.load_statistics.system_cpu_load_percent, 50.0));
-    assert!(close(metrics.load_statistics.system_memory_load_percent, 25.0));
+    assert!(close(
+        metrics.load_statistics.system_memory_load_percent,
+        25.0
+    ));
     let disk = metrics.disk_io.service.as_ref().unwrap();
     assert_eq!((disk.read_bytes, disk.written_bytes), (4096, 8192));
     assert!(close(disk.read_bytes_per_second, 2048.0));
@@ -187,14 +196,20 @@ fn an_id_that_comes_back_as_something_else_does_not_count() {
     fake.processes.insert(10, other);
     let figures = differ.look(&mut fake, &pids(&[10]));
     assert!(figures.pids.is_empty());
-    assert!(close(figures.metrics.cpu_statistics.cores_used_by_service, 0.0));
+    assert!(close(
+        figures.metrics.cpu_statistics.cores_used_by_service,
+        0.0
+    ));
     // The target again, with the same id.
     fake.pass(1.0);
     fake.processes
         .insert(10, process(fake.boot_ns - SECOND / 2, SECOND / 2));
     let figures = differ.look(&mut fake, &pids(&[10]));
     assert_eq!(figures.pids, [10]);
-    assert!(close(figures.metrics.cpu_statistics.cores_used_by_service, 0.5));
+    assert!(close(
+        figures.metrics.cpu_statistics.cores_used_by_service,
+        0.5
+    ));
 }
 
 #[test]
@@ -204,7 +219,10 @@ fn an_old_process_found_late_is_no_burst() {
     differ.look(&mut fake, &pids(&[]));
     fake.pass(1.0);
     let figures = differ.look(&mut fake, &pids(&[10]));
-    assert!(close(figures.metrics.cpu_statistics.cores_used_by_service, 0.0));
+    assert!(close(
+        figures.metrics.cpu_statistics.cores_used_by_service,
+        0.0
+    ));
 }
 
 #[test]
@@ -225,12 +243,21 @@ fn limits_bound_the_service() {
     let metrics = look(&mut fake);
     assert!(close(metrics.cpu_statistics.cores_limit, 0.5), "shared");
     assert_eq!(metrics.memory_statistics.memory_limit_bytes, Some(4 << 20));
-    assert!(close(metrics.load_statistics.service_memory_load_percent, 50.0));
+    assert!(close(
+        metrics.load_statistics.service_memory_load_percent,
+        50.0
+    ));
     fake.processes.get_mut(&11).unwrap().limits = limits(1.0, 4 << 20, "b");
-    assert!(close(look(&mut fake).cpu_statistics.cores_limit, 1.5), "apart");
+    assert!(
+        close(look(&mut fake).cpu_statistics.cores_limit, 1.5),
+        "apart"
+    );
     fake.processes.get_mut(&11).unwrap().limits = Limits::default();
     let metrics = look(&mut fake);
-    assert!(close(metrics.cpu_statistics.cores_limit, 4.0), "one is free");
+    assert!(
+        close(metrics.cpu_statistics.cores_limit, 4.0),
+        "one is free"
+    );
     assert_eq!(metrics.memory_statistics.memory_limit_bytes, None);
 }
 
@@ -264,10 +291,7 @@ fn networks_say_what_they_cover() {
         .unwrap();
     assert_eq!(service.read_bytes, 150, "a shared namespace counts once");
     assert!(close(service.written_bytes_per_second, 100.0));
-    assert_eq!(
-        service.covers,
-        "the network namespace of processes 10, 11"
-    );
+    assert_eq!(service.covers, "the network namespace of processes 10, 11");
 }
 
 #[test]

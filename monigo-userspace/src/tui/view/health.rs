@@ -62,7 +62,7 @@ fn line(
     let score = format!("{:>3.0}% {}", health.percent, health.message);
     let mut spans = vec![
         Span::styled(format!(" {name:<8}"), theme.dim()),
-        Span::styled(format!("{score:<18}"), style),
+        Span::styled(format!("{score:<17} "), style),
     ];
     if let Some(breach) = health.breaches.first() {
         phrases.insert(0, breach.clone());
@@ -85,7 +85,7 @@ fn service(metrics: &Metrics) -> Vec<String> {
             cores(metrics.cpu_statistics.cores_limit)
         ),
         format!(
-            "memory {} ({})",
+            "RAM {} ({})",
             format::bytes(memory.memory_used_by_service_bytes),
             percent(load.service_memory_load_percent)
         ),
@@ -120,7 +120,7 @@ fn system(metrics: &Metrics) -> Vec<String> {
             cores(f64::from(metrics.cpu_statistics.total_logical_cores))
         ),
         format!(
-            "memory {} ({})",
+            "RAM {} ({})",
             format::bytes(memory.memory_used_by_system_bytes),
             percent(load.system_memory_load_percent)
         ),
@@ -135,11 +135,10 @@ fn percent(value: f64) -> String {
     format::percent(value / 100.0)
 }
 
-/// `2 CPUs`, `0.5 CPUs`.
+/// `2`, `0.5`.
 fn cores(count: f64) -> String {
     let text = format!("{count:.1}");
-    let text = text.strip_suffix(".0").unwrap_or(&text);
-    format!("{text} CPU{}", if text == "1" { "" } else { "s" })
+    text.strip_suffix(".0").unwrap_or(&text).to_owned()
 }
 
 fn plural(count: u64, what: &str) -> String {
