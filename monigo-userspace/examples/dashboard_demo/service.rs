@@ -103,6 +103,7 @@ pub fn metrics_at(at_ns: i64, started_ns: i64) -> Metrics {
     let age_seconds = (at_ns - started_ns) as f64 / 1e9;
     let io = |read, written, covers| Some(io(at_ns, age_seconds, read, written, covers));
     Metrics {
+        remarks: Vec::new(),
         time: rfc3339(at_ns),
         core_statistics: CoreStatistics {
             goroutines: Some((170.0 * wave(at_ns, 83.0, 0.2) + age_seconds / 20.0) as u64),
@@ -201,6 +202,7 @@ impl Service for MadeUp {
                 call_stack: stack.iter().map(|frame| (*frame).to_owned()).collect(),
                 created_by: "main.main order/main.go:33".to_owned(),
                 ids: (0..count.min(20)).map(|index| 18 + index * 3).collect(),
+                names: Vec::new(),
             };
         let leak = RoutineGroup {
             blocked_minutes: Some(47),
