@@ -222,6 +222,7 @@ test("the API of the real service is described", async () => {
   const answer = await fetch(new URL(await link.getAttribute("href"), url));
   assert.equal(answer.status, 200);
   assert.match((await answer.json()).openapi, /^3\./);
+  await page.locator(".operations li", { hasText: "/monigo/api/v1/service-info" }).waitFor();
   await page.locator(".sections dl > div").first().waitFor();
   await page.locator(".exporters").getByText(/None is configured|Receiver/).first().waitFor();
 });

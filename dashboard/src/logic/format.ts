@@ -116,9 +116,9 @@ export function stamp(ns: number): string {
   return `${year}-${two(month)}-${two(day)} ${clock(ns)}`;
 }
 
-/** A time as short as the length of what is shown allows: the date only where it tells something. */
-export function moment(ns: number, lengthNs: number): string {
-  return lengthNs > 12 * 3600e9 ? stamp(ns) : clock(ns);
+/** A time as short as it can be: the date only of what is long, or long ago. */
+export function moment(ns: number, lengthNs: number, nowMs = Date.now()): string {
+  return lengthNs > 12 * 3600e9 || Math.abs(nowMs - ns / 1e6) > 12 * 3600e3 ? stamp(ns) : clock(ns);
 }
 
 /** A label of a time axis whose labels are `stepSeconds` apart: `14:03:07`, `14:03`, and `28 Nov` at midnight. */

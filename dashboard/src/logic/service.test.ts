@@ -4,6 +4,7 @@ import { bytes, cores, percentage } from "./format";
 import { joined, pieces } from "./chunks";
 import { arc, parts, toneOf } from "./health";
 import { chosenSeries, functionsOf, lineLabel, ofFunction } from "./latency";
+import { operations } from "./openapi";
 import { frameParts, ordered, states, telling, text, wanted } from "./routines";
 import { fileName } from "./save";
 import { byUnit, columnsOf, csv, label, namesOf, shown, stepOf, tick, unitOf } from "./series";
@@ -233,6 +234,16 @@ test("where the view stands", () => {
   expect(standing({ ...live, connection: "lost", ageMs: 60_000 })).toBe("lost");
   expect(standing({ ...live, paused: true, connection: "lost" })).toBe("paused");
   expect(standing({ ...live, ended: true, paused: true })).toBe("ended");
+});
+
+test("an OpenAPI description lists its operations", () => {
+  expect(operations({ paths: {
+    "/a": { get: { summary: "First" }, post: { description: "Second\nmore" }, parameters: [] },
+    "/b": { delete: {} }, "/c": null,
+  } })).toEqual([
+    { method: "GET", path: "/a", summary: "First" }, { method: "POST", path: "/a", summary: "Second" }, { method: "DELETE", path: "/b", summary: "" },
+  ]);
+  for (const nothing of [null, [], "x", {}, { paths: 3 }]) expect(operations(nothing)).toEqual([]);
 });
 
 test("file names hold nothing odd", () => {

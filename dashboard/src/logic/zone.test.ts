@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { fromWall, inputText, isZone, offsetAt, offsetText, parseInput, setZone, wallAt, zoneName } from "./zone";
-import { axisTime, clock, stamp } from "./format";
+import { axisTime, clock, moment, stamp } from "./format";
 
 afterEach(() => { setZone(null); });
 
@@ -72,6 +72,9 @@ test("times are shown in the zone", () => {
   expect(clock(ns)).toBe("01:03:07");
   expect(clock(ns, 3)).toBe("01:03:07.250");
   expect(stamp(ns)).toBe("2026-11-29 01:03:07");
+  expect(moment(ns, 60e9, ns / 1e6 + 60_000)).toBe("01:03:07");
+  expect(moment(ns, 86_400e9, ns / 1e6)).toBe("2026-11-29 01:03:07");
+  expect(moment(ns, 60e9, ns / 1e6 + 86_400_000)).toBe("2026-11-29 01:03:07");
   expect(axisTime(at("2026-11-28T15:00:00Z") * 1e6, 3600)).toBe("29 Nov");
   expect(axisTime(at("2026-11-28T16:00:00Z") * 1e6, 3600)).toBe("01:00");
   expect(axisTime(at("2026-11-28T16:00:05Z") * 1e6, 5)).toBe("01:00:05");

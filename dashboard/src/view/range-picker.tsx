@@ -1,7 +1,7 @@
 // Chooses the part of the time: presets up to the latest data, everything, or between two times.
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { useView } from "../context";
-import { moment } from "../logic/format";
+import { clock, moment, stamp } from "../logic/format";
 import { isBetween, presetLabel, presets, type Range } from "../logic/range";
 import { inputText, offsetText, parseInput, zoneText } from "../logic/zone";
 import { Segments } from "./segments";
@@ -63,10 +63,12 @@ export function RangePicker() {
   );
 }
 
-/** `10:02:10 – 10:05:00`, with dates where they differ or are long ago. */
+/** `10:02:10 – 10:05:00`, with dates where they tell something. */
 function label({ fromMs, toMs }: { fromMs: number; toMs: number }): string {
-  const length = (toMs - fromMs) * 1e6;
-  return `${moment(fromMs * 1e6, length)} – ${moment(toMs * 1e6, length)}`;
+  const from = moment(fromMs * 1e6, (toMs - fromMs) * 1e6);
+  const to = stamp(toMs * 1e6);
+  const sameDay = stamp(fromMs * 1e6).slice(0, 10) === to.slice(0, 10);
+  return `${from} – ${sameDay ? clock(toMs * 1e6) : to}`;
 }
 
 function Between({ id, close, choose }: { id: string; close(): void; choose(range: Range): void }) {

@@ -4,6 +4,7 @@ import { useView } from "../context";
 import { useAnswer } from "../hooks";
 import { filteredSections, sections } from "../logic/settings";
 import { serviceAddress } from "../service";
+import { ApiPanel } from "./api-panel";
 import { Exporters } from "./exporters";
 import { Empty, Panel } from "./panel";
 import { Segments } from "./segments";
@@ -19,20 +20,12 @@ export function SettingsPage() {
       <h1 class="hidden">Settings and exporters</h1>
       <Exporters />
       <Settings />
-      <div class="pair">
-        <Panel title="This view">
-          <p class="line-of-tools"><label>Times in <ZoneSelect /></label></p>
-          {unknown && <p class="error">This browser does not know the configured zone “{unknown}”.</p>}
-          <p class="muted">Times are stored and sent in UTC. The choice is kept in this browser.</p>
-        </Panel>
-        <Panel title="API">
-          <p>
-            Everything on these pages can be asked for: <a href={serviceAddress("openapi.json")}>OpenAPI description</a>,{" "}
-            <a href="metrics">Prometheus metrics</a>, <a href="healthz">liveness</a>, <a href="readyz">readiness</a>.
-          </p>
-          <p class="muted">The description names each address, what it takes and what it answers; tools make clients of it.</p>
-        </Panel>
-      </div>
+      <ApiPanel />
+      <Panel title="This view">
+        <p class="line-of-tools"><label>Times in <ZoneSelect /></label></p>
+        {unknown && <p class="error">This browser does not know the configured zone “{unknown}”.</p>}
+        <p class="muted">Times are stored and sent in UTC. The choice is kept in this browser.</p>
+      </Panel>
     </>
   );
 }
