@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
+import { splitName } from "../logic/names";
 
 interface Props {
   title: string;
@@ -35,13 +36,11 @@ export function Empty({ children }: { children: ComponentChildren }) {
 
 /** A function name that loses its middle, not its telling end, when there is no room. */
 export function Name({ children }: { children: string }) {
-  const cut = Math.max(children.lastIndexOf("::"), children.lastIndexOf("."), children.lastIndexOf("/"));
-  // The separator stays with the head: `main.(*Service).` and `ProcessOrder`.
-  const head = cut > 0 ? children.slice(0, cut + (children.startsWith("::", cut) ? 2 : 1)) : "";
+  const [head, tail] = splitName(children);
   return (
     <span class="name" title={children}>
       {head && <span class="name-head">{head}</span>}
-      <span class="name-tail">{children.slice(head.length)}</span>
+      <span class="name-tail">{tail}</span>
     </span>
   );
 }
