@@ -8,13 +8,14 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::over_time;
 use monigo::{
     plan::CostClass,
     query::{
         Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, ExitProbe, FlameNode, Frame,
-        FunctionRow, Heatmap, Latency, LossRow, Overview, ProbeRow, QueryError, Selection,
-        SeriesPoint, Source, StackRow, Story, Table, Tail, TailQuestion, TimeParts, Wait, Weight,
-        Window,
+        FunctionRow, Heatmap, Latency, LatencyPoint, LatencyQuestion, LossRow, Overview, ProbeRow,
+        QueryError, ReadingsPoint, ReadingsQuestion, Selection, SeriesPoint, Source, StackRow,
+        Story, Table, Tail, TailQuestion, TimeParts, Wait, Weight, Window,
     },
     symbols::Language,
 };
@@ -711,6 +712,15 @@ impl Source for Recording {
         Err(QueryError::NoSuchCalls(
             "this recording is made up".to_owned(),
         ))
+    }
+
+    fn readings(&self, question: &ReadingsQuestion) -> Result<Vec<ReadingsPoint>, QueryError> {
+        let last = self.last_ns(&self.state());
+        Ok(over_time::readings(self.started_ns, last, question))
+    }
+
+    fn latency_series(&self, question: &LatencyQuestion) -> Result<Vec<LatencyPoint>, QueryError> {
+        over_time::latency_series(self, question)
     }
 
     fn sql(&self, _query: &str, _limit: u32) -> Result<Table, QueryError> {

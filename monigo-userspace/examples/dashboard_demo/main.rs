@@ -4,6 +4,7 @@
 //! tests run against it.
 
 mod fake;
+mod over_time;
 mod service;
 
 use std::{
