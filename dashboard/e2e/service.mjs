@@ -44,6 +44,7 @@ export const metrics = {
   disk_io: { service: io(0, 18_432, "processes 4242, 4377"), system: io(4096, 409_600, "block devices of the host") },
   network_io: { service: io(212_992, 655_360, "network namespace of process 4242"), system: null },
   health: { service_health: health(72.4, "Satisfactory"), system_health: health(91.8, "Excellent") },
+  remarks: [],
 };
 
 export const sick = {
@@ -56,7 +57,7 @@ export const sick = {
 
 const group = (signature, count, state, wait_reason, call_stack, more = {}) => ({
   signature, state, wait_reason, count, blocked_minutes: null, growth: 0, stale: false, growing: false, call_stack,
-  created_by: "main.main orders/main.go:33", ids: Array.from({ length: Math.min(count, 20) }, (_, index) => 18 + index * 3), ...more,
+  created_by: "main.main orders/main.go:33", ids: Array.from({ length: Math.min(count, 20) }, (_, index) => 18 + index * 3), names: [], ...more,
 });
 
 export const routines = {
@@ -79,7 +80,7 @@ export const routines = {
 export const threads = {
   kind: "threads", time: "2026-11-28T13:00:00Z", number_of_goroutines: 9, remarks: [],
   groups: [
-    { ...group("aa", 8, "sleeping", "futex_wait_queue", ["__futex_abstimed_wait_common", "pthread_cond_wait", "Pool::wait(std::unique_lock<std::mutex>&) pool.cpp:61"]), created_by: "" },
+    { ...group("aa", 8, "sleeping", "futex_wait_queue", ["__futex_abstimed_wait_common", "pthread_cond_wait", "Pool::wait(std::unique_lock<std::mutex>&) pool.cpp:61"]), created_by: "", names: ["worker-1", "worker-2"] },
     { ...group("bb", 1, "running", "", ["Engine::step(double) engine.cpp:204", "main engine.cpp:311"]), created_by: "", ids: [4242] },
   ],
 };

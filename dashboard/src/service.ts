@@ -85,6 +85,8 @@ export interface Metrics {
   disk_io: Io;
   network_io: Io;
   health: { system_health: Health; service_health: Health };
+  /** What is missing, and why. */
+  remarks: string[];
 }
 
 export interface RoutineGroup {
@@ -101,6 +103,8 @@ export interface RoutineGroup {
   call_stack: string[];
   created_by: string;
   ids: number[];
+  /** Of up to 20 threads. */
+  names: string[];
 }
 
 export interface Routines {

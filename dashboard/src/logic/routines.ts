@@ -29,7 +29,7 @@ export function wanted(groups: readonly RoutineGroup[], { state, mark, filter }:
   return groups.filter((group) => {
     if (state !== null && group.state !== state) return false;
     if (mark !== null && !group[mark]) return false;
-    const text = [...group.call_stack, group.wait_reason, group.state, group.created_by, ...group.ids.map(String)].join("\n").toLowerCase();
+    const text = [...group.call_stack, group.wait_reason, group.state, group.created_by, ...group.names, ...group.ids.map(String)].join("\n").toLowerCase();
     return words.every((word) => text.includes(word));
   });
 }
@@ -51,10 +51,10 @@ export function telling(stack: readonly string[]): string {
   return stack.find((frame) => !plumbing.test(frame)) ?? stack[0] ?? "no stack";
 }
 
-/** `main.run orders/main.go:12` as its parts. */
+/** `main.run (orders/main.go:12)` as its parts. */
 export function frameParts(frame: string): { name: string; place: string } {
-  const match = /^(.*?)\s+(?:at |\()?([^\s()]+:\d+)\)?$/.exec(frame);
-  return match ? { name: match[1] ?? frame, place: match[2] ?? "" } : { name: frame, place: "" };
+  const match = /^(.*\S)\s+(?:\(([^\s()]*[./][^\s()]*)\)|([^\s()]+:\d+))$/.exec(frame);
+  return match ? { name: match[1] ?? frame, place: match[2] ?? match[3] ?? "" } : { name: frame, place: "" };
 }
 
 /** Everything as text, to keep or to send. */
@@ -74,6 +74,7 @@ export function text(routines: Routines): string {
     lines.push("", `${group.count} × [${about.join(", ")}] ${group.signature}`);
     lines.push(...group.call_stack.map((frame) => `    ${frame}`));
     if (group.created_by) lines.push(`    created by ${group.created_by}`);
+    if (group.names.length > 0) lines.push(`    named ${group.names.join(", ")}`);
     if (group.ids.length > 0) lines.push(`    ids ${group.ids.join(" ")}${group.count > group.ids.length ? " …" : ""}`);
   }
   return `${lines.join("\n")}\n`;

@@ -109,7 +109,7 @@ describe("long files", () => {
 
 const group = (change: Partial<RoutineGroup>): RoutineGroup => ({
   signature: "0", state: "waiting", wait_reason: "chan receive", count: 1, blocked_minutes: null, growth: 0, stale: false, growing: false,
-  call_stack: ["runtime.gopark", "main.worker /src/main.go:12"], created_by: "main.main /src/main.go:5", ids: [7], ...change,
+  call_stack: ["runtime.gopark", "main.worker /src/main.go:12"], created_by: "main.main /src/main.go:5", ids: [7], names: [], ...change,
 });
 
 describe("routines", () => {
@@ -148,6 +148,9 @@ describe("routines", () => {
     expect(frameParts("main.(*T).run /a/b.go:12")).toEqual({ name: "main.(*T).run", place: "/a/b.go:12" });
     expect(frameParts("main.run")).toEqual({ name: "main.run", place: "" });
     expect(frameParts("f (lib.c:3)")).toEqual({ name: "f", place: "lib.c:3" });
+    expect(frameParts("ns::f(int, char) (/src/lib.cpp)")).toEqual({ name: "ns::f(int, char)", place: "/src/lib.cpp" });
+    expect(frameParts("f(int, a)")).toEqual({ name: "f(int, a)", place: "" });
+    expect(frameParts("[unknown] 0x7f12")).toEqual({ name: "[unknown] 0x7f12", place: "" });
   });
 
   test("as text hold everything", () => {

@@ -77,6 +77,9 @@ export function OverviewPage() {
         <Identity />
       </div>
       <Tiles metrics={metrics.data} error={metrics.error} />
+      {metrics.data && metrics.data.remarks.length > 0 && (
+        <ul class="remarks">{metrics.data.remarks.map((remark) => <li key={remark}>{remark}</li>)}</ul>
+      )}
       <div class="charts">
         <Calls />
         {specs.map((spec) => (

@@ -46,7 +46,7 @@ function Group({ group, one, largest, total }: GroupProps) {
         </span>
         <span class={`tag state-${group.state.replace(/[^a-z]+/gi, "-")}`}>{group.state}</span>
         <span class="what">
-          <Name>{top.name}</Name>
+          <Name>{telling(group.call_stack) === "no stack" && group.names[0] ? group.names[0] : top.name}</Name>
           <span class="muted">
             {[group.wait_reason, blocked(group.blocked_minutes)].filter(Boolean).join(", ")}
           </span>
@@ -69,6 +69,7 @@ function Group({ group, one, largest, total }: GroupProps) {
       <p class="muted inset">
         {group.created_by && <>created by <span class="mono">{group.created_by}</span>; </>}
         {counted(group.count, one)} of {count(total)}
+        {group.names.length > 0 && <>; named <span class="mono">{group.names.join(", ")}</span></>}
         {group.ids.length > 0 && <>; {group.ids.length === 1 ? "id" : "ids"} {group.ids.join(", ")}{group.count > group.ids.length && " …"}</>}
       </p>
     </details>
