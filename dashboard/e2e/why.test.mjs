@@ -68,7 +68,8 @@ async function brush() {
   await panel("Why slow calls are slow").getByText("A slow call takes").waitFor();
   await heatmap().scrollIntoViewIfNeeded();
   const box = await heatmap().boundingBox();
-  await page.mouse.move(box.x + 62, box.y + 10);
+  // Into the topmost row, however low rows are.
+  await page.mouse.move(box.x + 62, box.y + 6.5);
   await page.mouse.down();
   await page.mouse.move(box.x + box.width - 24, box.y + 80, { steps: 4 });
   await page.getByText(/^\d.* and longer, .*: [\d,]+ calls?$/).waitFor();
