@@ -10,6 +10,7 @@ pub mod cli;
 pub mod collect;
 pub mod config;
 pub mod discover;
+pub mod embed;
 pub mod export;
 pub mod goroutines;
 pub mod plan;
@@ -22,3 +23,5 @@ pub mod system;
 pub mod target;
 pub mod tui;
 pub mod unwind;
+
+pub use embed::Monigo;

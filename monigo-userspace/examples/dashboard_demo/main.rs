@@ -58,6 +58,7 @@ async fn main() -> anyhow::Result<()> {
         cost: "probes cost about 1.3% of one CPU, some counts are estimated (limit 5.0%)"
             .to_owned(),
         ended: arguments.ended,
+        ..LiveStatus::default()
     });
     if arguments.ended {
         recording.end();

@@ -1,12 +1,15 @@
 //! The front end, embedded at build time from `dashboard/dist`.
 
+use std::{borrow::Cow, sync::Arc};
+
 use axum::{
-    http::{HeaderValue, StatusCode, Uri, header},
+    extract::State,
+    http::{HeaderValue, Method, StatusCode, Uri, header},
     response::{Html, IntoResponse, Response},
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::error::ApiError;
+use super::{App, error::ApiError, v1::wrong_method};
 
 #[derive(RustEmbed)]
 #[folder = "../dashboard/dist"]
@@ -19,13 +22,21 @@ const NOT_BUILT: &str = "<!doctype html><html lang=en><meta charset=utf-8><title
     <p>Build monigo with <code>cargo xtask build</code>, which builds the dashboard first. \
     The API works: <a href=\"/api/v1/overview\">/api/v1/overview</a>.";
 
+const PAGE: &str = "index.html";
 /// Vite puts files whose names hold a hash of their content here.
 const HASHED: &str = "assets/";
 
 /// A file of the front end, or its page for any path that is not a file.
-pub async fn asset(uri: Uri) -> Response {
+pub async fn asset(State(app): State<Arc<App>>, method: Method, uri: Uri) -> Response {
+    if !matches!(method, Method::GET | Method::HEAD) {
+        let allow = [(header::ALLOW, HeaderValue::from_static("GET, HEAD"))];
+        return (allow, wrong_method(method).await).into_response();
+    }
     let path = uri.path().trim_start_matches('/');
     if let Some(file) = Dist::get(path) {
+        if path == PAGE {
+            return page(file, &app.base_path);
+        }
         return respond(path, file);
     }
     if path.starts_with(HASHED)
@@ -36,10 +47,22 @@ pub async fn asset(uri: Uri) -> Response {
     {
         return ApiError::not_found(format!("there is no /{path}")).into_response();
     }
-    match Dist::get("index.html") {
-        Some(file) => respond("index.html", file),
+    match Dist::get(PAGE) {
+        Some(file) => page(file, &app.base_path),
         None => (StatusCode::OK, Html(NOT_BUILT)).into_response(),
     }
+}
+
+/// The page, told where the API of the service is.
+fn page(mut file: EmbeddedFile, base_path: &str) -> Response {
+    const DEFAULT: &str = r#"<meta name="monigo-api" content="monigo/api/v1""#;
+    let base = base_path.trim_start_matches('/');
+    if let Ok(text) = std::str::from_utf8(&file.data) {
+        let own = format!(r#"<meta name="monigo-api" content="{base}""#);
+        let text = text.replacen(DEFAULT, &own, 1);
+        file.data = Cow::Owned(text.into_bytes());
+    }
+    respond(PAGE, file)
 }
 
 fn respond(path: &str, file: EmbeddedFile) -> Response {

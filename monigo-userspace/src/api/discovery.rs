@@ -21,9 +21,6 @@ const MOST_FUNCTIONS: usize = 200;
 
 type Shared = State<Arc<App>>;
 
-/// The routes that may be posted to.
-pub const POSTED: [&str; 2] = ["/api/v1/discover", "/api/v1/trace"];
-
 pub fn router() -> Router<Arc<App>> {
     Router::new()
         .route("/discover", get(state).post(start))

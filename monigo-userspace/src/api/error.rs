@@ -7,9 +7,25 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::query::QueryError;
+
+/// The body of every error.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ErrorBody {
+    error: ErrorText,
+}
+
+/// What is wrong.
+#[derive(Debug, Serialize, ToSchema)]
+struct ErrorText {
+    /// Stable, for programs.
+    code: &'static str,
+    /// A sentence for people.
+    message: String,
+}
 
 /// An answer that is not one.
 #[derive(Debug)]
@@ -27,6 +43,11 @@ impl ApiError {
             code,
             message: message.into(),
         }
+    }
+
+    /// The sentence.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// A parameter that cannot be used.
@@ -52,6 +73,15 @@ impl ApiError {
                 "the database did not answer within {} s; try a shorter time window",
                 limit.as_secs()
             ),
+        )
+    }
+
+    /// A request took too long, or its body did.
+    pub fn too_slow(limit: Duration) -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "too_slow",
+            format!("the request was not answered within {} s", limit.as_secs()),
         )
     }
 
@@ -91,7 +121,10 @@ impl From<QueryError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = json!({"error": {"code": self.code, "message": self.message}});
-        (self.status, Json(body)).into_response()
+        let error = ErrorText {
+            code: self.code,
+            message: self.message,
+        };
+        (self.status, Json(ErrorBody { error })).into_response()
     }
 }

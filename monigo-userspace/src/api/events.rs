@@ -26,6 +26,22 @@ const PING: Duration = Duration::from_secs(5);
 /// How soon a browser reconnects.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// What happens, as it happens
+///
+/// Server-sent events: `flush` with a sequence number, `status`, `ping` every 5 s, and `ended`.
+#[utoipa::path(
+    get,
+    path = "/events",
+    tag = "service",
+    responses((status = OK, description = "A stream that lasts", body = String, content_type = "text/event-stream")),
+)]
+pub async fn service_events(
+    app: State<Arc<App>>,
+    params: Params,
+) -> Result<Response, ApiError> {
+    events(app, params).await
+}
+
 /// `GET events`.
 pub async fn events(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
     params.only(&[])?;

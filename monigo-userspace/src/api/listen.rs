@@ -10,6 +10,8 @@ use procfs::{
     process::FDTarget,
 };
 
+use super::{guard::GuardError, tls::TlsError};
+
 /// A process that has a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -55,6 +57,12 @@ pub enum ServeError {
         /// Address.
         address: IpAddr,
     },
+    /// The settings let nobody in, or cannot be used.
+    #[error(transparent)]
+    Guard(#[from] GuardError),
+    /// TLS is not possible.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// Anything else.
     #[error("listening on {address} failed")]
     Listen {

@@ -1,6 +1,9 @@
 //! What the dashboard hears about a recording in progress.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 use tokio::{sync::watch, task::JoinHandle};
@@ -16,6 +19,12 @@ pub struct LiveStatus {
     pub cost: String,
     /// Nothing more will be measured.
     pub ended: bool,
+    /// When this process last wrote measurements, or began to; `None` when another one records, or none.
+    #[serde(skip)]
+    pub flushed: Option<Instant>,
+    /// Why measurements cannot be written, while that lasts.
+    #[serde(skip)]
+    pub store_error: Option<String>,
 }
 
 /// Announcements of a recording. When the sender of `flushes` goes away, the recording counts as

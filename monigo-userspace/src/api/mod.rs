@@ -1,45 +1,47 @@
 //! Views: the dashboard server.
 //!
-//! [`serve`] answers REST questions under `/api/v1` from one [`Source`], announces each flush as a
-//! server-sent event, and hands out the embedded front end. Requests read, with two exceptions in `discovery`:
-//! looking for functions, and tracing one more. There is no SQL here.
+//! [`serve`] answers questions about calls under `/api/v1`, from one [`Source`], and about the service around
+//! them under a base path ([`v1`]), from one [`Service`]; it announces each flush as a server-sent event, and hands
+//! out the embedded front end. Requests read, with two exceptions in `discovery`: looking for functions, and
+//! tracing one more. There is no SQL here. Every path of every listener is behind the [`guard`]s.
 
 mod assets;
+mod connections;
 mod discovery;
 mod downloads;
 mod error;
 mod events;
+pub mod guard;
 mod listen;
 pub mod live;
 mod params;
 mod routes;
-mod security;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod v1;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, body::Bytes, routing::any};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
 
-use self::{
-    error::ApiError,
-    security::{Access, Token},
-};
+use self::{error::ApiError, guard::Guards, tls::Tls};
 pub use self::{
     listen::{Holder, ServeError},
     live::{LiveState, LiveStatus},
     settings::{AuthSettings, HttpSettings, ListenSettings, Secret, TlsSettings},
+    tls::TlsError,
 };
 use crate::{
     discover::Discoverer,
     query::{QueryError, Source},
-    service::Service,
+    service::{Service, ServiceError},
 };
 
 /// Questions answered at the same time; more wait their turn.
@@ -67,7 +69,10 @@ pub struct Content {
 /// What the handlers share.
 struct App {
     content: Content,
-    access: Access,
+    /// The OpenAPI document.
+    document: Bytes,
+    /// Where the API of the service is.
+    base_path: String,
     stopping: watch::Receiver<bool>,
     questions: Arc<Semaphore>,
     streams: Arc<Semaphore>,
@@ -79,20 +84,45 @@ impl App {
         &self,
         question: impl FnOnce(&dyn Source) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, ApiError> {
+        let source = Arc::clone(&self.content.source);
+        self.block(move || question(source.as_ref()).map_err(ApiError::from))
+            .await
+    }
+
+    /// Asks about the service on a blocking thread.
+    async fn look<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&dyn Service) -> Result<T, ServiceError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let service = Arc::clone(&self.content.service);
+        self.block(move || question(service.as_ref()).map_err(ApiError::from))
+            .await
+    }
+
+    /// What Prometheus scrapes.
+    async fn scrape(&self) -> Result<String, ApiError> {
+        let version = env!("CARGO_PKG_VERSION");
+        Ok(format!(
+            "# TYPE monigo_build_info gauge\nmonigo_build_info{{version=\"{version}\"}} 1\n"
+        ))
+    }
+
+    async fn block<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
         let answer = async {
             // The semaphore is never closed, so this waits rather than fails.
             let permit = Arc::clone(&self.questions)
                 .acquire_owned()
                 .await
                 .map_err(|_| ApiError::stopping())?;
-            let source = Arc::clone(&self.content.source);
             tokio::task::spawn_blocking(move || {
                 let _permit = permit;
-                question(source.as_ref())
+                work()
             })
             .await
             .map_err(|error| ApiError::internal(&error))?
-            .map_err(ApiError::from)
         };
         tokio::time::timeout(ANSWER_TIMEOUT, answer)
             .await
@@ -155,12 +185,12 @@ pub fn bind(address: SocketAddr) -> Result<Bound, ServeError> {
 
 /// Serves the dashboard and the API until told to stop.
 ///
-/// Addresses other than loopback are guarded by a random token, which is part of
-/// [`Server::url`]. To be called on a runtime.
+/// Addresses other than loopback are guarded by a random token, which is part of [`Server::url`], unless the
+/// settings have another way to authenticate or say that none is wanted. To be called on a runtime.
 pub fn serve(
     bound: Bound,
     content: Content,
-    _settings: &HttpSettings,
+    settings: &HttpSettings,
 ) -> Result<Server, ServeError> {
     let Bound {
         listener,
@@ -168,26 +198,18 @@ pub fn serve(
     } = bound;
     let listener =
         TcpListener::from_std(listener).map_err(|error| listen::explain(bound, error))?;
-    let access = if bound.ip().to_canonical().is_loopback() {
-        Access::loopback(bound)
-    } else {
-        Access::with_token(bound, Token::random())
-    };
-    let url = access.url();
+    let guards = Guards::new(settings, Some(bound))?;
+    let tls = Tls::new(&settings.tls)?;
+    if tls.is_none() && !bound.ip().to_canonical().is_loopback() {
+        tracing::warn!(
+            "what {bound} answers, and what it is sent, is not encrypted; set tls.cert_file and tls.key_file, or use a tunnel"
+        );
+    }
+    let url = guards.url.clone();
     let (stop, stopping) = watch::channel(false);
-    let router = router(content, access, stopping.clone());
-    let task = tokio::spawn(async move {
-        let stopped = async move {
-            let mut stopping = stopping;
-            let _ = stopping.wait_for(|stop| *stop).await;
-        };
-        if let Err(error) = axum::serve(listener, router)
-            .with_graceful_shutdown(stopped)
-            .await
-        {
-            tracing::error!("the dashboard server stopped: {error}");
-        }
-    });
+    let router = router(content, settings, guards, stopping.clone());
+    let limits = (&settings.listen).into();
+    let task = tokio::spawn(connections::serve(listener, router, tls, limits, stopping));
     Ok(Server {
         address: bound,
         url,
@@ -196,19 +218,40 @@ pub fn serve(
     })
 }
 
+/// The dashboard and the API as a router, guards included, to be nested in another service. It needs
+/// `into_make_service_with_connect_info::<SocketAddr>()` where clients are told apart by address.
+pub fn service_router(content: Content, settings: &HttpSettings) -> Result<Router, ServeError> {
+    let guards = Guards::new(settings, None)?;
+    let (stop, stopping) = watch::channel(false);
+    let router = router(content, settings, guards, stopping);
+    // Streams end with the router, and not before.
+    Ok(router.layer(axum::Extension(Arc::new(stop))))
+}
+
 /// Everything the server answers, guards included.
-fn router(content: Content, access: Access, stopping: watch::Receiver<bool>) -> Router {
+fn router(
+    content: Content,
+    settings: &HttpSettings,
+    guards: Guards,
+    stopping: watch::Receiver<bool>,
+) -> Router {
+    let base_path = settings.listen.base_path.clone();
+    let (v1, document) = v1::routes(&base_path, guards.schemes());
     let app = Arc::new(App {
         content,
-        access,
+        document: document.to_json().unwrap_or_default().into(),
+        base_path,
         stopping,
         questions: Arc::new(Semaphore::new(CONCURRENT_QUESTIONS)),
         streams: Arc::new(Semaphore::new(MAX_STREAMS)),
     });
     let router = Router::new()
         .nest("/api/v1", routes::router())
-        .route("/api", axum::routing::any(routes::unknown))
-        .route("/api/{*rest}", axum::routing::any(routes::unknown))
-        .fallback(assets::asset);
-    security::guard(router, &app).with_state(app)
+        .route("/api", any(routes::unknown))
+        .route("/api/{*rest}", any(routes::unknown))
+        .merge(v1)
+        .fallback(assets::asset)
+        .method_not_allowed_fallback(v1::wrong_method)
+        .with_state(app);
+    guards.around(router)
 }

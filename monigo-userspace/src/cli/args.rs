@@ -62,6 +62,8 @@ pub enum Command {
     Query(QueryArgs),
     /// Check what this host allows, and what to do about the rest
     Doctor(DoctorArgs),
+    /// Hash a password from stdin for the file of the dashboard's users
+    HashPassword,
     /// Write shell completions or man pages, for packages
     #[command(hide = true)]
     Generate(GenerateArgs),

@@ -8,6 +8,7 @@ mod doctor;
 pub mod exit;
 mod flamegraph;
 mod generate;
+mod hash_password;
 mod interrupts;
 mod list;
 mod query;
@@ -53,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Query(args) => query::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::HashPassword => hash_password::run(),
         Command::Generate(args) => generate::run(&args),
     };
     // Threads that are taking probes out must not be killed.

@@ -71,7 +71,10 @@ async fn serve(args: &ServeArgs, source: Arc<dyn Source>) -> Result<()> {
 /// The exit status that a server that cannot listen deserves.
 pub fn failure_of(error: ServeError) -> anyhow::Error {
     match error {
-        ServeError::PortInUse { .. } | ServeError::NotOurs { .. } => Failure::usage(error),
+        ServeError::PortInUse { .. }
+        | ServeError::NotOurs { .. }
+        | ServeError::Guard(_)
+        | ServeError::Tls(_) => Failure::usage(error),
         ServeError::NotPermitted { .. } => Failure::not_allowed(error),
         ServeError::Listen { .. } => error.into(),
     }

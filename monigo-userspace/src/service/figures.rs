@@ -1,9 +1,10 @@
 //! Resources and health.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One measured value of a named series, as stored and exported.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Reading {
     /// Unix time in ns.
     pub at_ns: i64,
@@ -14,7 +15,7 @@ pub struct Reading {
 }
 
 /// Everything about resources at one instant. `service` means the traced processes together, `system` the host.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Metrics {
     /// When it was read, RFC 3339 in UTC.
     pub time: String,
@@ -40,7 +41,7 @@ pub struct Metrics {
 }
 
 /// Counts and age.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CoreStatistics {
     /// Goroutines that are not dead; `None` when not Go, or not readable.
     pub goroutines: Option<u64>,
@@ -57,7 +58,7 @@ pub struct CoreStatistics {
 }
 
 /// Shares of what there is, in percent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LoadStatistics {
     /// CPU time of the service, of all CPUs it may use (cgroup quota and affinity included).
     pub service_cpu_load_percent: f64,
@@ -74,7 +75,7 @@ pub struct LoadStatistics {
 }
 
 /// CPU.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CpuStatistics {
     /// Physical cores.
     pub total_cores: u32,
@@ -89,7 +90,7 @@ pub struct CpuStatistics {
 }
 
 /// Memory, in bytes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MemoryStatistics {
     /// Of the host.
     pub total_system_memory_bytes: u64,
@@ -110,7 +111,7 @@ pub struct MemoryStatistics {
 }
 
 /// One figure with its meaning.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct MemStatsRecord {
     /// Name.
     pub record_name: String,
@@ -123,7 +124,7 @@ pub struct MemStatsRecord {
 }
 
 /// Traffic of one kind.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct IoFigures {
     /// Since the process or host started.
     pub read_bytes: u64,
@@ -138,7 +139,7 @@ pub struct IoFigures {
 }
 
 /// Disk traffic.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DiskIo {
     /// `None` where `/proc/PID/io` may not be read.
     pub service: Option<IoFigures>,
@@ -147,7 +148,7 @@ pub struct DiskIo {
 }
 
 /// Network traffic; read means received, written means sent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NetworkIo {
     /// Of the processes themselves where the kernel tells, else of their network namespace; `covers` says which.
     pub service: Option<IoFigures>,
@@ -156,7 +157,7 @@ pub struct NetworkIo {
 }
 
 /// Scores.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct HealthPair {
     /// Of the host.
     pub system_health: Health,
@@ -165,7 +166,7 @@ pub struct HealthPair {
 }
 
 /// A score.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
     /// 0 to 100.
     pub percent: f64,

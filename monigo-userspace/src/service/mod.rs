@@ -15,6 +15,7 @@ mod sampler;
 mod tests;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub(crate) use self::routines::frame_text;
 pub use self::{
@@ -30,7 +31,7 @@ pub use self::{
 };
 
 /// Who is watched, and by what.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ServiceInfo {
     /// Configured name; the target's file name without one.
     pub service_name: String,
@@ -62,7 +63,7 @@ pub struct ServiceInfo {
 }
 
 /// Where something that is sent elsewhere stands.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExporterStatus {
     /// For example `otlp` or `webhook`.
     pub name: String,
@@ -85,7 +86,7 @@ pub struct ExporterStatus {
 }
 
 /// State of an exporter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExporterState {
     /// Nothing was to be sent so far.

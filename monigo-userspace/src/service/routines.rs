@@ -1,11 +1,12 @@
 //! Goroutines, or threads.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::store::Frame;
 
 /// What is listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum RoutineKind {
     /// Of the Go runtime.
@@ -15,7 +16,7 @@ pub enum RoutineKind {
 }
 
 /// All goroutines or threads at one instant.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Routines {
     /// What is listed.
     pub kind: RoutineKind,
@@ -30,7 +31,7 @@ pub struct Routines {
 }
 
 /// Goroutines or threads in the same state with the same stack.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RoutineGroup {
     /// Hash of state and stack, hex; the same in every look.
     pub signature: String,

@@ -5,6 +5,7 @@ mod dashboard;
 mod duckdb;
 mod go;
 mod packages;
+mod schemathesis;
 
 use std::{
     fs,
@@ -20,6 +21,7 @@ pub use self::bpf::name as bpf_toolchain;
 pub use self::dashboard::npm;
 pub use self::duckdb::LIBRARY as DUCKDB;
 pub use self::go::{VERSION as GO_VERSION, versions as go_versions};
+pub use self::schemathesis::program as schemathesis;
 use crate::{process, progress::Step, workspace::Workspace};
 
 /// What to prepare for; each includes the ones before it.
@@ -50,6 +52,7 @@ pub fn run(workspace: &Workspace, scope: Scope) -> Result<()> {
     if scope >= Scope::Test {
         go::ensure_older(workspace)?;
         nextest()?;
+        schemathesis::ensure(workspace)?;
     }
     eprintln!(
         "set-up: all in place ({:.1} s)",

@@ -41,7 +41,7 @@ const fn path(name: &'static str, path: &'static str, scope: Scope) -> Package {
     }
 }
 
-const PACKAGES: [Package; 17] = [
+const PACKAGES: [Package; 18] = [
     program("gcc", "gcc", Scope::Build),
     path("libc6-dev", "/usr/include/stdlib.h", Scope::Build),
     program("nodejs", "node", Scope::Build),
@@ -51,6 +51,8 @@ const PACKAGES: [Package; 17] = [
     program("python3-pip", "pip3", Scope::Demo),
     program("g++", "g++", Scope::Test),
     program("binutils", "objdump", Scope::Test),
+    // Python without what makes virtual environments is Debian's idea.
+    path("python3-venv", "/usr/share/doc/python3-venv", Scope::Test),
     program("gdb", "gdb", Scope::Test),
     program("tmux", "tmux", Scope::Test),
     program("chromium", "chromium", Scope::Test),

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check, one after the other, and the totals.
 
+mod api;
 mod browser;
 mod old_kernel;
 mod tally;
@@ -104,6 +105,7 @@ impl Suite<'_> {
         self.stage("an old kernel in an emulator", || {
             old_kernel::run(workspace)
         });
+        self.stage("API as its description promises", || api::run(workspace));
         self.stage("dashboard in Chromium", || browser::run(workspace));
         self.check("demo", || smoke(workspace));
         self.check("packages", || dist::check(workspace));

@@ -1,0 +1,265 @@
+//! monigo as a library: a recording, and the whole API over it, inside another program.
+//!
+//! ```no_run
+//! use axum::Router;
+//! use monigo::Monigo;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let monigo = Monigo::builder().recording("orders.duckdb").build()?;
+//! for function in monigo.source().functions(Default::default())? {
+//!     println!("{}: p99 {} ns", function.name, function.latency_ns.p99);
+//! }
+//! let app: Router = Router::new().nest("/watch", monigo.router()?);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The guards of the API can be used by themselves, see [`crate::api::guard`].
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+
+use axum::Router;
+use tokio::task::JoinHandle;
+
+use crate::{
+    api::{self, Content, HttpSettings, LiveState, ServeError, Server},
+    query::{OpenError, QueryError, Source, open_source},
+    service::{BareService, Service},
+};
+
+/// Why there is nothing to build.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Neither a recording nor a source.
+    #[error("there is nothing to show; name a recording with `recording`, or give a `source`")]
+    Nothing,
+    /// Both.
+    #[error("a recording and a source cannot be shown together; leave one of them out")]
+    Two,
+    /// The recording cannot be opened.
+    #[error("{} cannot be opened: {reason}", path.display())]
+    Open {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        reason: OpenError,
+    },
+    /// The recording does not answer.
+    #[error("the recording does not answer: {0}")]
+    Query(#[from] QueryError),
+    /// A recording that goes on is looked at by a task, and there is no tokio runtime for it.
+    #[error("this recording goes on, and watching it needs a tokio runtime; build on one")]
+    NoRuntime,
+}
+
+/// What a [`Monigo`] is made of.
+#[derive(Default)]
+#[must_use]
+pub struct Builder {
+    recording: Option<PathBuf>,
+    session: Option<i64>,
+    source: Option<Arc<dyn Source>>,
+    service: Option<Arc<dyn Service>>,
+    live: Option<LiveState>,
+    settings: HttpSettings,
+}
+
+impl Builder {
+    /// Shows the recording in this DuckDB file, finished or being written by another monigo.
+    pub fn recording(mut self, path: impl Into<PathBuf>) -> Self {
+        self.recording = Some(path.into());
+        self
+    }
+
+    /// Of the recording, this session; the latest without.
+    pub fn session(mut self, id: i64) -> Self {
+        self.session = Some(id);
+        self
+    }
+
+    /// Shows anything else that answers questions about calls.
+    pub fn source(mut self, source: Arc<dyn Source>) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Knows the service around the calls; without it, only what the recording itself tells is known.
+    pub fn service(mut self, service: Arc<dyn Service>) -> Self {
+        self.service = Some(service);
+        self
+    }
+
+    /// Announces the flushes of a [`Builder::source`]; without it, the source counts as finished.
+    pub fn live(mut self, live: LiveState) -> Self {
+        self.live = Some(live);
+        self
+    }
+
+    /// Guards of the API, and where it is.
+    pub fn settings(mut self, settings: HttpSettings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Opens what was named. Blocks for a moment.
+    pub fn build(self) -> Result<Monigo, BuildError> {
+        let (source, recorded): (Arc<dyn Source>, _) = match (self.source, self.recording) {
+            (Some(_), Some(_)) => return Err(BuildError::Two),
+            (None, None) => return Err(BuildError::Nothing),
+            (Some(source), None) => (source, false),
+            (None, Some(path)) => match open_source(&path, self.session) {
+                Ok(source) => (source.into(), true),
+                Err(reason) => return Err(BuildError::Open { path, reason }),
+            },
+        };
+        let goes_on = recorded && source.overview()?.ended_ns.is_none();
+        let (live, watching) = match self.live {
+            Some(live) => (live, None),
+            None if goes_on => {
+                let runtime = tokio::runtime::Handle::try_current();
+                let _entered = runtime.as_ref().map_err(|_| BuildError::NoRuntime)?.enter();
+                let (live, task) = api::live::poll(Arc::clone(&source));
+                (live, Some(Watching(task)))
+            }
+            None => (LiveState::finished(""), None),
+        };
+        let service = self
+            .service
+            .unwrap_or_else(|| Arc::new(BareService::new(Arc::clone(&source))));
+        Ok(Monigo {
+            content: Content {
+                source,
+                service,
+                live,
+                discoverer: None,
+            },
+            settings: self.settings,
+            _watching: watching,
+        })
+    }
+}
+
+/// A recording, and the API over it.
+pub struct Monigo {
+    content: Content,
+    settings: HttpSettings,
+    _watching: Option<Watching>,
+}
+
+struct Watching(JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Monigo {
+    /// Begins to build one.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Answers questions about calls.
+    pub fn source(&self) -> &Arc<dyn Source> {
+        &self.content.source
+    }
+
+    /// Knows the service around the calls.
+    pub fn service(&self) -> &Arc<dyn Service> {
+        &self.content.service
+    }
+
+    /// The dashboard and the whole API, with the guards that the settings want, to be nested in another
+    /// router. Where clients are told apart by their addresses (`auth.allow`, rate limits), serve that router with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`.
+    ///
+    /// A router does not know where it is served: unlike [`Monigo::serve`], it asks for authentication only when the
+    /// settings have some.
+    pub fn router(&self) -> Result<Router, ServeError> {
+        api::service_router(self.content.clone(), &self.settings)
+    }
+
+    /// Serves the dashboard and the API at the address of the settings. To be called on a tokio runtime.
+    pub fn serve(&self) -> Result<Server, ServeError> {
+        let listen = &self.settings.listen;
+        let bound = api::bind(SocketAddr::new(listen.address, listen.port))?;
+        api::serve(bound, self.content.clone(), &self.settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::Body,
+        http::{Request, StatusCode},
+    };
+    use tower::ServiceExt as _;
+
+    use super::*;
+    use crate::store::{Database, fixture};
+
+    fn recording(directory: &tempfile::TempDir) -> PathBuf {
+        let path = directory.path().join("recording.duckdb");
+        let mut database = Database::open(&path).unwrap();
+        fixture::record(&mut database);
+        path
+    }
+
+    #[tokio::test]
+    async fn a_recording_nested_in_another_service() {
+        let directory = tempfile::tempdir().unwrap();
+        let monigo = Monigo::builder()
+            .recording(recording(&directory))
+            .build()
+            .unwrap();
+        assert!(!monigo.source().functions(crate::query::Window::default()).unwrap().is_empty());
+        let app: Router = Router::new().nest("/watch", monigo.router().unwrap());
+        for (path, status) in [
+            ("/watch/monigo/api/v1/function", StatusCode::OK),
+            ("/watch/api/v1/overview", StatusCode::OK),
+            ("/watch/healthz", StatusCode::OK),
+            ("/monigo/api/v1/function", StatusCode::NOT_FOUND),
+        ] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let answer = app.clone().oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_errors() {
+        let error = |builder: Builder| builder.build().err().expect("an error");
+        assert!(matches!(error(Monigo::builder()), BuildError::Nothing));
+        let missing = error(Monigo::builder().recording("/nonexistent/x.duckdb"));
+        assert!(missing.to_string().contains("/nonexistent/x.duckdb"), "{missing}");
+        let directory = tempfile::tempdir().unwrap();
+        let path = recording(&directory);
+        let unknown = error(Monigo::builder().recording(&path).session(4711));
+        assert!(unknown.to_string().contains("4711"), "{unknown}");
+    }
+
+    #[tokio::test]
+    async fn settings_of_the_guards_count() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut settings = HttpSettings::default();
+        settings.auth.api_key = Some(api::Secret::new("0123456789abcdef"));
+        settings.listen.port = 0;
+        let monigo = Monigo::builder()
+            .recording(recording(&directory))
+            .settings(settings)
+            .build()
+            .unwrap();
+        let ask = async |key: &str| {
+            let router = monigo.router().unwrap();
+            let request = Request::get("/healthz").header("x-api-key", key);
+            let request = request.body(Body::empty()).unwrap();
+            router.oneshot(request).await.unwrap().status()
+        };
+        assert_eq!(ask("wrong").await, StatusCode::UNAUTHORIZED);
+        assert_eq!(ask("0123456789abcdef").await, StatusCode::OK);
+        let server = monigo.serve().unwrap();
+        assert!(server.url().starts_with("http://127.0.0.1:"));
+        server.shutdown().await;
+    }
+}
