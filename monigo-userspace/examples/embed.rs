@@ -74,7 +74,9 @@ mod tests {
         ] {
             let request = Request::get(uri).body(Body::empty()).unwrap();
             let answer = app.clone().oneshot(request).await.unwrap();
-            let body = axum::body::to_bytes(answer.into_body(), 1 << 16).await.unwrap();
+            let body = axum::body::to_bytes(answer.into_body(), 1 << 16)
+                .await
+                .unwrap();
             let body = String::from_utf8_lossy(&body);
             assert!(body.contains(part), "{uri}: {body}");
         }

@@ -213,7 +213,13 @@ mod tests {
             .recording(recording(&directory))
             .build()
             .unwrap();
-        assert!(!monigo.source().functions(crate::query::Window::default()).unwrap().is_empty());
+        assert!(
+            !monigo
+                .source()
+                .functions(crate::query::Window::default())
+                .unwrap()
+                .is_empty()
+        );
         let app: Router = Router::new().nest("/watch", monigo.router().unwrap());
         for (path, status) in [
             ("/watch/monigo/api/v1/function", StatusCode::OK),
@@ -232,7 +238,10 @@ mod tests {
         let error = |builder: Builder| builder.build().err().expect("an error");
         assert!(matches!(error(Monigo::builder()), BuildError::Nothing));
         let missing = error(Monigo::builder().recording("/nonexistent/x.duckdb"));
-        assert!(missing.to_string().contains("/nonexistent/x.duckdb"), "{missing}");
+        assert!(
+            missing.to_string().contains("/nonexistent/x.duckdb"),
+            "{missing}"
+        );
         let directory = tempfile::tempdir().unwrap();
         let path = recording(&directory);
         let unknown = error(Monigo::builder().recording(&path).session(4711));

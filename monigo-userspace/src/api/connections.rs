@@ -191,12 +191,14 @@ impl Connections {
     fn enter(self: &Arc<Self>) -> Option<Place> {
         let mut open = self.lock();
         if open.len() >= self.most {
-            let (&idle, entry) = open
+            let idle = open
                 .iter()
                 .filter(|(_, entry)| entry.requests == 0)
-                .min_by_key(|(&number, entry)| (entry.idle_since, number))?;
-            entry.evict.notify_one();
-            open.remove(&idle);
+                .min_by_key(|(number, entry)| (entry.idle_since, **number))
+                .map(|(number, _)| *number)?;
+            if let Some(entry) = open.remove(&idle) {
+                entry.evict.notify_one();
+            }
         }
         let number = loop {
             let number = rand::random();

@@ -35,10 +35,7 @@ const RETRY: Duration = Duration::from_secs(1);
     tag = "service",
     responses((status = OK, description = "A stream that lasts", body = String, content_type = "text/event-stream")),
 )]
-pub async fn service_events(
-    app: State<Arc<App>>,
-    params: Params,
-) -> Result<Response, ApiError> {
+pub async fn service_events(app: State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
     events(app, params).await
 }
 

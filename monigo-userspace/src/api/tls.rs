@@ -139,8 +139,8 @@ fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
         let reason = io::Error::other("it holds no certificate in PEM format");
         return Err(unusable("tls.cert_file", cert, &reason));
     }
-    let secret = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| unusable("tls.key_file", key, &error))?;
+    let secret =
+        PrivateKeyDer::from_pem_file(key).map_err(|error| unusable("tls.key_file", key, &error))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map(ServerConfigBuilder::with_no_client_auth)

@@ -366,6 +366,11 @@ impl Source for DuckSource {
             .with(|connection| timeline::latency(connection, span, question))
     }
 
+    fn last_runs(&self) -> Result<Vec<(u32, i64)>, QueryError> {
+        self.reader
+            .with(|connection| timeline::last_runs(connection, self.session))
+    }
+
     fn storage(&self) -> Result<Storage, QueryError> {
         Storage::of(&self.reader)
     }

@@ -703,3 +703,17 @@ fn functions_that_come_later_are_seen() {
         after.len()
     );
 }
+
+#[test]
+fn last_runs_are_ends_of_flushes() {
+    let (_database, source) = recorded();
+    let last = source.last_runs().expect("an answer");
+    let functions = source.functions(Window::default()).expect("functions");
+    let called = functions.iter().filter(|row| row.calls > 0).count();
+    assert_eq!(last.len(), called);
+    let flushed = source.overview().expect("overview").last_flush_ns;
+    assert!(
+        last.iter().all(|(_, at_ns)| Some(*at_ns) <= flushed),
+        "{last:?}"
+    );
+}

@@ -52,6 +52,19 @@ pub struct FunctionLatency {
     pub p99: u64,
 }
 
+/// The last flush interval of each function in which a call completed: its end.
+pub(super) fn last_runs(
+    connection: &Connection,
+    session: i64,
+) -> Result<Vec<(u32, i64)>, QueryError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT function_id, max(at_ns) FROM function_deltas
+         WHERE session_id = ? AND calls > 0 GROUP BY 1 ORDER BY 1",
+    )?;
+    let rows = statement.query_map([session], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 /// A group of consecutive flush intervals.
 #[derive(Clone, Copy, Debug)]
 struct Step {

@@ -32,7 +32,12 @@ pub fn ensure(workspace: &Workspace) -> Result<()> {
     step.run(Command::new("python3").args(["-m", "venv"]).arg(&directory))?;
     step.run(
         Command::new(directory.join("bin/pip"))
-            .args(["install", "--quiet", "--no-input", "--disable-pip-version-check"])
+            .args([
+                "install",
+                "--quiet",
+                "--no-input",
+                "--disable-pip-version-check",
+            ])
             .arg(format!("schemathesis=={VERSION}")),
     )?;
     step.done();

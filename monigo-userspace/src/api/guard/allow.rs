@@ -21,7 +21,9 @@ impl AllowList {
 
     fn has(&self, client: Option<&Client>) -> bool {
         client.is_some_and(|Client(address)| {
-            self.networks.iter().any(|network| network.contains(address))
+            self.networks
+                .iter()
+                .any(|network| network.contains(address))
         })
     }
 }

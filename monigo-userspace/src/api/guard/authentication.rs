@@ -197,7 +197,10 @@ impl Check for Authentication {
             let client = request.extensions().get().copied();
             // A right password that is not known yet counts as well, once.
             self.guesses.take(client).map_err(|wait| {
-                too_many(wait, "too many wrong passwords, keys or tokens from your address")
+                too_many(
+                    wait,
+                    "too many wrong passwords, keys or tokens from your address",
+                )
             })?;
             if let Some(basic) = basic
                 && basic.verify(&headers).await == Offer::Right

@@ -44,7 +44,9 @@ pub enum BasicAuthError {
         line: usize,
     },
     /// The hash is not argon2's.
-    #[error("the hash of {name} on line {line} is not an argon2 hash; make one with `monigo hash-password`")]
+    #[error(
+        "the hash of {name} on line {line} is not an argon2 hash; make one with `monigo hash-password`"
+    )]
     BadHash {
         /// Line, from 1.
         line: usize,
@@ -248,14 +250,22 @@ mod tests {
         assert_eq!(users.seen(&right), Offer::Wrong, "not verified yet");
         assert_eq!(users.verify(&right).await, Offer::Right);
         assert_eq!(users.seen(&right), Offer::Right);
-        for (name, password) in [("ann", "wrong"), ("bob", "correct horse"), ("", ""), ("ann", "")] {
+        for (name, password) in [
+            ("ann", "wrong"),
+            ("bob", "correct horse"),
+            ("", ""),
+            ("ann", ""),
+        ] {
             assert_eq!(users.verify(&headers(name, password)).await, Offer::Wrong);
         }
         assert_eq!(users.seen(&HeaderMap::new()), Offer::Nothing);
         let broken = HeaderMap::from_iter([(header::AUTHORIZATION, "Basic %%".parse().unwrap())]);
         assert_eq!(users.verify(&broken).await, Offer::Wrong);
         let shown = format!("{users:?}");
-        assert!(shown.contains("ann") && !shown.contains("argon2"), "{shown}");
+        assert!(
+            shown.contains("ann") && !shown.contains("argon2"),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -266,7 +276,10 @@ mod tests {
             ("ann".to_owned(), "line 1 is not name:hash"),
             (":x".to_owned(), "line 1 is not"),
             ("\nann:secret".to_owned(), "the hash of ann on line 2"),
-            ("ann:$2b$12$abcdefghijklmnopqrstuv".to_owned(), "not an argon2 hash"),
+            (
+                "ann:$2b$12$abcdefghijklmnopqrstuv".to_owned(),
+                "not an argon2 hash",
+            ),
             (format!("ann:{hash}\nann:{hash}"), "line 2 names ann again"),
         ] {
             let error = BasicAuth::parse(&Secret::new(lines.clone())).unwrap_err();

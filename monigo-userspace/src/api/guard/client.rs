@@ -32,7 +32,9 @@ impl ClientAddress {
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.contains(&address))
+        self.trusted
+            .iter()
+            .any(|network| network.contains(&address))
     }
 
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
@@ -56,7 +58,9 @@ impl ClientAddress {
 
 /// An address with or without port.
 fn address_of(text: &str) -> Option<IpAddr> {
-    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
     let address = bare
         .unwrap_or(text)
         .parse::<IpAddr>()
@@ -106,13 +110,25 @@ mod tests {
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.7"], "198.51.100.7"),
             ("10.0.0.1", &["203.0.113.9, 198.51.100.7"], "198.51.100.7"),
-            ("10.0.0.1", &["127.0.0.1, 198.51.100.7, 10.0.0.2"], "198.51.100.7"),
-            ("10.0.0.1", &["127.0.0.1", "198.51.100.7,10.0.0.2"], "198.51.100.7"),
+            (
+                "10.0.0.1",
+                &["127.0.0.1, 198.51.100.7, 10.0.0.2"],
+                "198.51.100.7",
+            ),
+            (
+                "10.0.0.1",
+                &["127.0.0.1", "198.51.100.7,10.0.0.2"],
+                "198.51.100.7",
+            ),
             ("10.0.0.1", &["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
             ("10.0.0.1", &["198.51.100.7, unknown"], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.7, \u{e9}"], "10.0.0.1"),
             ("10.0.0.1", &["198.51.100.7:4711"], "198.51.100.7"),
-            ("::ffff:10.0.0.1", &["[2001:db8::5]:80, 2001:db8::6"], "2001:db8::5"),
+            (
+                "::ffff:10.0.0.1",
+                &["[2001:db8::5]:80, 2001:db8::6"],
+                "2001:db8::5",
+            ),
             ("2001:db8::1", &["::ffff:198.51.100.7"], "198.51.100.7"),
             ("10.0.0.1", &[""], "10.0.0.1"),
         ];

@@ -26,7 +26,10 @@ impl HostCheck {
     /// Only these names, without port.
     pub fn new(names: impl IntoIterator<Item = String>) -> Self {
         Self {
-            names: names.into_iter().map(|name| name.to_ascii_lowercase()).collect(),
+            names: names
+                .into_iter()
+                .map(|name| name.to_ascii_lowercase())
+                .collect(),
             local: None,
             addresses: false,
         }
@@ -63,9 +66,7 @@ impl HostCheck {
         let Some(name) = without_port(&host) else {
             return false;
         };
-        local
-            || self.names.iter().any(|own| own == name)
-            || (self.addresses && is_address(name))
+        local || self.names.iter().any(|own| own == name) || (self.addresses && is_address(name))
     }
 }
 

@@ -37,7 +37,9 @@ impl Offer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiKeyError {
     /// Easily guessed.
-    #[error("the API key on line {line} is shorter than {SHORTEST_KEY} characters; make one with `openssl rand -hex 24`")]
+    #[error(
+        "the API key on line {line} is shorter than {SHORTEST_KEY} characters; make one with `openssl rand -hex 24`"
+    )]
     TooShort {
         /// Line, from 1.
         line: usize,

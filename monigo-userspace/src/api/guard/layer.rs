@@ -13,10 +13,7 @@ use tower::{Layer, Service};
 /// Decides about a request.
 pub trait Check: Send + Sync + 'static {
     /// Lets the request through, perhaps with something added to it, or answers it.
-    fn check(
-        &self,
-        request: Request,
-    ) -> impl Future<Output = Result<Request, Response>> + Send;
+    fn check(&self, request: Request) -> impl Future<Output = Result<Request, Response>> + Send;
 }
 
 /// The layer of a [`Check`].

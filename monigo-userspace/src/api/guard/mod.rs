@@ -35,6 +35,8 @@ use axum::{
     response::{Html, IntoResponse as _, Response},
 };
 
+pub use self::stack::GuardError;
+pub(super) use self::stack::Guards;
 pub use self::{
     allow::AllowList,
     authentication::{Authentication, TokenAccess},
@@ -47,8 +49,6 @@ pub use self::{
     origin::OriginCheck,
     rate::RateLimit,
 };
-pub(super) use self::stack::Guards;
-pub use self::stack::GuardError;
 use super::error::ApiError;
 
 /// Refuses in the words of the API, or as a page where a browser navigates.

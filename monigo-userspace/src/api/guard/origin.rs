@@ -54,16 +54,25 @@ impl OriginCheck {
 
     fn judge(&self, request: &Request) -> Result<(), Response> {
         let headers = request.headers();
-        let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+        let changes = !matches!(
+            *request.method(),
+            Method::GET | Method::HEAD | Method::OPTIONS
+        );
         let path = request.uri().path();
         let guarded = self.prefixes.is_empty()
-            || self.prefixes.iter().any(|prefix| path.starts_with(prefix.as_str()));
+            || self
+                .prefixes
+                .iter()
+                .any(|prefix| path.starts_with(prefix.as_str()));
         if !guarded && !changes {
             return Ok(());
         }
         let origin = headers.get(header::ORIGIN);
         let origin = origin.map(|origin| origin.to_str().unwrap_or_default().to_ascii_lowercase());
-        if origin.as_ref().is_some_and(|origin| self.allowed.contains(origin)) {
+        if origin
+            .as_ref()
+            .is_some_and(|origin| self.allowed.contains(origin))
+        {
             return Ok(());
         }
         let site = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);

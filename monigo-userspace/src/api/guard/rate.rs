@@ -70,9 +70,7 @@ impl RateLimit {
             }
             _ => self.shared.check().err(),
         };
-        refused.map_or(Ok(()), |until| {
-            Err(until.wait_time_from(self.clock.now()))
-        })
+        refused.map_or(Ok(()), |until| Err(until.wait_time_from(self.clock.now())))
     }
 }
 
@@ -98,8 +96,9 @@ pub fn too_many(wait: Duration, message: &str) -> Response {
 impl Check for RateLimit {
     async fn check(&self, request: Request) -> Result<Request, Response> {
         let client = request.extensions().get().copied();
-        self.take(client)
-            .map_err(|wait| too_many(wait, "too many requests from your address; ask less often"))?;
+        self.take(client).map_err(|wait| {
+            too_many(wait, "too many requests from your address; ask less often")
+        })?;
         Ok(request)
     }
 }
@@ -122,10 +121,19 @@ mod tests {
                 assert!(limit.take(client(name)).is_ok(), "{name}");
             }
             let wait = limit.take(client(name)).unwrap_err();
-            assert!(wait > Duration::ZERO && wait <= Duration::from_mins(1), "{wait:?}");
+            assert!(
+                wait > Duration::ZERO && wait <= Duration::from_mins(1),
+                "{wait:?}"
+            );
         }
-        assert!(limit.take(client("2001:db8::ffff")).is_err(), "the same /64");
-        assert!(limit.take(client("::ffff:192.0.2.1")).is_err(), "the same address");
+        assert!(
+            limit.take(client("2001:db8::ffff")).is_err(),
+            "the same /64"
+        );
+        assert!(
+            limit.take(client("::ffff:192.0.2.1")).is_err(),
+            "the same address"
+        );
         assert!(limit.take(client("2001:db8:0:1::1")).is_ok());
     }
 
@@ -137,7 +145,11 @@ mod tests {
             let address = IpAddr::from(number.to_be_bytes());
             refused += u32::from(limit.take(Some(Client(address))).is_err());
         }
-        assert!(limit.clients.len() <= MOST_CLIENTS, "{}", limit.clients.len());
+        assert!(
+            limit.clients.len() <= MOST_CLIENTS,
+            "{}",
+            limit.clients.len()
+        );
         assert!(refused > 0, "the rest shares one limit");
     }
 }

@@ -64,7 +64,9 @@ pub enum GuardError {
         reason: ApiKeyError,
     },
     /// The token is no token.
-    #[error("{setting}: the token must be at least {SHORTEST_TOKEN} letters, digits, - or _; make one with `openssl rand -hex 16`")]
+    #[error(
+        "{setting}: the token must be at least {SHORTEST_TOKEN} letters, digits, - or _; make one with `openssl rand -hex 16`"
+    )]
     Token {
         /// Setting.
         setting: &'static str,
@@ -76,10 +78,14 @@ pub enum GuardError {
         setting: &'static str,
     },
     /// Not an origin.
-    #[error("listen.cors_origins: '{0}' is not an origin; write for example https://grafana.example.org")]
+    #[error(
+        "listen.cors_origins: '{0}' is not an origin; write for example https://grafana.example.org"
+    )]
     Origin(String),
     /// The API cannot be there.
-    #[error("listen.base_path: '{0}' cannot be the path of the API; write for example /monigo/api/v1")]
+    #[error(
+        "listen.base_path: '{0}' cannot be the path of the API; write for example /monigo/api/v1"
+    )]
     BasePath(String),
 }
 
@@ -218,9 +224,7 @@ impl Ways {
         }
         let token = match (&auth.token, &auth.token_file) {
             (Some(token), _) => Some((token.clone(), "auth.token")),
-            (None, Some(path)) => {
-                Some((read_secret("auth.token_file", path)?, "auth.token_file"))
-            }
+            (None, Some(path)) => Some((read_secret("auth.token_file", path)?, "auth.token_file")),
             (None, None) => None,
         };
         if let Some((token, setting)) = token {
@@ -232,7 +236,9 @@ impl Ways {
     fn any(&self) -> Option<&'static str> {
         [
             self.basic.as_ref().map(|_| "auth.users_file"),
-            self.keys.as_ref().map(|_| "auth.api_keys_file or auth.api_key"),
+            self.keys
+                .as_ref()
+                .map(|_| "auth.api_keys_file or auth.api_key"),
             self.token.as_ref().map(|_| "auth.token"),
         ]
         .into_iter()
@@ -269,7 +275,9 @@ fn read_secret(setting: &'static str, path: &Path) -> Result<Secret, GuardError>
             path.display()
         );
     }
-    fs::read_to_string(path).map(Secret::new).map_err(unreadable)
+    fs::read_to_string(path)
+        .map(Secret::new)
+        .map_err(unreadable)
 }
 
 /// 128 bits from the system's generator, in hex.

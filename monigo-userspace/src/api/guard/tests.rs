@@ -25,7 +25,10 @@ async fn ask(router: Router, from: &str, headers: &[(&str, &str)]) -> Response {
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    router
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap()
 }
 
 async fn status(router: Router, headers: &[(&str, &str)]) -> u16 {
@@ -37,7 +40,10 @@ async fn api_keys() {
     let keys = ApiKeys::parse(&Secret::new("0123456789abcdef")).unwrap();
     let router = router().layer(Guard::new(keys));
     assert_eq!(status(router.clone(), &[]).await, 401);
-    assert_eq!(status(router, &[("x-api-key", "0123456789abcdef")]).await, 200);
+    assert_eq!(
+        status(router, &[("x-api-key", "0123456789abcdef")]).await,
+        200
+    );
 }
 
 #[tokio::test]
@@ -55,7 +61,11 @@ async fn basic() {
 #[tokio::test]
 async fn allow_list_with_and_without_an_address() {
     let list = || Guard::new(AllowList::new(vec!["192.0.2.1/32".parse().unwrap()]));
-    assert_eq!(status(router().layer(list()), &[]).await, 403, "nobody looked");
+    assert_eq!(
+        status(router().layer(list()), &[]).await,
+        403,
+        "nobody looked"
+    );
     let router = router()
         .layer(list())
         .layer(Guard::new(ClientAddress::default()));
@@ -81,8 +91,14 @@ async fn rate_limit() {
 async fn host_and_origin() {
     let check = Guard::new(HostCheck::new(["shop.example".to_owned()]));
     let hosts = router().layer(check);
-    assert_eq!(status(hosts.clone(), &[("host", "shop.example")]).await, 200);
-    assert_eq!(status(hosts.clone(), &[("host", "evil.example")]).await, 403);
+    assert_eq!(
+        status(hosts.clone(), &[("host", "shop.example")]).await,
+        200
+    );
+    assert_eq!(
+        status(hosts.clone(), &[("host", "evil.example")]).await,
+        403
+    );
     assert_eq!(status(hosts, &[]).await, 403);
     let origins = OriginCheck::allowing(vec!["https://grafana.example".to_owned()]);
     let origins = router().layer(Guard::new(origins));
@@ -92,7 +108,11 @@ async fn host_and_origin() {
         ("https://evil.example", 403),
     ] {
         let headers = [("host", "shop.example"), ("origin", origin)];
-        assert_eq!(status(origins.clone(), &headers).await, expected, "{origin}");
+        assert_eq!(
+            status(origins.clone(), &headers).await,
+            expected,
+            "{origin}"
+        );
     }
 }
 

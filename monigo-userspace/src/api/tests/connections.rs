@@ -95,7 +95,10 @@ async fn slow_clients_are_left() {
     let server = serve(&settings);
     let mut silent = connect(&server).await;
     let mut slow_head = connect(&server).await;
-    slow_head.write_all(b"GET / HTTP/1.1\r\nHost: lo").await.unwrap();
+    slow_head
+        .write_all(b"GET / HTTP/1.1\r\nHost: lo")
+        .await
+        .unwrap();
     let mut slow_body = connect(&server).await;
     let head = format!(
         "POST /monigo/api/v1/reports HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{{",
@@ -103,17 +106,26 @@ async fn slow_clients_are_left() {
     );
     slow_body.write_all(head.as_bytes()).await.unwrap();
     let mut kept = connect(&server).await;
-    let head = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", server.address());
+    let head = format!(
+        "GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n",
+        server.address()
+    );
     kept.write_all(head.as_bytes()).await.unwrap();
 
     assert_eq!(closed(&mut silent).await, "");
     let said = closed(&mut slow_head).await;
-    assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
+    assert!(
+        said.is_empty() || said.starts_with("HTTP/1.1 408"),
+        "{said}"
+    );
     let said = closed(&mut slow_body).await;
     assert!(said.starts_with("HTTP/1.1 408"), "{said}");
     assert!(said.contains("too_slow"), "{said}");
     let said = closed(&mut kept).await;
-    assert!(said.starts_with("HTTP/1.1 200"), "answered, then idle: {said}");
+    assert!(
+        said.starts_with("HTTP/1.1 200"),
+        "answered, then idle: {said}"
+    );
 }
 
 #[tokio::test]
@@ -128,7 +140,10 @@ async fn a_head_without_end_is_refused() {
         }
     }
     let said = closed(&mut stream).await;
-    assert!(said.is_empty() || said.starts_with("HTTP/1.1 431"), "{said}");
+    assert!(
+        said.is_empty() || said.starts_with("HTTP/1.1 431"),
+        "{said}"
+    );
     let answer = ask(connect(&server).await, &server).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK"));
 }
@@ -136,7 +151,11 @@ async fn a_head_without_end_is_refused() {
 #[tokio::test]
 async fn what_is_not_http_is_refused() {
     let server = serve(&HttpSettings::default());
-    for garbage in [&b"\x16\x03\x01\x02\x00\x01"[..], b"\r\n\r\n\0\0\0\0 \r\n", b"GET / HTTP/9.9\r\n\r\n"] {
+    for garbage in [
+        &b"\x16\x03\x01\x02\x00\x01"[..],
+        b"\r\n\r\n\0\0\0\0 \r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+    ] {
         let mut stream = connect(&server).await;
         stream.write_all(garbage).await.unwrap();
         stream.shutdown().await.unwrap();
@@ -154,7 +173,9 @@ fn certify(directory: &Path) -> TlsConnector {
     std::fs::write(directory.join("key.pem"), signing_key.serialize_pem()).unwrap();
     std::fs::write(directory.join("cert.pem"), cert.pem()).unwrap();
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from(cert.der().to_vec())).unwrap();
+    roots
+        .add(CertificateDer::from(cert.der().to_vec()))
+        .unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -177,7 +198,10 @@ async fn tls_and_a_new_certificate() {
     let stream = first.connect(name(), connect(&server).await).await.unwrap();
     let answer = ask(stream, &server).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
-    assert!(answer.contains("strict-transport-security: max-age="), "{answer}");
+    assert!(
+        answer.contains("strict-transport-security: max-age="),
+        "{answer}"
+    );
 
     let plain = ask(connect(&server).await, &server).await;
     assert!(!plain.contains("HTTP/1.1 200"), "{plain}");
@@ -194,15 +218,24 @@ async fn tls_and_a_new_certificate() {
         }
     }
     std::fs::write(directory.path().join("cert.pem"), "damaged").unwrap();
-    let stream = second.connect(name(), connect(&server).await).await.unwrap();
-    assert!(ask(stream, &server).await.starts_with("HTTP/1.1 200 OK"), "the old one stays");
+    let stream = second
+        .connect(name(), connect(&server).await)
+        .await
+        .unwrap();
+    assert!(
+        ask(stream, &server).await.starts_with("HTTP/1.1 200 OK"),
+        "the old one stays"
+    );
 }
 
 #[tokio::test]
 async fn certificates_that_cannot_be_used() {
     let directory = tempfile::tempdir().unwrap();
     certify(directory.path());
-    let (cert, key) = (directory.path().join("cert.pem"), directory.path().join("key.pem"));
+    let (cert, key) = (
+        directory.path().join("cert.pem"),
+        directory.path().join("key.pem"),
+    );
     let other = tempfile::tempdir().unwrap();
     certify(other.path());
     let refused = |cert: Option<&Path>, key: Option<&Path>| {
@@ -222,7 +255,11 @@ async fn certificates_that_cannot_be_used() {
         (Some(&*cert), Some(none), "tls.key_file: /nonexistent"),
         (Some(&*key), Some(&*key), "holds no certificate"),
         (Some(&*cert), Some(&*cert), "tls.key_file"),
-        (Some(&*cert), Some(&*other.path().join("key.pem")), "cannot be used together"),
+        (
+            Some(&*cert),
+            Some(&*other.path().join("key.pem")),
+            "cannot be used together",
+        ),
     ] {
         let error = refused(cert, key);
         assert!(error.contains(part), "{part}: {error}");

@@ -86,7 +86,12 @@ async fn only_reading_is_allowed() {
         Method::PATCH,
         Method::OPTIONS,
     ] {
-        for path in ["/", "/api/v1/overview", "/monigo/api/v1/exporters", "/healthz"] {
+        for path in [
+            "/",
+            "/api/v1/overview",
+            "/monigo/api/v1/exporters",
+            "/healthz",
+        ] {
             let answer = send(&router, method.clone(), path, &[]).await;
             assert_eq!(
                 answer.status,
@@ -224,7 +229,10 @@ async fn loopback_may_be_guarded_as_well() {
     let router = fixture(&by_token(), super::BOUND).router;
     let answer = send(&router, Method::GET, "/api/v1/overview", &[]).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-    assert_eq!(answer.header("www-authenticate"), r#"Bearer realm="monigo""#);
+    assert_eq!(
+        answer.header("www-authenticate"),
+        r#"Bearer realm="monigo""#
+    );
 }
 
 #[test]
@@ -275,7 +283,10 @@ fn settings_that_cannot_be_used_are_named() {
     ];
     for (part, message) in cases {
         assert!(message.contains(part), "{part}: {message}");
-        assert!(!message.contains("short'") && !message.contains("argon2"), "{message}");
+        assert!(
+            !message.contains("short'") && !message.contains("argon2"),
+            "{message}"
+        );
     }
 }
 
@@ -325,7 +336,11 @@ async fn pages_of_listed_origins_may_read() {
     let answer = send(&router, Method::OPTIONS, path, &preflight).await;
     assert_eq!(answer.status, StatusCode::OK);
     assert_eq!(answer.header("access-control-allow-origin"), origin.1);
-    assert!(answer.header("access-control-allow-headers").contains("x-api-key"));
+    assert!(
+        answer
+            .header("access-control-allow-headers")
+            .contains("x-api-key")
+    );
     let bearer = format!("Bearer {TOKEN}");
     let credentials = ("authorization", bearer.as_str());
     let cross = ("sec-fetch-site", "cross-site");

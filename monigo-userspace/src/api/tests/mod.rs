@@ -1,6 +1,7 @@
 //! The server as a client sees it.
 
 mod connections;
+mod discovery;
 mod events;
 mod files;
 mod guards;

@@ -85,27 +85,91 @@ async fn what_cannot_be_understood_is_named() {
         ("service-metrics", "[]".to_owned(), "field_name"),
         ("service-metrics", "null".to_owned(), "MetricsRequest"),
         ("service-metrics", "{}".to_owned(), "field_name"),
-        ("service-metrics", metrics(json!({"field_name": []})), "field_name"),
-        ("service-metrics", metrics(json!({"field_name": ["cpu"]})), "'cpu'"),
-        ("service-metrics", metrics(json!({"field_name": "cpu"})), "field_name"),
-        ("service-metrics", metrics(json!({"start_time": "yesterday"})), "'start_time'"),
-        ("service-metrics", metrics(json!({"start_time": "1767225600"})), "'start_time'"),
-        ("service-metrics", metrics(json!({"start_time": 1_767_225_600})), "start_time"),
-        ("service-metrics", metrics(json!({"start_time": "2026-02-30T00:00:00Z"})), "'start_time'"),
-        ("service-metrics", metrics(json!({"end_time": "2025-01-01T00:00:00Z"})), "before end_time"),
-        ("service-metrics", metrics(json!({"end_time": "2026-01-01T00:00:00Z"})), "before end_time"),
-        ("service-metrics", metrics(json!({"end_time": "9999-01-01T00:00:00Z"})), "'end_time'"),
-        ("service-metrics", metrics(json!({"start_time": "0001-01-01T00:00:00Z"})), "'start_time'"),
-        ("service-metrics", metrics(json!({"start_time": "2000-01-01T00:00:00Z"})), "10 years"),
+        (
+            "service-metrics",
+            metrics(json!({"field_name": []})),
+            "field_name",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"field_name": ["cpu"]})),
+            "'cpu'",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"field_name": "cpu"})),
+            "field_name",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"start_time": "yesterday"})),
+            "'start_time'",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"start_time": "1767225600"})),
+            "'start_time'",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"start_time": 1_767_225_600})),
+            "start_time",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"start_time": "2026-02-30T00:00:00Z"})),
+            "'start_time'",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"end_time": "2025-01-01T00:00:00Z"})),
+            "before end_time",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"end_time": "2026-01-01T00:00:00Z"})),
+            "before end_time",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"end_time": "9999-01-01T00:00:00Z"})),
+            "'end_time'",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"start_time": "0001-01-01T00:00:00Z"})),
+            "'start_time'",
+        ),
+        (
+            "service-metrics",
+            metrics(json!({"start_time": "2000-01-01T00:00:00Z"})),
+            "10 years",
+        ),
         ("service-metrics", metrics(json!({"points": 0})), "'points'"),
-        ("service-metrics", metrics(json!({"points": 2001})), "'points'"),
+        (
+            "service-metrics",
+            metrics(json!({"points": 2001})),
+            "'points'",
+        ),
         ("service-metrics", metrics(json!({"points": -1})), "points"),
         ("service-metrics", metrics(json!({"pionts": 1})), "pionts"),
-        ("reports", report(json!({"topic": "Everything"})), "Everything"),
+        (
+            "reports",
+            report(json!({"topic": "Everything"})),
+            "Everything",
+        ),
         ("reports", report(json!({"time_frame": "1y"})), "1y"),
         ("reports", report(json!({"time_frame": null})), "start_time"),
-        ("reports", report(json!({"start_time": "2026-01-01T00:00:00Z"})), "'end_time' is missing"),
-        ("reports", report(json!({"end_time": "2026-01-01T00:00:00Z"})), "'start_time' is missing"),
+        (
+            "reports",
+            report(json!({"start_time": "2026-01-01T00:00:00Z"})),
+            "'end_time' is missing",
+        ),
+        (
+            "reports",
+            report(json!({"end_time": "2026-01-01T00:00:00Z"})),
+            "'start_time' is missing",
+        ),
         ("reports", "\u{0}".to_owned(), "expected value"),
         ("reports", "[".repeat(10_000), "recursion"),
     ];
@@ -127,7 +191,11 @@ async fn functions_and_reports_that_do_not_exist() {
     let router = loopback().router;
     for (query, status, part) in [
         ("", 400, "'name' is missing"),
-        ("?name=x&reportType=svg", 400, "text, top, tree, traces, raw, flamegraph"),
+        (
+            "?name=x&reportType=svg",
+            400,
+            "text, top, tree, traces, raw, flamegraph",
+        ),
         ("?name=x&reportType=", 400, "'reportType'"),
         ("?name=x&type=text", 400, "'type' is not known"),
         ("?name=main.nothing", 404, "main.nothing"),
@@ -136,7 +204,11 @@ async fn functions_and_reports_that_do_not_exist() {
     ] {
         let answer = get(&router, &format!("{BASE}/function-details{query}")).await;
         assert_eq!(answer.status.as_u16(), status, "{query}");
-        assert!(answer.message().contains(part), "{query}: {}", answer.message());
+        assert!(
+            answer.message().contains(part),
+            "{query}: {}",
+            answer.message()
+        );
     }
 }
 
@@ -167,7 +239,11 @@ async fn the_wrong_method_is_told_the_right_one() {
         (Method::POST, "service-info", "GET,HEAD"),
     ] {
         let answer = send(&router, method.clone(), &format!("{BASE}/{path}"), &[]).await;
-        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+        assert_eq!(
+            answer.status,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "{method} {path}"
+        );
         assert_eq!(answer.header("allow"), allow, "{method} {path}");
         assert_eq!(answer.code(), "method_not_allowed");
     }
@@ -179,7 +255,10 @@ async fn the_base_path_may_be_another() {
     settings.listen.base_path = "/watch/v1".to_owned();
     let router = fixture(&settings, BOUND).router;
     assert_eq!(get(&router, "/watch/v1/exporters").await.json(), json!([]));
-    assert_eq!(get(&router, "/watch/v1").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(
+        get(&router, "/watch/v1").await.status,
+        StatusCode::NOT_FOUND
+    );
     let document = get(&router, "/watch/v1/openapi.json").await.json();
     assert!(document["paths"]["/watch/v1/reports"]["post"].is_object());
     assert!(document["paths"]["/healthz"]["get"].is_object());
@@ -188,12 +267,19 @@ async fn the_base_path_may_be_another() {
 #[tokio::test]
 async fn probes_and_scrapes() {
     let router = loopback().router;
-    assert_eq!(get(&router, "/healthz").await.json(), json!({"status": "ok"}));
+    assert_eq!(
+        get(&router, "/healthz").await.json(),
+        json!({"status": "ok"})
+    );
     let ready = get(&router, "/readyz").await;
     assert_eq!(ready.status, StatusCode::OK);
     assert_eq!(ready.json()["checks"][0]["name"], "database");
     let scraped = get(&router, "/metrics").await;
     assert_eq!(scraped.status, StatusCode::OK);
     assert!(scraped.header("content-type").starts_with("text/plain"));
-    assert!(scraped.body.contains("monigo_build_info{"), "{}", scraped.body);
+    assert!(
+        scraped.body.contains("monigo_build_info{"),
+        "{}",
+        scraped.body
+    );
 }

@@ -13,10 +13,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::{BOUND, Fixture, TOKEN, fixture, get, loopback};
-use crate::api::{
-    HttpSettings, Secret,
-    guard::hash_password,
-};
+use crate::api::{HttpSettings, Secret, guard::hash_password};
 
 const KEY: &str = "a key that nobody guesses";
 const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -30,7 +27,9 @@ struct Route {
 
 /// What the document names, and files, pages and nothing beside it.
 async fn routes() -> Vec<Route> {
-    let document = get(&loopback().router, "/monigo/api/v1/openapi.json").await.json();
+    let document = get(&loopback().router, "/monigo/api/v1/openapi.json")
+        .await
+        .json();
     let mut routes = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for (method, operation) in item.as_object().expect("operations") {
@@ -116,20 +115,50 @@ async fn every_route_in_every_state_of_credentials() {
     let cookie = |token: &str| ("cookie", format!("monigo_token_8080={token}"));
     let states: [(&str, Ipv4Addr, Option<u16>, Vec<(&str, String)>); 15] = [
         ("nothing", INSIDE, Some(401), vec![]),
-        ("wrong password", INSIDE, Some(401), vec![basic("ann:wrong")]),
-        ("unknown user", INSIDE, Some(401), vec![basic("bob:correct horse")]),
-        ("wrong key", INSIDE, Some(401), vec![("x-api-key", KEY[1..].to_owned())]),
-        ("two keys", INSIDE, Some(401), vec![key.clone(), key.clone()]),
+        (
+            "wrong password",
+            INSIDE,
+            Some(401),
+            vec![basic("ann:wrong")],
+        ),
+        (
+            "unknown user",
+            INSIDE,
+            Some(401),
+            vec![basic("bob:correct horse")],
+        ),
+        (
+            "wrong key",
+            INSIDE,
+            Some(401),
+            vec![("x-api-key", KEY[1..].to_owned())],
+        ),
+        (
+            "two keys",
+            INSIDE,
+            Some(401),
+            vec![key.clone(), key.clone()],
+        ),
         ("wrong token", INSIDE, Some(401), vec![bearer(&TOKEN[1..])]),
         ("wrong cookie", INSIDE, Some(401), vec![cookie("")]),
         ("password", INSIDE, None, vec![basic("ann:correct horse")]),
         ("key", INSIDE, None, vec![key.clone()]),
         ("token", INSIDE, None, vec![bearer(TOKEN)]),
         ("cookie", INSIDE, None, vec![cookie(TOKEN)]),
-        ("one right, one wrong", INSIDE, None, vec![key.clone(), bearer("x")]),
+        (
+            "one right, one wrong",
+            INSIDE,
+            None,
+            vec![key.clone(), bearer("x")],
+        ),
         ("nothing, outside", OUTSIDE, Some(403), vec![]),
         ("key, outside", OUTSIDE, Some(403), vec![key.clone()]),
-        ("key, outside, pretending", OUTSIDE, Some(403), vec![key.clone(), spoofed]),
+        (
+            "key, outside, pretending",
+            OUTSIDE,
+            Some(403),
+            vec![key.clone(), spoofed],
+        ),
     ];
     // Each request comes from an address of its own, so that wrong guesses do not add up.
     let mut number = 0_u32;
@@ -151,7 +180,11 @@ async fn every_route_in_every_state_of_credentials() {
     // A key in the address is none.
     for route in routes().await {
         let route = Route {
-            path: format!("{}{}api_key=a%20key", route.path, if route.path.contains('?') { "&" } else { "?" }),
+            path: format!(
+                "{}{}api_key=a%20key",
+                route.path,
+                if route.path.contains('?') { "&" } else { "?" }
+            ),
             ..route
         };
         let (status, _) = ask(&router, &route, INSIDE, &[]).await;
@@ -228,13 +261,19 @@ async fn guessing_ends_and_locks_out_nobody_who_knows() {
     assert_eq!(status, StatusCode::OK, "the password is known to be right");
     let elsewhere = [basic("ann:wrong"), from("10.1.1.2")];
     let (status, _) = ask(&router, &route, INSIDE, &elsewhere).await;
-    assert_eq!(status, StatusCode::UNAUTHORIZED, "another client behind the proxy");
+    assert_eq!(
+        status,
+        StatusCode::UNAUTHORIZED,
+        "another client behind the proxy"
+    );
 }
 
 #[tokio::test]
 async fn the_document_describes_itself() {
     let Fixture { router, .. } = fixture(&guarded(), BOUND);
-    let open = get(&loopback().router, "/monigo/api/v1/openapi.json").await.json();
+    let open = get(&loopback().router, "/monigo/api/v1/openapi.json")
+        .await
+        .json();
     assert!(open["openapi"].as_str().unwrap().starts_with("3."));
     assert!(open.get("security").is_none(), "none is asked for");
     let schemes = open["components"]["securitySchemes"].as_object().unwrap();
@@ -275,9 +314,13 @@ fn collect_references(value: &Value, found: &mut Vec<String>) {
             if let Some(Value::String(reference)) = fields.get("$ref") {
                 found.push(reference.clone());
             }
-            fields.values().for_each(|value| collect_references(value, found));
+            fields
+                .values()
+                .for_each(|value| collect_references(value, found));
         }
-        Value::Array(values) => values.iter().for_each(|value| collect_references(value, found)),
+        Value::Array(values) => values
+            .iter()
+            .for_each(|value| collect_references(value, found)),
         _ => {}
     }
 }

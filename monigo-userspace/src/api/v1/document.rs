@@ -59,10 +59,7 @@ pub struct Monigo;
     tag = "server",
     responses((status = OK, description = "An OpenAPI document", body = serde_json::Value)),
 )]
-pub async fn openapi(
-    State(app): State<Arc<App>>,
-    params: Params,
-) -> Result<Response, ApiError> {
+pub async fn openapi(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
     params.only(&[])?;
     let json = [(header::CONTENT_TYPE, "application/json")];
     Ok((json, app.document.clone()).into_response())
@@ -70,11 +67,20 @@ pub async fn openapi(
 
 /// Answers that every route may give, and why.
 const REFUSALS: [(&str, &str); 8] = [
-    ("400", "A parameter or the body cannot be used; the message names it"),
+    (
+        "400",
+        "A parameter or the body cannot be used; the message names it",
+    ),
     ("401", "Authentication is missing or wrong"),
-    ("403", "The address, the Host header or the origin is not allowed"),
+    (
+        "403",
+        "The address, the Host header or the origin is not allowed",
+    ),
     ("408", "The request or its answer took too long"),
-    ("429", "Too many requests, or too many wrong passwords; Retry-After says when to ask again"),
+    (
+        "429",
+        "Too many requests, or too many wrong passwords; Retry-After says when to ask again",
+    ),
     ("500", "monigo failed; its log says more"),
     ("503", "It is not known here, or monigo is shutting down"),
     ("504", "The database took too long; ask for a shorter range"),
@@ -123,7 +129,7 @@ pub fn complete(document: &mut utoipa::openapi::OpenApi, schemes: Schemes) {
 
 fn add_refusals(operation: &mut Operation) {
     let with_body = operation.request_body.is_some();
-    if let Some(body) = &mut operation.request_body {
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
         body.required = Some(Required::True);
     }
     let more = BODY_REFUSALS.iter().filter(|_| with_body);

@@ -8,6 +8,7 @@ mod body;
 mod details;
 mod document;
 mod functions;
+mod names;
 mod probes;
 mod profile;
 mod series;

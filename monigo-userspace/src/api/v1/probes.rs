@@ -125,13 +125,13 @@ fn finding(name: &str, problem: Option<String>) -> Finding {
     tag = "server",
     responses((status = OK, description = "Prometheus text format", body = String, content_type = "text/plain")),
 )]
-pub async fn prometheus(
-    State(app): State<Arc<App>>,
-    params: Params,
-) -> Result<Response, ApiError> {
+pub async fn prometheus(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
     params.only(&[])?;
     let text = app.scrape().await?;
-    let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    let kind = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
     Ok((kind, text).into_response())
 }
 

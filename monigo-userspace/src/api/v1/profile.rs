@@ -86,8 +86,8 @@ pub fn make(source: &dyn Source, name: &str, kind: Kind) -> Result<String, Missi
     };
     Ok(match kind {
         Kind::Text => {
-            let top = frames(&source.stacks(&selection, MOST_ROWS)?);
-            format!("{}\n{}", figures(&row), table(&top))
+            let stacks = source.stacks(&selection, MOST_ROWS)?;
+            format!("{}\n{}", figures(&row), table(&frames(&stacks)))
         }
         Kind::Top => table(&frames(&source.stacks(&selection, MOST_ROWS)?)),
         Kind::Tree => tree(&source.flame(&selection)?),
@@ -146,10 +146,14 @@ fn frames(stacks: &[StackRow]) -> BTreeMap<&str, Weights> {
     let mut frames: BTreeMap<&str, Weights> = BTreeMap::new();
     for stack in stacks {
         if let Some(innermost) = stack.frames.first() {
-            frames.entry(&innermost.name).or_default().flat += stack.weight;
+            frames.entry(&innermost.function).or_default().flat += stack.weight;
         }
         // A function that is on a stack twice is one function.
-        let mut seen: Vec<&str> = stack.frames.iter().map(|frame| frame.name.as_str()).collect();
+        let mut seen: Vec<&str> = stack
+            .frames
+            .iter()
+            .map(|frame| frame.function.as_str())
+            .collect();
         seen.sort_unstable();
         seen.dedup();
         for name in seen {
@@ -231,7 +235,7 @@ fn traces(stacks: &[StackRow]) -> String {
             format::count(stack.calls)
         );
         for frame in &stack.frames {
-            let _ = writeln!(text, "    {}", frame.name);
+            let _ = writeln!(text, "    {}", frame.function);
         }
         if stack.truncated {
             text.push_str("    (the stack goes on)\n");
@@ -241,7 +245,8 @@ fn traces(stacks: &[StackRow]) -> String {
 }
 
 fn raw(source: &dyn Source, selection: &Selection) -> Result<String, QueryError> {
-    let mut text = String::from("start_unix_ns\tduration_ns\tpid\ttid\tgoroutine\tcpu\tstands_for\tstack\n");
+    let mut text =
+        String::from("start_unix_ns\tduration_ns\tpid\ttid\tgoroutine\tcpu\tstands_for\tstack\n");
     let optional = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |n| n.to_string());
     for call in source.slowest(selection, MOST_ROWS)? {
         let _ = writeln!(
@@ -269,8 +274,13 @@ mod tests {
 
     fn stack(weight: u64, names: &[&str]) -> StackRow {
         let frames = names.iter().map(|name| Frame {
-            name: (*name).to_owned(),
-            ..Frame::default()
+            function: (*name).to_owned(),
+            image: String::new(),
+            address: 0,
+            file: None,
+            line: None,
+            inlined: false,
+            kernel: false,
         });
         StackRow {
             weight,
@@ -282,7 +292,10 @@ mod tests {
 
     #[test]
     fn frames_count_once_a_stack() {
-        let stacks = [stack(30, &["work", "work", "main"]), stack(10, &["wait", "main"])];
+        let stacks = [
+            stack(30, &["work", "work", "main"]),
+            stack(10, &["wait", "main"]),
+        ];
         let frames = frames(&stacks);
         let weights = |flat, cumulative| Weights { flat, cumulative };
         assert_eq!(frames["work"], weights(30, 30));
@@ -290,7 +303,10 @@ mod tests {
         assert_eq!(frames["main"], weights(0, 40));
         let table = table(&frames);
         let lines: Vec<&str> = table.lines().collect();
-        assert!(lines[2].ends_with("work") && lines[4].ends_with("main"), "{table}");
+        assert!(
+            lines[2].ends_with("work") && lines[4].ends_with("main"),
+            "{table}"
+        );
         assert!(lines[4].contains("100%"), "{table}");
     }
 
@@ -318,7 +334,11 @@ mod tests {
 
     #[test]
     fn nothing_recorded_is_said() {
-        for text in [table(&frames(&[])), tree(&FlameNode::default()), traces(&[])] {
+        for text in [
+            table(&frames(&[])),
+            tree(&FlameNode::default()),
+            traces(&[]),
+        ] {
             assert_eq!(text, NO_STACKS);
         }
     }

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::Body;
+use super::names::{SERIES, Topic as Resource};
 use crate::{
     api::{App, error::ApiError, params::Params},
     collect::unix_ns,
     query::{LatencyPoint, LatencyQuestion, QueryError, ReadingsQuestion, Source, Window},
-    system::metrics::{SERIES, Topic as Resource, series_of},
 };
 
 /// Steps when a request does not say how many.
@@ -232,7 +232,8 @@ pub async fn reports(
         let answer = app.ask(move |source| latency(source, window, points));
         return answer.await.map(Json);
     };
-    let names = series_of(resource).map(|series| series.name.to_owned());
+    let names = SERIES.iter().filter(|series| series.topic == resource);
+    let names = names.map(|series| series.name.to_owned());
     readings(&app, names.collect(), window, points).await
 }
 
@@ -269,7 +270,10 @@ fn latency(source: &dyn Source, window: Window, points: u32) -> Result<Vec<TimeV
         .map(|function| (function.id, function.name.as_str()))
         .collect();
     let points = source.latency_series(&question)?;
-    Ok(points.iter().map(|point| latency_step(point, &names)).collect())
+    Ok(points
+        .iter()
+        .map(|point| latency_step(point, &names))
+        .collect())
 }
 
 fn latency_step(point: &LatencyPoint, names: &BTreeMap<u32, &str>) -> TimeValue {

@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 
 use crate::{
     api::{App, error::ApiError, params::Params},
-    service::{ExporterStatus, Metrics, Routines, Service, ServiceError, ServiceInfo},
+    service::{ExporterStatus, Metrics, Routines, ServiceError, ServiceInfo},
 };
 
 type Answer<T> = Result<Json<T>, ApiError>;
@@ -33,7 +33,7 @@ pub async fn service_info(State(app): Shared, params: Params) -> Answer<ServiceI
 )]
 pub async fn metrics(State(app): Shared, params: Params) -> Answer<Metrics> {
     params.only(&[])?;
-    app.look(Service::metrics).await.map(Json)
+    app.look(|service| service.metrics()).await.map(Json)
 }
 
 /// Goroutines, or threads of other languages, by state and identical stack
@@ -45,7 +45,7 @@ pub async fn metrics(State(app): Shared, params: Params) -> Answer<Metrics> {
 )]
 pub async fn go_routines_stats(State(app): Shared, params: Params) -> Answer<Routines> {
     params.only(&[])?;
-    app.look(Service::routines).await.map(Json)
+    app.look(|service| service.routines()).await.map(Json)
 }
 
 /// Where measurements are sent, and how that goes

@@ -223,6 +223,10 @@ impl Source for RemoteSource {
         ask!(self, Question::Latency { latency }, Latency)
     }
 
+    fn last_runs(&self) -> Result<Vec<(u32, i64)>, QueryError> {
+        ask!(self, Question::LastRuns, LastRuns)
+    }
+
     fn storage(&self) -> Result<Storage, QueryError> {
         ask!(self, Question::Storage, Storage)
     }

@@ -90,6 +90,8 @@ pub enum Question {
     Readings { readings: ReadingsQuestion },
     /// [`super::Source::latency_series`]
     Latency { latency: LatencyQuestion },
+    /// [`super::Source::last_runs`]
+    LastRuns,
     /// [`super::Source::storage`]
     Storage,
 }
@@ -132,6 +134,8 @@ pub enum Answer {
     Readings(Vec<ReadingsPoint>),
     /// See [`Question::Latency`].
     Latency(Vec<LatencyPoint>),
+    /// See [`Question::LastRuns`].
+    LastRuns(Vec<(u32, i64)>),
     /// See [`Question::Storage`].
     Storage(Storage),
     /// No such session; the ones there are.

@@ -324,6 +324,7 @@ fn answer(source: &dyn Source, question: Question) -> Answer {
         Question::Sql { query, limit } => source.sql(&query, limit).map(Answer::Sql),
         Question::Readings { readings } => source.readings(&readings).map(Answer::Readings),
         Question::Latency { latency } => source.latency_series(&latency).map(Answer::Latency),
+        Question::LastRuns => source.last_runs().map(Answer::LastRuns),
         Question::Storage => source.storage().map(Answer::Storage),
     };
     answer.unwrap_or_else(Answer::Failed)
