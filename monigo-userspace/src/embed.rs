@@ -24,7 +24,7 @@ use tokio::task::JoinHandle;
 use crate::{
     api::{self, Content, HttpSettings, LiveState, ServeError, Server},
     query::{OpenError, QueryError, Source, open_source},
-    service::{BareService, Service},
+    service::{Recorded, Service},
 };
 
 /// Why there is nothing to build.
@@ -125,7 +125,7 @@ impl Builder {
         };
         let service = self
             .service
-            .unwrap_or_else(|| Arc::new(BareService::new(Arc::clone(&source))));
+            .unwrap_or_else(|| Arc::new(Recorded::new(Arc::clone(&source))));
         Ok(Monigo {
             content: Content {
                 source,

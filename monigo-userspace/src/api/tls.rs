@@ -55,7 +55,6 @@ pub enum TlsError {
 pub struct Tls {
     cert: PathBuf,
     key: PathBuf,
-    look_every: Duration,
     current: Mutex<Current>,
 }
 
@@ -85,7 +84,6 @@ impl Tls {
         Ok(Some(Self {
             cert,
             key,
-            look_every: LOOK_EVERY,
             current: Mutex::new(Current {
                 config,
                 stamps,
@@ -94,17 +92,10 @@ impl Tls {
         }))
     }
 
-    /// Looks at the files before each handshake.
-    #[cfg(test)]
-    pub fn look_always(mut self) -> Self {
-        self.look_every = Duration::ZERO;
-        self
-    }
-
     /// What to use for the next connection. When the new files cannot be used, the old certificate stays.
     pub fn config(&self) -> Arc<ServerConfig> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if current.looked.elapsed() >= self.look_every {
+        if current.looked.elapsed() >= LOOK_EVERY {
             current.looked = Instant::now();
             let stamps = [stamp(&self.cert), stamp(&self.key)];
             if stamps != current.stamps {

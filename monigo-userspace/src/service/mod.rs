@@ -5,7 +5,6 @@
 //! Names of fields are those of the `MoniGo` library where it has them. Numbers carry their unit in the
 //! name; text beside them is for people.
 
-mod bare;
 mod figures;
 mod live;
 mod recorded;
@@ -19,7 +18,6 @@ use utoipa::ToSchema;
 
 pub(crate) use self::routines::frame_text;
 pub use self::{
-    bare::BareService,
     figures::{
         CoreStatistics, CpuStatistics, DiskIo, Health, HealthPair, IoFigures, LoadStatistics,
         MemStatsRecord, MemoryStatistics, Metrics, NetworkIo, Reading,

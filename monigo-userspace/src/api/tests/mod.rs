@@ -32,7 +32,7 @@ use crate::{
         FunctionRow, Heatmap, Overview, QueryError, Root, Selection, SeriesPoint, Source, StackRow,
         Story, Table, Tail, TailQuestion, Window,
     },
-    service::BareService,
+    service::Recorded,
     symbols::Language,
 };
 
@@ -195,7 +195,7 @@ fn fixture(settings: &HttpSettings, bound: SocketAddr) -> Fixture {
 
 fn content(source: Arc<dyn Source>, live: LiveState) -> Content {
     Content {
-        service: Arc::new(BareService::new(Arc::clone(&source))),
+        service: Arc::new(Recorded::new(Arc::clone(&source))),
         source,
         live,
         discoverer: None,

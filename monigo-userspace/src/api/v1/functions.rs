@@ -6,10 +6,10 @@ use axum::{Json, extract::State};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::series::rfc3339;
 use crate::{
     api::{App, error::ApiError, params::Params},
     query::FunctionRow,
+    system::metrics::rfc3339,
 };
 
 /// A traced function.

@@ -8,7 +8,6 @@ mod body;
 mod details;
 mod document;
 mod functions;
-mod names;
 mod probes;
 mod profile;
 mod series;

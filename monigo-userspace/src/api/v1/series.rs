@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::body::Body;
-use super::names::{SERIES, Topic as Resource};
 use crate::{
     api::{App, error::ApiError, params::Params},
     collect::unix_ns,
     query::{LatencyPoint, LatencyQuestion, QueryError, ReadingsQuestion, Source, Window},
+    system::metrics::{SERIES, Topic as Resource, rfc3339, series},
 };
 
 /// Steps when a request does not say how many.
@@ -181,7 +181,7 @@ pub async fn service_metrics(
         return Err(field("field_name", "names no series"));
     }
     for name in &request.field_name {
-        if !SERIES.iter().any(|series| series.name == name) {
+        if series(name).is_none() {
             let known: Vec<&str> = SERIES.iter().map(|series| series.name).collect();
             let known = known.join(", ");
             // What is unknown may be long.
@@ -296,13 +296,6 @@ fn latency_step(point: &LatencyPoint, names: &BTreeMap<u32, &str>) -> TimeValue 
         time: rfc3339(point.at_ns),
         value: value.collect(),
     }
-}
-
-/// Unix time in ns as RFC 3339 in UTC; empty for what no clock shows.
-pub fn rfc3339(unix_ns: i64) -> String {
-    Timestamp::from_nanosecond(unix_ns.into())
-        .map(|time| time.to_string())
-        .unwrap_or_default()
 }
 
 fn points(wanted: Option<u32>) -> Result<u32, ApiError> {
