@@ -18,6 +18,7 @@ use utoipa::{
     },
 };
 
+use super::profile::Kind;
 use crate::api::{
     App,
     error::{ApiError, ErrorBody},
@@ -48,7 +49,7 @@ pub struct Schemes {
         (name = "functions", description = "Traced functions"),
         (name = "server", description = "This server"),
     ),
-    components(schemas(ErrorBody)),
+    components(schemas(ErrorBody, Kind)),
 )]
 pub struct Monigo;
 
