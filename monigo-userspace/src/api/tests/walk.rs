@@ -113,7 +113,7 @@ async fn every_route_in_every_state_of_credentials() {
     let key = ("x-api-key", KEY.to_owned());
     let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
     let cookie = |token: &str| ("cookie", format!("monigo_token_8080={token}"));
-    let states: [(&str, Ipv4Addr, Option<u16>, Vec<(&str, String)>); 15] = [
+    let cases: [(&str, Ipv4Addr, Option<u16>, Vec<(&str, String)>); 15] = [
         ("nothing", INSIDE, Some(401), vec![]),
         (
             "wrong password",
@@ -163,11 +163,11 @@ async fn every_route_in_every_state_of_credentials() {
     // Each request comes from an address of its own, so that wrong guesses do not add up.
     let mut number = 0_u32;
     for route in routes().await {
-        for (state, client, refused, headers) in &states {
+        for (held, client, refused, headers) in &cases {
             number += 1;
             let client = Ipv4Addr::from(u32::from(*client) + number);
             let (status, _) = ask(&router, &route, client, headers).await;
-            let what = format!("{} {} with {state}", route.method, route.path);
+            let what = format!("{} {} with {held}", route.method, route.path);
             match refused {
                 Some(refused) => assert_eq!(status.as_u16(), *refused, "{what}"),
                 None => assert!(
@@ -292,12 +292,12 @@ async fn the_document_describes_itself() {
             }
         }
     }
-    let schemas = open["components"]["schemas"].as_object().unwrap();
+    let described = open["components"]["schemas"].as_object().unwrap();
     let mut references = Vec::new();
     collect_references(&open, &mut references);
     for reference in references {
         let name = reference.trim_start_matches("#/components/schemas/");
-        assert!(schemas.contains_key(name), "{reference}");
+        assert!(described.contains_key(name), "{reference}");
     }
     let route = Route {
         method: Method::GET,

@@ -75,18 +75,18 @@ impl Views {
         let waiting = self.waiting.clone();
         let mut progress = self.progress.clone();
         self.handle.spawn(async move {
-            let (mut seen, mut flushed) = (0, Instant::now());
+            let (mut seen, mut written) = (0, Instant::now());
             loop {
                 let now = progress.borrow_and_update().clone();
                 if now.flushes != seen {
-                    (seen, flushed) = (now.flushes, Instant::now());
+                    (seen, written) = (now.flushes, Instant::now());
                 }
                 let text = status_text(&now, &waiting);
                 let _ = tell.send(LiveStatus {
                     text,
                     cost: cost_text(&now),
                     ended: now.ended.is_some(),
-                    flushed: Some(flushed),
+                    flushed: Some(written),
                     store_error: now.store_error.clone(),
                 });
                 flush.send_if_modified(|last| {
