@@ -13,6 +13,9 @@ export default defineConfig({
     modulePreload: { polyfill: false },
   },
   server: {
-    proxy: Object.fromEntries(["/api", "/monigo", "/metrics", "/healthz", "/readyz"].map((path) => [path, { target: monigo, changeOrigin: true }])),
+    // monigo answers its own pages only.
+    proxy: Object.fromEntries(["/api", "/monigo", "/metrics", "/healthz", "/readyz"].map((path) => (
+      [path, { target: monigo, changeOrigin: true, headers: { origin: monigo } }]
+    ))),
   },
 });

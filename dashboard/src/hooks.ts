@@ -10,7 +10,11 @@ const REST = 3;
 export interface Answer<T> {
   data: T | null;
   error: string | null;
+  /** Nothing was answered yet. */
+  waiting: boolean;
 }
+
+const nothing = { data: null, error: null, waiting: true };
 
 /**
  * The answer to `url`, asked again whenever `url` or `version` changes, one request at a time. The
@@ -21,7 +25,7 @@ export interface Answer<T> {
 export function useAnswer<T>(
   url: string | null, identity: string, version: number, pause = 0, body: string | null = null,
 ): Answer<T> {
-  const [held, setHeld] = useState<Answer<T> & { identity: string }>({ data: null, error: null, identity });
+  const [held, setHeld] = useState<Answer<T> & { identity: string }>({ ...nothing, identity });
   const latest = useRef({ url, identity, body });
   latest.current = { url, identity, body };
   const control = useRef<{ busy: AbortController | null; again: boolean; timer: number }>({
@@ -47,6 +51,7 @@ export function useAnswer<T>(
       setHeld((old) => ({
         data: next.data ?? (old.identity === about ? old.data : null),
         error: next.error ?? null,
+        waiting: false,
         identity: about,
       }));
       state.timer = window.setTimeout(() => {
@@ -70,7 +75,7 @@ export function useAnswer<T>(
   // Another question does not wait for the answer to the last one.
   useLayoutEffect(() => stop, [identity, stop]);
   useEffect(run, [url, identity, version, body, run]);
-  return held.identity === identity ? held : { data: null, error: null };
+  return held.identity === identity ? held : nothing;
 }
 
 /** `performance.now()` at the last multiple of `every` ms; renders again at each. */

@@ -44,7 +44,7 @@ export function ordered(groups: readonly RoutineGroup[], order: Order): RoutineG
 }
 
 /** Functions that only say that something waits; what waits is below them. */
-const plumbing = /^(runtime\.|sync\.|sync\/|internal\/|syscall\.|__|\[|futex|epoll|do_syscall|entry_SYSCALL|std::|core::|pthread_|schedule)/;
+const plumbing = /^(runtime\.|time\.Sleep|sync\.|sync\/|internal\/|syscall\.|__|\[|futex|epoll|do_syscall|entry_SYSCALL|std::|core::|pthread_|schedule)/;
 
 /** The frame that tells what a group does: the innermost that is not of the runtime. */
 export function telling(stack: readonly string[]): string {

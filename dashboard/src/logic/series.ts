@@ -70,6 +70,9 @@ export function stepOf(samples: readonly Sample[]): number {
   return steps[Math.floor(steps.length / 2)] ?? 0;
 }
 
+/** So many steps without data, and so many seconds, are a hole in a line; less is a late reading. */
+const [MISSING, MISSING_S] = [3.5, 5];
+
 /** Times in s, then values per name; null where a series has none, and where data is missing in between. */
 export function columnsOf(samples: readonly Sample[], names: readonly string[]): (number | null)[][] {
   const times = samples.map(({ time }) => Date.parse(time) / 1000);
@@ -78,7 +81,7 @@ export function columnsOf(samples: readonly Sample[], names: readonly string[]):
   samples.forEach(({ value }, index) => {
     const time = times[index] ?? 0;
     const before = times[index - 1];
-    if (before !== undefined && usual > 0 && time - before > usual * 2.5) {
+    if (before !== undefined && usual > 0 && time - before > Math.max(usual * MISSING, MISSING_S)) {
       columns.forEach((column, at) => column.push(at === 0 ? before + usual : null));
     }
     columns.forEach((column, at) => column.push(at === 0 ? time : value[names[at - 1] ?? ""] ?? null));

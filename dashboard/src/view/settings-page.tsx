@@ -56,7 +56,7 @@ function Settings() {
         </>
       }
     >
-      {all.length === 0 && <Empty>{answer.error ?? (answer.data === null ? "Loading…" : "monigo names no settings here.")}</Empty>}
+      {all.length === 0 && <Empty>{answer.error ?? (answer.waiting ? "Loading…" : "This recording names no settings.")}</Empty>}
       {all.length > 0 && shown.length === 0 && (
         <Empty>{route.filter ? `No setting matches “${route.filter}”.` : "Every setting is the default."}</Empty>
       )}
