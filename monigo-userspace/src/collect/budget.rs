@@ -358,6 +358,12 @@ impl Budget {
         self.share
     }
 
+    /// Another limit; the next look heeds it.
+    pub fn set_share(&mut self, share: Option<f64>) {
+        self.share = share;
+        self.calm = CALM;
+    }
+
     /// What stacks cost.
     pub fn stacks(&self) -> StackCost {
         self.stacks
@@ -376,7 +382,16 @@ impl Budget {
     /// Looks at the load of `processes` processes; a plan to put in force, if it is time for
     /// another one.
     pub fn evaluate(&mut self, loads: &[Load], records: f64, processes: usize) -> Option<Plan> {
-        let budget = (self.allowed_ns(processes)? - self.apart_ns).max(0.0);
+        let Some(allowed) = self.allowed_ns(processes) else {
+            // The limit may have been lifted.
+            let free = Plan::unlimited(self.current.modes.len(), self.least, self.windows);
+            let limited = self.current.is_harder_than(&free);
+            return limited.then(|| {
+                self.current = free.clone();
+                free
+            });
+        };
+        let budget = (allowed - self.apart_ns).max(0.0);
         let now: f64 = loads
             .iter()
             .zip(&self.current.modes)

@@ -5,11 +5,16 @@ mod parking;
 mod slow;
 mod sweeping;
 mod taking;
+mod tuning;
 mod weighing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::mpsc::{Receiver, RecvTimeoutError},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, RecvTimeoutError},
+    },
     time::{Duration, Instant},
 };
 
@@ -130,6 +135,8 @@ pub struct Collector {
     /// Samples that wait for the end of their call, where only some are kept.
     pending: Option<Pending>,
     progress: watch::Sender<Progress>,
+    /// Grows as long as the loop goes round.
+    beats: Arc<AtomicU64>,
 }
 
 /// Losses on the user side.
@@ -199,6 +206,7 @@ impl Collector {
             last_flush: Instant::now(),
             failed_flushes: 0,
             progress,
+            beats: Arc::default(),
         }
     }
 
@@ -224,11 +232,14 @@ impl Collector {
             self.put_in_force(&first)?;
         }
         let end = loop {
+            self.beats.fetch_add(1, Ordering::Relaxed);
             match commands.recv_timeout(POLL) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
                 Ok(Command::Trace(request)) => self.add(*request)?,
                 Ok(Command::Notice(sentence)) => self.notify(sentence),
                 Ok(Command::Readings(readings)) => self.readings.extend(readings),
+                Ok(Command::Tune(tuning)) => self.tune(*tuning)?,
+                Ok(Command::Follow(pids)) => self.follow(&pids)?,
                 Err(RecvTimeoutError::Timeout) => {}
             }
             drawn += self.drain().drawn;
@@ -552,6 +563,9 @@ impl Collector {
             progress.calls_per_second = began as f64 / elapsed.as_secs_f64().max(0.001);
             progress.store_error = None;
             progress.cost = Some(cost);
+            if progress.losses != self.losses {
+                progress.losses.clone_from(&self.losses);
+            }
         });
     }
 }

@@ -18,7 +18,7 @@ pub use self::{
     budget::{Budget, Mode},
     clock::unix_ns,
     collector::{AddError, Addition, CollectError, Collector, Request},
-    progress::{Command, Cost, End, Limits, Progress},
+    progress::{Command, Cost, End, Limits, Progress, Tuning},
     sampling::Sampling,
     stacks::{Resolve, Site, StackTable, Traced},
 };

@@ -1,9 +1,13 @@
 //! When a recording ends, and how far it is.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
 
-use super::collector::Request;
-use crate::{export::format::percent, service::Reading};
+use super::{Sampling, collector::Request};
+use crate::{export::format::percent, service::Reading, store::StorageSettings};
 
 /// What a collector is told.
 #[derive(Debug)]
@@ -16,6 +20,23 @@ pub enum Command {
     Notice(String),
     /// Store what was measured of the service and the host.
     Readings(Vec<Reading>),
+    /// Go on with other settings.
+    Tune(Box<Tuning>),
+    /// These processes belong to the target, too. Only for targets that are lists of processes.
+    Follow(Vec<u32>),
+}
+
+/// Settings that can change while a recording goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tuning {
+    /// Which calls are recorded in full.
+    pub sampling: Sampling,
+    /// Time between writes.
+    pub flush: Duration,
+    /// Limit of the cost as a share of one CPU; `None` for none.
+    pub share: Option<f64>,
+    /// What is kept, and for how long.
+    pub storage: StorageSettings,
 }
 
 /// Why collecting ended.
@@ -74,6 +95,8 @@ pub struct Progress {
     pub cost: Option<Cost>,
     /// The last store failure, while it lasts.
     pub store_error: Option<String>,
+    /// What was not recorded, by cause, since the beginning.
+    pub losses: BTreeMap<&'static str, u64>,
 }
 
 impl fmt::Display for Cost {

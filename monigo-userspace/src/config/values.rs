@@ -1,6 +1,6 @@
 //! Durations and sizes as people write them.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, fmt::Write as _, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -126,7 +126,7 @@ impl fmt::Display for Span {
             let count = rest / unit_ns;
             rest %= unit_ns;
             if count > 0 {
-                text.push_str(&format!("{count}{unit}"));
+                let _ = write!(text, "{count}{unit}");
             }
         }
         f.pad(&text)

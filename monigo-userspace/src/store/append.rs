@@ -78,6 +78,11 @@ impl Store for Database {
         self.checkpoint();
         Ok(())
     }
+
+    fn apply(&mut self, settings: &super::StorageSettings) -> Result<(), StoreError> {
+        self.retain(settings.retention.as_ns(), crate::collect::unix_ns())?;
+        Ok(())
+    }
 }
 
 impl Database {

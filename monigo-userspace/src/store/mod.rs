@@ -12,9 +12,11 @@ pub(crate) mod fixture;
 pub mod migrate;
 mod prune;
 mod reader;
+mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use self::settings::{StorageKind, StorageProblem, StorageSettings};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
@@ -362,4 +364,6 @@ pub trait Store: Send {
     fn remove_functions(&mut self, session: i64, first: u32) -> Result<(), StoreError>;
     /// Marks the session as ended in order.
     fn end_session(&mut self, session: i64, ended_ns: i64) -> Result<(), StoreError>;
+    /// Keeps what `settings` say from now on.
+    fn apply(&mut self, settings: &StorageSettings) -> Result<(), StoreError>;
 }

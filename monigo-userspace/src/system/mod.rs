@@ -8,6 +8,7 @@ pub mod checks;
 pub mod facts;
 pub mod health;
 pub mod metrics;
+pub mod notify;
 mod privilege;
 
 use std::fmt;
@@ -15,7 +16,7 @@ use std::fmt;
 pub use self::{
     checks::{Check, Severity},
     facts::HostFacts,
-    privilege::drop_privileges,
+    privilege::{UserError, become_user, drop_privileges},
 };
 
 /// The host does not allow attaching. Holds every blocking problem with its remedy, so that the

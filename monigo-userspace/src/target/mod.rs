@@ -3,6 +3,7 @@
 mod error;
 mod libraries;
 pub mod process;
+mod programs;
 mod resolve;
 pub mod return_probes;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 pub use self::{
     error::TargetError,
     libraries::{Libraries, Library, LibraryError},
+    programs::{Choice, container_id, programs},
     resolve::{resolve, resolve_command},
 };
 

@@ -90,7 +90,7 @@ fn whole_process(pid: u32) -> Result<Target, TargetError> {
 
 /// The path of a process's executable if it still leads to the file that the process runs, since
 /// it outlives the process; else the way through `/proc`.
-fn path_to(process: &Process) -> PathBuf {
+pub(super) fn path_to(process: &Process) -> PathBuf {
     if ImageId::of(&process.executable).ok() == Some(process.id) {
         process.executable.clone()
     } else {
@@ -196,7 +196,7 @@ fn named(text: &str) -> Result<Target, TargetError> {
     })
 }
 
-fn goes_by(process: &Process, text: &str) -> bool {
+pub(super) fn goes_by(process: &Process, text: &str) -> bool {
     /// The kernel cuts names to this many bytes.
     const COMM: usize = 15;
     // A long name that the kernel cut is that of a script, unless the executable explains it.
