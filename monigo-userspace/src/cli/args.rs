@@ -1,18 +1,22 @@
 //! Arguments of every subcommand.
 
 mod explain;
+mod settings;
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::explain::{
     DiffArgs, FlamegraphArgs, RootMode, SlowArgs, StoryArgs, TextFormat, WhyArgs,
 };
+pub use self::settings::{
+    AgentArgs, CommonArgs, ConfigArgs, ConfigCommand, HealthArgs, ListenArgs,
+};
 use super::symbols::SymbolArgs;
+pub use crate::config::{ExitMode, LatencyMode, Share, StackMode};
 use crate::{
-    api::HttpSettings,
-    config::{Span, ValueError},
+    config::{Size, Span, ValueError},
     export::check_name,
     probe::Features,
     query::Weight,
@@ -58,6 +62,10 @@ pub enum Command {
     Diff(DiffArgs),
     /// Show a recorded session in the web dashboard
     Serve(ServeArgs),
+    /// Trace several targets as a service, as a configuration file says
+    Agent(AgentArgs),
+    /// Check, show or begin a configuration
+    Config(ConfigArgs),
     /// Run SQL over a recorded session
     Query(QueryArgs),
     /// Check what this host allows, and what to do about the rest
@@ -118,21 +126,24 @@ pub struct TraceArgs {
     /// Keep the measurements in memory only (the default without --db)
     #[arg(long)]
     pub in_memory: bool,
-    /// Delete measurements older than this, for example 7d
-    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "7d")]
-    pub retention: Duration,
-    /// Time between writes to the database
-    #[arg(long, value_name = "TIME", value_parser = parse_flush, default_value = "1s")]
-    pub flush: Duration,
+    /// Delete measurements older than this, for example 12h, 7d, 1w or 3month (default: 7d)
+    #[arg(long, value_name = "TIME")]
+    pub retention: Option<Span>,
+    /// Delete the oldest measurements when the database takes more than this, for example 2GiB
+    #[arg(long, value_name = "SIZE")]
+    pub max_size: Option<Size>,
+    /// Time between writes to the database (default: 1s)
+    #[arg(long, value_name = "TIME", value_parser = parse_flush)]
+    pub flush: Option<Span>,
     /// Record 1 call in N in full (default: adapts to the rate of calls)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub sample_rate: Option<u32>,
-    /// How recorded calls and samples get their stacks
-    #[arg(long, value_enum, default_value_t = StackMode::Auto)]
-    pub stacks: StackMode,
-    /// Look N times a second at what each CPU runs inside traced functions; 0 for never
-    #[arg(long, value_name = "N", default_value_t = 99, value_parser = clap::value_parser!(u32).range(0..=10_000))]
-    pub cpu_hz: u32,
+    /// How recorded calls and samples get their stacks (default: auto)
+    #[arg(long, value_enum)]
+    pub stacks: Option<StackMode>,
+    /// Look N times a second at what each CPU runs inside traced functions; 0 for never (default: 99)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub cpu_hz: Option<u32>,
     /// Do not record what threads and goroutines wait for inside traced functions
     #[arg(long)]
     pub no_off_cpu: bool,
@@ -140,15 +151,15 @@ pub struct TraceArgs {
     #[command(flatten)]
     pub features: FeatureArgs,
     /// Share of one CPU that the probes may take from each traced process, or off; beyond it,
-    /// monigo measures less and says what
-    #[arg(long, value_name = "SHARE", value_parser = parse_share, default_value = "5%")]
-    pub max_overhead: Share,
-    /// Time every call, or count every call and time those in short windows
-    #[arg(long, value_enum, default_value_t = LatencyMode::Exact, conflicts_with = "max_calls")]
-    pub latency: LatencyMode,
-    /// How the end of a call is seen
-    #[arg(long, value_enum, default_value_t = ExitMode::Auto)]
-    pub exit_probe: ExitMode,
+    /// monigo measures less and says what (default: 5%)
+    #[arg(long, value_name = "SHARE")]
+    pub max_overhead: Option<Share>,
+    /// Time every call, or count every call and time those in short windows (default: exact)
+    #[arg(long, value_enum, conflicts_with = "max_calls")]
+    pub latency: Option<LatencyMode>,
+    /// How the end of a call is seen (default: auto)
+    #[arg(long, value_enum)]
+    pub exit_probe: Option<ExitMode>,
     /// Where symbols come from.
     #[command(flatten)]
     pub symbols: SymbolArgs,
@@ -158,9 +169,18 @@ pub struct TraceArgs {
     /// No terminal interface and no dashboard
     #[arg(long)]
     pub headless: bool,
-    /// Address of the dashboard.
+    /// The server.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// What is not about tracing.
+    #[command(flatten)]
+    pub common: CommonArgs,
+    /// Health.
+    #[command(flatten)]
+    pub health: HealthArgs,
+    /// Go on as this user, with what privileges tracing needs, once the probes are in
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
     /// What exported flame graphs weigh
     #[arg(long, value_enum, default_value_t = FlameMode::Wall)]
     pub flame: FlameMode,
@@ -195,27 +215,6 @@ impl From<FeatureArgs> for Features {
             perf_links: args.perf_links,
             portable_programs: args.portable_programs,
         }
-    }
-}
-
-/// Where the dashboard listens.
-#[derive(Clone, Debug, Args)]
-pub struct ListenArgs {
-    /// Address the dashboard listens on; others than loopback need the printed token
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-    pub listen: IpAddr,
-    /// Port of the dashboard; 0 picks a free one
-    #[arg(long, default_value_t = 8080)]
-    pub port: u16,
-}
-
-impl ListenArgs {
-    /// The settings of the server.
-    pub fn http(&self) -> HttpSettings {
-        let mut settings = HttpSettings::default();
-        settings.listen.address = self.listen;
-        settings.listen.port = self.port;
-        settings
     }
 }
 
@@ -296,9 +295,12 @@ pub struct ServeArgs {
     /// The recording.
     #[command(flatten)]
     pub db: DbArgs,
-    /// Address of the dashboard.
+    /// The server.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// What is not about tracing.
+    #[command(flatten)]
+    pub common: CommonArgs,
 }
 
 /// `monigo query`.
@@ -368,57 +370,6 @@ pub enum RankBy {
     Calls,
 }
 
-/// `--stacks`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum StackMode {
-    /// The best that the target's code allows
-    Auto,
-    /// Follow frame pointers
-    Fp,
-    /// Copy the stack and unwind it by the program's unwind tables
-    Dwarf,
-    /// No stacks
-    Off,
-}
-
-/// A share of one CPU; 0.05 for `5%`, `None` for `off`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Share(pub Option<f64>);
-
-/// Parses `5%` or `off`.
-fn parse_share(text: &str) -> Result<Share, String> {
-    let help = "write a percentage of one CPU, for example 2%, or off";
-    if text == "off" {
-        return Ok(Share(None));
-    }
-    let number = text.strip_suffix('%').ok_or(help)?;
-    let percent: f64 = number.trim().parse().map_err(|_| help)?;
-    if !percent.is_finite() || percent <= 0.0 {
-        return Err(format!("it must be above 0%; {help}"));
-    }
-    Ok(Share(Some(percent / 100.0)))
-}
-
-/// `--latency`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LatencyMode {
-    /// Of every call
-    Exact,
-    /// Of the calls in a tenth of the time; counts stay exact, and probes cost the least
-    Windows,
-}
-
-/// `--exit-probe`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ExitMode {
-    /// The cheapest that is safe for the target
-    Auto,
-    /// Probe every return and leaving jump
-    Ret,
-    /// Replace return addresses: fatal for Go, and for C++ or Rust that unwinds
-    Uretprobe,
-}
-
 /// `--flame`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum FlameMode {
@@ -466,10 +417,13 @@ fn parse_seconds(text: &str) -> Result<f64, String> {
     }
 }
 
-fn parse_flush(text: &str) -> Result<Duration, String> {
-    let flush = parse_duration(text)?;
-    if flush < Duration::from_millis(100) || flush > Duration::from_mins(1) {
-        return Err("it must be between 100ms and 60s".to_owned());
+fn parse_flush(text: &str) -> Result<Span, String> {
+    let flush: Span = text
+        .parse()
+        .map_err(|error: ValueError| error.to_string())?;
+    let range = Duration::from_millis(100)..=Duration::from_mins(10);
+    if !range.contains(&flush.duration()) {
+        return Err("it must be between 100ms and 10m".to_owned());
     }
     Ok(flush)
 }
@@ -486,19 +440,9 @@ mod tests {
     }
 
     #[test]
-    fn shares() {
-        assert_eq!(parse_share("5%"), Ok(Share(Some(0.05))));
-        assert_eq!(parse_share("0.5%"), Ok(Share(Some(0.005))));
-        assert_eq!(parse_share("off"), Ok(Share(None)));
-        for bad in ["", "5", "%", "-1%", "0%", "inf%", "NaN%", "on"] {
-            assert!(parse_share(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
     fn flush_is_bounded() {
         assert!(parse_flush("50ms").is_err());
-        assert!(parse_flush("2m").is_err());
-        assert_eq!(parse_flush("250ms"), Ok(Duration::from_millis(250)));
+        assert!(parse_flush("11m").is_err());
+        assert_eq!(parse_flush("1m"), Ok(Span::from_secs(60)));
     }
 }

@@ -4,8 +4,17 @@ use std::{
     fmt,
     io::{self, Write},
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+
+use tracing_subscriber::{
+    EnvFilter, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
+
+use crate::config::{LogFormat, LogLevel, LogSettings};
 
 /// The contract's exit status, beside success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +36,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The exit status that it deserves.
+    pub const fn status(&self) -> Status {
+        self.status
+    }
+
     /// Wrong usage, or nothing to attach to: exit status 2.
     pub fn usage(source: impl Into<anyhow::Error>) -> anyhow::Error {
         Self {
@@ -54,24 +68,67 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Logs go to stderr; `-v` shows more, `MONIGO_LOG` takes a filter.
-pub fn init_logging(verbose: u8) {
-    let default = match verbose {
-        0 => "warn",
-        1 => "monigo=info,warn",
-        2 => "monigo=debug,info",
-        _ => "trace",
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MONIGO_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+/// Lines for people are objects, too.
+static JSON: AtomicBool = AtomicBool::new(false);
+/// Changes the level of the log while it is written.
+static LEVEL: OnceLock<Box<dyn Fn(&'static str) + Send + Sync>> = OnceLock::new();
+
+/// Logs go to stderr as `settings` say; `MONIGO_LOG` takes a filter instead of their level.
+pub fn init_logging(settings: LogSettings) {
+    let own = EnvFilter::try_from_env("MONIGO_LOG").ok();
+    let fixed = own.is_some();
+    let filter = own.unwrap_or_else(|| EnvFilter::new(settings.level.filter()));
+    let (filter, handle) = reload::Layer::new(filter);
+    let json = settings.format == LogFormat::Json;
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(LogWriter::default)
-        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()))
-        .without_time()
-        .with_target(false)
-        .try_init();
+        .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
+    let registry = tracing_subscriber::registry().with(filter);
+    let begun = if json {
+        registry
+            .with(lines.json().flatten_event(true).with_target(false))
+            .try_init()
+    } else {
+        let lines = lines.without_time().with_target(false);
+        registry.with(lines).try_init()
+    };
+    if begun.is_err() {
+        return;
+    }
+    JSON.store(json, Ordering::Relaxed);
+    let set = move |filter: &'static str| {
+        if !fixed && let Err(error) = handle.reload(EnvFilter::new(filter)) {
+            tracing::warn!("the level of the log stays: {error}");
+        }
+    };
+    let _ = LEVEL.set(Box::new(set));
 }
+
+/// Logs at this level from now on, unless `MONIGO_LOG` says otherwise.
+pub fn set_log_level(level: LogLevel) {
+    if let Some(set) = LEVEL.get() {
+        set(level.filter());
+    }
+}
+
+/// Tells the user on stderr: a line that begins with `monigo:`, or an object if the log is made of those.
+pub fn tell(text: &str) {
+    if JSON.load(Ordering::Relaxed) {
+        let time = format!("{:.6}", jiff::Timestamp::now());
+        let line = serde_json::json!({"timestamp": time, "level": "INFO", "message": text});
+        eprintln!("{line}");
+    } else {
+        eprintln!("monigo: {text}");
+    }
+}
+
+/// [`tell`] with arguments as of `format!`.
+macro_rules! say {
+    ($($arguments:tt)*) => {
+        $crate::cli::exit::tell(&format!($($arguments)*))
+    };
+}
+pub(crate) use say;
 
 /// Whether the terminal shows something that a log line would garble.
 static LOGS_HELD: AtomicBool = AtomicBool::new(false);
@@ -104,7 +161,7 @@ pub fn report(result: anyhow::Result<()>) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
-    eprintln!("monigo: {error:#}");
+    say!("{error:#}");
     let status = error
         .downcast_ref::<Failure>()
         .map_or(Status::Failed, |failure| failure.status);

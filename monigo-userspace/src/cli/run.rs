@@ -21,12 +21,13 @@ use super::{
     args::RunArgs,
     exit::Failure,
     list::target_failure,
-    trace::{Held, trace},
+    operation::Operation,
+    trace::{Held, TraceOptions, trace},
 };
 use crate::target::{self, Scope, Target};
 
 /// Runs the subcommand.
-pub fn run(args: &RunArgs) -> Result<()> {
+pub fn run(args: &RunArgs, verbose: u8) -> Result<()> {
     args.trace.symbols.install()?;
     let mut target = target::resolve_command(&args.command[0]).map_err(target_failure)?;
     // Forked before anything else starts a thread, and held until the probes are in.
@@ -36,7 +37,10 @@ pub fn run(args: &RunArgs) -> Result<()> {
         pids: vec![child.pid()],
         ..target
     };
-    trace(&target, &args.trace, Some(&mut child))
+    let common = args.trace.common.config.as_deref();
+    let operation = Operation::begin(common, args.trace.given(verbose))?;
+    let options = TraceOptions::new(&args.trace, &operation.config());
+    trace(&target, &options, &operation, Some(&mut child))
 }
 
 /// A child that has forked and waits before it executes its command.

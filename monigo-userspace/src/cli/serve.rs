@@ -9,24 +9,26 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{args::ServeArgs, exit::Failure, recording};
+use super::{args::ServeArgs, exit::Failure, operation::Operation, recording};
 use crate::{
-    api::{self, Content, LiveState, ServeError},
+    api::{self, Content, HttpSettings, LiveState, ServeError},
     query::{Overview, Source},
     service::Recorded,
 };
 
 /// Runs the subcommand.
-pub fn run(args: &ServeArgs) -> Result<()> {
+pub fn run(args: &ServeArgs, verbose: u8) -> Result<()> {
+    let operation = Operation::begin(args.common.config.as_deref(), args.given(verbose))?;
     let source: Arc<dyn Source> = Arc::from(recording::open(&args.db)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("starting the runtime")?;
-    runtime.block_on(serve(args, source))
+    let settings = operation.config().http();
+    runtime.block_on(serve(args, &settings, source))
 }
 
-async fn serve(args: &ServeArgs, source: Arc<dyn Source>) -> Result<()> {
+async fn serve(args: &ServeArgs, settings: &HttpSettings, source: Arc<dyn Source>) -> Result<()> {
     let overview = {
         let source = Arc::clone(&source);
         tokio::task::spawn_blocking(move || source.overview()).await??
@@ -39,7 +41,6 @@ async fn serve(args: &ServeArgs, source: Arc<dyn Source>) -> Result<()> {
             (live, Some(task))
         }
     };
-    let settings = args.listen.http();
     let address = SocketAddr::new(settings.listen.address, settings.listen.port);
     let content = Content {
         service: Arc::new(Recorded::new(Arc::clone(&source))),
@@ -48,7 +49,7 @@ async fn serve(args: &ServeArgs, source: Arc<dyn Source>) -> Result<()> {
         discoverer: None,
     };
     let server = api::bind(address)
-        .and_then(|bound| api::serve(bound, content, &settings))
+        .and_then(|bound| api::serve(bound, content, settings))
         .map_err(failure_of)?;
     println!("{}", server.url());
     eprintln!(

@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
+use super::TraceOptions;
 use super::{prepare, resolver};
 use crate::{
-    cli::args::{ExitMode, TraceArgs},
+    cli::args::ExitMode,
     collect::{Addition, Command, Request},
     discover::{self, Discoverer, Discovery, Options, RequestError, Tracing},
     probe::Features,
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub struct Live {
     target: Target,
     image: Arc<Image>,
-    args: TraceArgs,
+    args: TraceOptions,
     commands: Mutex<Sender<Command>>,
     /// Names of the functions that are traced.
     known: Mutex<HashSet<String>>,
@@ -48,7 +49,7 @@ impl Live {
     pub fn new(
         target: Target,
         image: Arc<Image>,
-        args: TraceArgs,
+        args: TraceOptions,
         commands: Sender<Command>,
         known: impl IntoIterator<Item = String>,
     ) -> Self {
@@ -81,7 +82,7 @@ impl Live {
     fn add(&self, name: &str) -> Result<(), RequestError> {
         let impossible =
             |error: &dyn std::fmt::Display| RequestError::Impossible(error.to_string());
-        let args = TraceArgs {
+        let args = TraceOptions {
             functions: vec![name.to_owned()],
             // Whether return probes are safe was checked for the others only.
             exit_probe: match self.args.exit_probe {

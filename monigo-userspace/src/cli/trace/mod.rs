@@ -1,10 +1,13 @@
 //! What `attach` and `run` share: attach, record, show, summarize.
 
+pub(super) mod background;
 mod discovering;
 mod executions;
 mod inlined;
+mod options;
 mod prepare;
 mod remarks;
+mod reports;
 mod resolver;
 mod samples;
 mod service;
@@ -19,25 +22,28 @@ use std::{
     path::Path,
     sync::{Arc, mpsc},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::Result;
 use monigo_common::config::Control;
 use tokio::sync::watch;
 
-use self::{prepare::Prepared, views::Views};
+pub use self::options::{TraceOptions, tuning};
+use self::{options::sampling, prepare::Prepared, views::Views};
 use super::{
-    args::{ExitMode, Format, LatencyMode, StackMode, TraceArgs},
-    exit::Failure,
+    args::{ExitMode, Format, LatencyMode, StackMode},
+    exit::{Failure, say},
+    operation::Operation,
     recording::store_failure,
     serve::failure_of,
 };
 use crate::{
-    api,
-    collect::{Budget, Collector, Command, End, Limits, Mode, Progress, Sampling, unix_ns},
+    api::{self, Bound},
+    collect::{Budget, Collector, Command, End, Limits, Mode, Progress, unix_ns},
     discover::Discoverer,
     export,
+    lifecycle::{Event, EventKind},
     probe::{Kernel, PlannedFunction, Sizes},
     query::{DuckSource, Source},
     service::Service,
@@ -71,42 +77,38 @@ pub trait Held {
 }
 
 /// Traces functions of `target` as `args` say, until something ends it, and prints the summary.
-pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>) -> Result<()> {
-    let image = Arc::new(super::list::open(target)?);
-    let started = Instant::now();
-    // A command that has not been started yet has no libraries to look at.
-    let running = if held.is_some() { &[] } else { &*target.pids };
-    let mut prepared = prepare::prepare(target, Arc::clone(&image), running, args)?;
-    tracing::info!("planned in {:.2?}", started.elapsed());
-    let target = &prepared.narrow(target, args)?;
-    check_outputs(args, prepared.functions.len())?;
-    system::require_attach().map_err(Failure::not_allowed)?;
-    if let Some(path) = &args.db {
-        // Opened for good only after privileges are dropped; mistakes should show before
-        // anything is attached.
-        Database::open(path).map_err(store_failure)?;
-    }
-    if target.is_replaced() {
-        prepared.warnings.push(format!(
-            "the file at {} is not the one that runs (deleted, replaced, or in another mount namespace); tracing the running one",
-            target.show_path.display()
-        ));
-    }
-    for warning in &prepared.warnings {
-        eprintln!("monigo: {warning}");
-    }
-    let bound = (!args.headless)
-        .then(|| api::bind(SocketAddr::new(args.listen.listen, args.listen.port)))
-        .transpose()
-        .map_err(failure_of)?;
+pub fn trace(
+    target: &Target,
+    args: &TraceOptions,
+    operation: &Arc<Operation>,
+    held: Option<&mut dyn Held>,
+) -> Result<()> {
+    let result = record(target, args, operation, held);
+    let message = result.as_ref().err().map_or_else(
+        || "monigo has ended".to_owned(),
+        |error| format!("monigo has failed: {error:#}"),
+    );
+    operation.end(&message);
+    result
+}
 
+fn record(
+    target: &Target,
+    args: &TraceOptions,
+    operation: &Arc<Operation>,
+    mut held: Option<&mut dyn Held>,
+) -> Result<()> {
+    let lifecycle = operation.lifecycle();
+    let shown = printable(target.show_path.display().to_string());
+    lifecycle.emit(&Event::now(EventKind::Start, "monigo has started").of(&*shown));
+    let (image, mut prepared, target) = prepare_all(target, args, held.is_some())?;
+    let target = &target;
+    let bound = bind(args)?;
     super::interrupts::hold();
     let (kernel, control) = attach(target, &mut prepared, args)?;
-    if let Err(error) = system::drop_privileges(args.db.is_some() || !args.output.is_empty()) {
-        tracing::warn!("privileges could not be dropped: {error}");
-    }
+    give_up_privileges(args)?;
     if let Some(warning) = samples::hidden_kernel_symbols(args) {
-        eprintln!("monigo: {warning}");
+        say!("{warning}");
     }
     // It may start a thread, which should not have more privileges than this one has now.
     let symbolizer = resolver::symbolizer(
@@ -118,7 +120,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         Some(path) => Database::open(path)?,
         None => Database::in_memory()?,
     };
-    prune(&mut database, args.retention)?;
+    database.apply(&args.storage)?;
     let described = new_session(target, &image, &prepared, args);
     let session = database.begin_session(&described)?;
     let source: Arc<dyn Source> = Arc::new(DuckSource::open(database.reader()?, Some(session))?);
@@ -137,6 +139,7 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         seen,
     );
     let live = Arc::new(live);
+    service::connect(&live, operation, &shown, session);
     let mut views = Views::new(watched, describe_wait(target))?;
     let (commands, received) = mpsc::channel();
     let mut collector = Collector::new(
@@ -145,21 +148,15 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
         Box::new(database),
         session,
         Box::new(symbolizer),
-        sampling(args),
+        sampling(args.sample_rate),
         control,
         limits(target, args, held.as_ref().map(|held| held.pid())),
-        args.flush,
+        args.flush(),
         budget(args, prepared.functions.len()),
         progress,
     );
     slow::keep(&mut collector, args)?;
-    collector.know(&target.pids);
-    std::mem::take(&mut prepared.later).find(commands.clone());
-    collector.name_park_reasons(
-        prepared
-            .go_image()
-            .map_or_else(Vec::new, |image| go::wait_reasons(image)),
-    );
+    tell(&mut collector, target, &mut prepared, &commands);
     let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {
         let url = views.serve(
@@ -167,14 +164,16 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
             Arc::clone(&source),
             Arc::clone(&live) as Arc<dyn Service>,
             Arc::clone(&discoverer),
-            &args.listen.http(),
+            &args.http,
         )?;
-        eprintln!("monigo: dashboard at {url}");
+        say!("dashboard at {url}");
     }
-    signals::stop_on_signal(views.runtime(), &commands);
-    eprintln!("monigo: {}", attached(&prepared));
+    let reload = operation.reloads_on_hangup();
+    signals::stop_on_signal(views.runtime(), &commands, reload);
+    operation.watch_over(collector.heartbeat());
+    announce(operation, &views, &commands, &prepared, &shown, session);
     if target.pids.is_empty() && held.is_none() {
-        eprintln!("monigo: {}", describe_wait(target));
+        say!("{}", describe_wait(target));
     }
     if let Some(held) = &mut held {
         held.release()?;
@@ -200,20 +199,113 @@ pub fn trace(target: &Target, args: &TraceArgs, mut held: Option<&mut dyn Held>)
             return Err(error.into());
         }
     };
+    lifecycle.emit(&reports::detached(&shown, session, end));
+    tell_the_end(end, held);
+    summarize(&*source, args)
+}
+
+/// Takes the dashboard's address, if there is to be one.
+fn bind(args: &TraceOptions) -> Result<Option<Bound>> {
+    let listen = &args.http.listen;
+    let address = SocketAddr::new(listen.address, listen.port);
+    (!args.headless)
+        .then(|| api::bind(address))
+        .transpose()
+        .map_err(failure_of)
+}
+
+fn tell_the_end(end: End, held: Option<&mut dyn Held>) {
     if end == End::TargetExited {
-        eprintln!("monigo: the traced process ended");
+        say!("the traced process ended");
     }
     if let Some(sentence) = held.and_then(Held::epitaph) {
-        eprintln!("monigo: {sentence}");
+        say!("{sentence}");
     }
-    summarize(&*source, args)
+}
+
+/// Everything that can be found out before anything is attached: the image, what will be traced, and the
+/// target with the processes that count. `held` if it has not been started yet.
+fn prepare_all(
+    target: &Target,
+    args: &TraceOptions,
+    held: bool,
+) -> Result<(Arc<Image>, Prepared, Target)> {
+    let image = Arc::new(super::list::open(target)?);
+    let started = Instant::now();
+    // A command that has not been started yet has no libraries to look at.
+    let running = if held { &[] } else { &*target.pids };
+    let mut prepared = prepare::prepare(target, Arc::clone(&image), running, args)?;
+    tracing::info!("planned in {:.2?}", started.elapsed());
+    let target = prepared.narrow(target, args)?;
+    check_outputs(args, prepared.functions.len())?;
+    system::require_attach().map_err(Failure::not_allowed)?;
+    if let Some(path) = &args.db {
+        // Opened for good only after privileges are dropped; mistakes should show before
+        // anything is attached.
+        Database::open(path).map_err(store_failure)?;
+    }
+    if target.is_replaced() {
+        prepared.warnings.push(format!(
+            "the file at {} is not the one that runs (deleted, replaced, or in another mount namespace); tracing the running one",
+            target.show_path.display()
+        ));
+    }
+    for warning in &prepared.warnings {
+        say!("{warning}");
+    }
+    Ok((image, prepared, target))
+}
+
+/// Says that the probes are in, and from then on what changes.
+fn announce(
+    operation: &Arc<Operation>,
+    views: &Views,
+    commands: &mpsc::Sender<Command>,
+    prepared: &Prepared,
+    shown: &str,
+    session: i64,
+) {
+    let lifecycle = operation.lifecycle();
+    let tuned = commands.clone();
+    operation.on_change(move |loaded| {
+        let tuning = tuning(&loaded.config.trace, &loaded.config.storage);
+        // The collector may have ended already.
+        let _ = tuned.send(Command::Tune(Box::new(tuning)));
+    });
+    let attached = attached(prepared);
+    say!("{attached}");
+    lifecycle.emit(&reports::attached(prepared, shown, session));
+    reports::report_losses(
+        views.runtime(),
+        views.progress(),
+        lifecycle.clone(),
+        shown.to_owned(),
+        session,
+    );
+    operation.ready(&format!("tracing {shown}: {attached}"));
+}
+
+/// Tells a collector what is known of its target.
+fn tell(
+    collector: &mut Collector,
+    target: &Target,
+    prepared: &mut Prepared,
+    commands: &mpsc::Sender<Command>,
+) {
+    collector.know(&target.pids);
+    std::mem::take(&mut prepared.later).find(commands.clone());
+    collector.name_park_reasons(
+        prepared
+            .go_image()
+            .map_or_else(Vec::new, |image| go::wait_reasons(image)),
+    );
 }
 
 /// Finds and traces further functions for the views.
 fn discoverer(
     target: &Target,
     image: Arc<Image>,
-    args: &TraceArgs,
+    args: &TraceOptions,
     commands: &mpsc::Sender<Command>,
     prepared: &Prepared,
 ) -> Arc<dyn Discoverer> {
@@ -228,7 +320,7 @@ fn discoverer(
 }
 
 /// When the recording ends by itself; `held` is the process that `run` has started.
-fn limits(target: &Target, args: &TraceArgs, held: Option<u32>) -> Limits {
+fn limits(target: &Target, args: &TraceOptions, held: Option<u32>) -> Limits {
     Limits {
         duration: args.duration,
         max_calls: args.max_calls,
@@ -239,11 +331,11 @@ fn limits(target: &Target, args: &TraceArgs, held: Option<u32>) -> Limits {
     }
 }
 
-fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
+fn summarize(source: &dyn Source, args: &TraceOptions) -> Result<()> {
     let selection = slow::selection(source, args)?;
     for output in &args.output {
         export::write_output(output, source, &selection)?;
-        eprintln!("monigo: wrote {}", output.display());
+        say!("wrote {}", output.display());
     }
     if args.slow.any() {
         super::why::explain(source, &args.slow)?;
@@ -252,7 +344,11 @@ fn summarize(source: &dyn Source, args: &TraceArgs) -> Result<()> {
 }
 
 /// Loads the programs and attaches them; calls are counted from here on.
-fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<(Kernel, Control)> {
+fn attach(
+    target: &Target,
+    prepared: &mut Prepared,
+    args: &TraceOptions,
+) -> Result<(Kernel, Control)> {
     let copied_bytes = unwinding::copied_bytes(target, &prepared.images, args);
     let go = prepared.functions.iter().any(|function| function.go);
     let goid_offset = prepared
@@ -278,11 +374,11 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
     };
     let mut kernel = Kernel::load(sizes, args.features.into())?;
     if !kernel.knows_stacks() && prepared.functions.iter().any(|function| !function.go) {
-        eprintln!("monigo: {STACKS_UNKNOWN}");
+        say!("{STACKS_UNKNOWN}");
         prepared.warnings.push(STACKS_UNKNOWN.to_owned());
     }
     if let Err(error) = kernel.calibrate() {
-        eprintln!("monigo: {error}; durations include what the probes take");
+        say!("{error}; durations include what the probes take");
     }
     if args.exit_probe == ExitMode::Auto && prepared.has_return_probes() {
         // A process that is started later may run under a seccomp filter.
@@ -293,7 +389,7 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
     }
     prepared.set_prices(kernel.calibration());
     let mut control = Control {
-        sample_every: sampling(args).first(),
+        sample_every: sampling(args.sample_rate).first(),
         stacks: u32::from(args.stacks != StackMode::Off),
         max_calls: args.max_calls.unwrap_or(0),
         goid_offset: goid_offset.unwrap_or(0),
@@ -319,7 +415,7 @@ fn attach(target: &Target, prepared: &mut Prepared, args: &TraceArgs) -> Result<
     kernel.copy_stacks(copied_bytes)?;
     let go = prepared.go_image().map(|image| &**image);
     for warning in samples::start(&mut kernel, &mut control, args, go, pid) {
-        eprintln!("monigo: {warning}");
+        say!("{warning}");
     }
     kernel.set_control(control)?;
     let started = Instant::now();
@@ -334,7 +430,7 @@ const OPEN_EXECUTIONS: u32 = 65_536;
 /// Share of the time in which calls are timed with `--latency windows`.
 const WINDOWS: f64 = 0.1;
 
-fn budget(args: &TraceArgs, functions: usize) -> Budget {
+fn budget(args: &TraceOptions, functions: usize) -> Budget {
     // With a fixed number of calls the cost has an end, and each of them counts.
     let share = args.max_overhead.0.filter(|_| args.max_calls.is_none());
     let least = match args.latency {
@@ -344,19 +440,22 @@ fn budget(args: &TraceArgs, functions: usize) -> Budget {
     Budget::new(share, least, WINDOWS, functions)
 }
 
-fn sampling(args: &TraceArgs) -> Sampling {
-    args.sample_rate.map_or(Sampling::Adaptive, Sampling::Fixed)
-}
-
 /// Enough for what all CPUs can send between two looks.
 fn ring_bytes() -> u32 {
     let cpus = thread::available_parallelism().map_or(1, usize::from) as u32;
     (cpus.next_power_of_two() * (8 << 20)).clamp(16 << 20, 128 << 20)
 }
 
-fn prune(database: &mut Database, retention: Duration) -> Result<()> {
-    let retention_ns = i64::try_from(retention.as_nanos()).unwrap_or(i64::MAX);
-    database.retain(retention_ns, unix_ns())?;
+/// Keeps what recording needs, as another user if one is named.
+fn give_up_privileges(args: &TraceOptions) -> Result<()> {
+    let writes_files = args.db.is_some() || !args.output.is_empty();
+    if let Some(name) = &args.user {
+        let files: Vec<&Path> = args.db.as_deref().into_iter().collect();
+        return system::become_user(name, &files).map_err(Failure::usage);
+    }
+    if let Err(error) = system::drop_privileges(writes_files) {
+        tracing::warn!("privileges could not be dropped: {error}");
+    }
     Ok(())
 }
 
@@ -364,7 +463,7 @@ fn new_session(
     target: &Target,
     image: &Image,
     prepared: &Prepared,
-    args: &TraceArgs,
+    args: &TraceOptions,
 ) -> NewSession {
     let uname = nix::sys::utsname::uname();
     let text = |value: Option<&std::ffi::OsStr>| {
@@ -381,7 +480,7 @@ fn new_session(
         ),
         kernel: text(uname.as_ref().ok().map(nix::sys::utsname::UtsName::release)),
         command_line: std::env::args().collect::<Vec<_>>().join(" "),
-        flush_ns: i64::try_from(args.flush.as_nanos()).unwrap_or(i64::MAX),
+        flush_ns: i64::try_from(args.flush().as_nanos()).unwrap_or(i64::MAX),
         target_path: printable(target.show_path.display().to_string()),
         build_id: image.build_id().map(str::to_owned),
         language: image.language(),
@@ -413,7 +512,7 @@ fn describe_wait(target: &Target) -> String {
 }
 
 /// A command that `run` starts keeps the terminal to itself.
-fn wants_tui(args: &TraceArgs, runs_command: bool) -> bool {
+fn wants_tui(args: &TraceOptions, runs_command: bool) -> bool {
     !(args.no_tui || args.headless || runs_command)
         && args.format == Format::Table
         && std::io::stdout().is_terminal()
@@ -421,7 +520,7 @@ fn wants_tui(args: &TraceArgs, runs_command: bool) -> bool {
 }
 
 /// Finds out before recording `functions` what cannot be written after it.
-fn check_outputs(args: &TraceArgs, functions: usize) -> Result<()> {
+fn check_outputs(args: &TraceOptions, functions: usize) -> Result<()> {
     slow::check(args, functions)?;
     args.output
         .iter()

@@ -10,6 +10,7 @@ use std::{
 use anyhow::Result;
 use monigo_common::cookie::MAX_FUNCTIONS;
 
+use super::TraceOptions;
 use super::{
     executions::{self, Chosen, Executions},
     inlined::InlinedLater,
@@ -17,8 +18,8 @@ use super::{
 };
 use crate::{
     cli::{
-        args::{ExitMode, TraceArgs},
-        exit::Failure,
+        args::ExitMode,
+        exit::{Failure, say},
         select::{Selection, select},
     },
     plan::{CostClass, FunctionPlan, ImagePlanner, Site, SiteKind, Unplannable, may_recurse},
@@ -161,7 +162,7 @@ pub fn prepare(
     target: &Target,
     image: Arc<Image>,
     running: &[u32],
-    args: &TraceArgs,
+    args: &TraceOptions,
 ) -> Result<Prepared> {
     let patterns = args.functions.iter().map(String::as_str);
     let Selection { images, picks, .. } = select(target, image, patterns)?;
@@ -212,7 +213,7 @@ fn matched<'i>(image: &'i Image, patterns: &[&str], all: bool) -> Result<Vec<Gro
 }
 
 /// Refuses what cannot be traced in a Go program.
-fn check_go(image: &Image, args: &TraceArgs) -> Result<()> {
+fn check_go(image: &Image, args: &TraceOptions) -> Result<()> {
     let Some(go) = image.go() else { return Ok(()) };
     if !go.register_abi() {
         let (path, version) = (image.path().display().to_string(), go.version.clone());
@@ -257,13 +258,13 @@ impl Prepared {
         &mut self,
         image: &Arc<Image>,
         patterns: &[&str],
-        args: &TraceArgs,
+        args: &TraceOptions,
     ) -> Result<Option<PrepareError>> {
         check_go(image, args)?;
         let groups = matched(image, patterns, args.all).inspect_err(|_| {
             // Often why nothing matches.
             for remark in image.debug_remarks() {
-                eprintln!("monigo: {remark}");
+                say!("{remark}");
             }
         })?;
         self.warnings.extend_from_slice(image.debug_remarks());
@@ -339,7 +340,7 @@ impl Prepared {
     ///
     /// # Errors
     /// None runs.
-    pub fn narrow(&mut self, target: &Target, args: &TraceArgs) -> Result<Target> {
+    pub fn narrow(&mut self, target: &Target, args: &TraceOptions) -> Result<Target> {
         let own = self.images[0].open_path();
         let library = self
             .functions

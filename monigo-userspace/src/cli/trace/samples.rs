@@ -9,8 +9,9 @@ use std::{
 
 use monigo_common::config::Control;
 
+use super::TraceOptions;
 use crate::{
-    cli::args::{StackMode, TraceArgs},
+    cli::args::StackMode,
     plan::ImagePlanner,
     probe::{Kernel, Parking},
     symbols::{Function, Image},
@@ -20,7 +21,7 @@ use crate::{
 const OFF_CPU_THREADS: u32 = 4096;
 
 /// Room for threads that are off CPU.
-pub fn off_cpu_threads(args: &TraceArgs) -> u32 {
+pub fn off_cpu_threads(args: &TraceOptions) -> u32 {
     if wants_off_cpu(args) {
         OFF_CPU_THREADS
     } else {
@@ -28,7 +29,7 @@ pub fn off_cpu_threads(args: &TraceArgs) -> u32 {
     }
 }
 
-fn wants_off_cpu(args: &TraceArgs) -> bool {
+fn wants_off_cpu(args: &TraceOptions) -> bool {
     !args.no_off_cpu && args.stacks != StackMode::Off
 }
 
@@ -37,7 +38,7 @@ fn wants_off_cpu(args: &TraceArgs) -> bool {
 pub fn start(
     kernel: &mut Kernel,
     control: &mut Control,
-    args: &TraceArgs,
+    args: &TraceOptions,
     go: Option<&Image>,
     pid: Option<u32>,
 ) -> Vec<String> {
@@ -103,7 +104,7 @@ fn watch_parking(kernel: &mut Kernel, image: &Image, pid: Option<u32>) -> Result
 }
 
 /// A sentence if the kernel hides its symbols from this thread.
-pub fn hidden_kernel_symbols(args: &TraceArgs) -> Option<String> {
+pub fn hidden_kernel_symbols(args: &TraceOptions) -> Option<String> {
     if args.stacks == StackMode::Off || (args.cpu_hz == 0 && args.no_off_cpu) {
         return None;
     }

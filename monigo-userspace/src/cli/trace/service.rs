@@ -8,9 +8,11 @@ use std::{
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
 
+use super::reports;
 use crate::{
-    cli::args::TraceArgs,
+    cli::{operation::Operation, trace::TraceOptions},
     collect::{Command, Progress},
+    config::Loaded,
     goroutines::{GoReader, History, ThreadReader},
     query::Source,
     service::{Identity, Live, RoutineReader, Sampler},
@@ -28,7 +30,7 @@ pub fn live(
     target: &Target,
     image: &Image,
     go: Option<Arc<Image>>,
-    args: &TraceArgs,
+    args: &TraceOptions,
     session: &NewSession,
     source: Arc<dyn Source>,
     progress: watch::Receiver<Progress>,
@@ -56,13 +58,49 @@ pub fn live(
     )
 }
 
+/// Gives it the settings in force, now and when they change, and tells of changes of health.
+pub fn connect(live: &Arc<Live>, operation: &Arc<Operation>, target: &str, session: i64) {
+    configure(live, &operation.loaded());
+    let configured = Arc::downgrade(live);
+    operation.on_change(move |loaded| {
+        if let Some(live) = configured.upgrade() {
+            configure(&live, loaded);
+        }
+    });
+    let lifecycle = operation.lifecycle().clone();
+    live.add_exporters(move || lifecycle.status().into_iter().collect());
+    let lifecycle = operation.lifecycle().clone();
+    let target = target.to_owned();
+    live.on_health_change(move |change| {
+        lifecycle.emit(&reports::health(change).of(&*target).in_session(session));
+    });
+}
+
+fn configure(live: &Live, loaded: &Loaded) {
+    let config = &loaded.config;
+    live.set_health(config.health.clone());
+    live.set_settings(loaded.tree());
+    live.set_identity(|identity| {
+        if let Some(name) = &config.service.name {
+            identity.service_name.clone_from(name);
+        }
+        let zone = config.service.time_zone.as_ref();
+        identity.time_zone = zone.map(|zone| zone.as_str().to_owned());
+        identity.retention_period = config.storage.retention.to_string();
+    });
+}
+
 /// Takes readings from now on, with the privileges that this thread has now.
-pub fn sample(live: &Arc<Live>, commands: &Sender<Command>, args: &TraceArgs) -> Result<Sampler> {
-    Sampler::start(Arc::clone(live), commands.clone(), args.flush)
+pub fn sample(
+    live: &Arc<Live>,
+    commands: &Sender<Command>,
+    args: &TraceOptions,
+) -> Result<Sampler> {
+    Sampler::start(Arc::clone(live), commands.clone(), args.flush())
         .context("starting the thread that takes readings")
 }
 
-fn identity(target: &Target, image: &Image, args: &TraceArgs, session: &NewSession) -> Identity {
+fn identity(target: &Target, image: &Image, args: &TraceOptions, session: &NewSession) -> Identity {
     let file = target.show_path.file_name().unwrap_or_default();
     let go_version = image
         .go()
@@ -73,8 +111,7 @@ fn identity(target: &Target, image: &Image, args: &TraceArgs, session: &NewSessi
         language: session.language.name().to_owned(),
         runtime_version: go_version.clone(),
         go_version,
-        retention_period: crate::config::Span::try_from(args.retention)
-            .map_or_else(|_| String::new(), |span| span.to_string()),
+        retention_period: args.storage.retention.to_string(),
         host: session.host.clone(),
         time_zone: None,
         recording_started_ns: session.started_ns,

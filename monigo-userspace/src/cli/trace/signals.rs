@@ -7,7 +7,10 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
 };
 
-use crate::{cli::interrupts, collect::Command};
+use crate::{
+    cli::{interrupts, operation},
+    collect::Command,
+};
 
 /// Exit status of a program ended by Ctrl-C, as shells report it.
 const INTERRUPTED: i32 = 130;
@@ -15,7 +18,9 @@ const INTERRUPTED: i32 = 130;
 /// The first SIGINT, SIGTERM or SIGHUP ends the recording with its summary, the next one ends
 /// monigo as soon as no probe is being put in or taken out. The kernel removes what is left. One that
 /// came before counts as the first.
-pub fn stop_on_signal(runtime: &Handle, commands: &Sender<Command>) {
+///
+/// If a hang-up is to have the configuration read again, `reload` says so.
+pub fn stop_on_signal(runtime: &Handle, commands: &Sender<Command>, reload: bool) {
     let _guard = runtime.enter();
     let kinds = [
         SignalKind::interrupt(),
@@ -24,14 +29,25 @@ pub fn stop_on_signal(runtime: &Handle, commands: &Sender<Command>) {
     ];
     for kind in kinds {
         match signal(kind) {
+            Ok(stream) if reload && kind == SignalKind::hangup() => {
+                runtime.spawn(reload_on(stream));
+            }
             Ok(stream) => {
                 runtime.spawn(watch(stream, commands.clone()));
             }
             Err(error) => tracing::warn!("signals cannot be handled: {error}"),
         }
     }
-    if interrupts::came() {
+    if interrupts::ending() || (interrupts::hung_up() && !reload) {
         let _ = commands.send(Command::Stop);
+    } else if interrupts::hung_up() {
+        operation::ask_to_reload();
+    }
+}
+
+async fn reload_on(mut signals: Signal) {
+    while signals.recv().await.is_some() {
+        operation::ask_to_reload();
     }
 }
 

@@ -2,9 +2,10 @@
 
 use anyhow::{Result, anyhow};
 
+use super::TraceOptions;
 use crate::{
     cli::{
-        args::{LatencyMode, RootMode, StackMode, TraceArgs},
+        args::{LatencyMode, RootMode, StackMode},
         exit::Failure,
     },
     collect::Collector,
@@ -13,7 +14,7 @@ use crate::{
 };
 
 /// Refuses what cannot be answered at the end. `functions` are traced.
-pub fn check(args: &TraceArgs, functions: usize) -> Result<()> {
+pub fn check(args: &TraceOptions, functions: usize) -> Result<()> {
     let wrong = |text: String| Err(Failure::usage(anyhow!(text)));
     let option = match (args.slow.slower_than, args.slow.percentile, args.root) {
         (Some(_), ..) => "--slower-than",
@@ -41,7 +42,7 @@ pub fn check(args: &TraceArgs, functions: usize) -> Result<()> {
 }
 
 /// What exported flame graphs hold.
-pub fn selection(source: &dyn Source, args: &TraceArgs) -> Result<Selection> {
+pub fn selection(source: &dyn Source, args: &TraceOptions) -> Result<Selection> {
     let rows = source.functions(Window::default())?;
     let all = Selection::of(None, Window::default(), Weight::from(args.flame));
     let root = Root::from(args.root);
@@ -59,7 +60,7 @@ pub fn selection(source: &dyn Source, args: &TraceArgs) -> Result<Selection> {
 }
 
 /// Has slow calls recorded, all of them, and samples of recorded calls only.
-pub fn keep(collector: &mut Collector, args: &TraceArgs) -> Result<()> {
+pub fn keep(collector: &mut Collector, args: &TraceOptions) -> Result<()> {
     if let Some(ns) = args.slow.slower_than_ns() {
         collector.keep_slow(ns)?;
     }

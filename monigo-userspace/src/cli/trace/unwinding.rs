@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use monigo_common::copy::MAX_COPY_BYTES;
 
+use super::TraceOptions;
 use crate::{
-    cli::args::{StackMode, TraceArgs},
+    cli::{args::StackMode, exit::say},
     symbols::Image,
     target::{Libraries, Target},
     unwind::Ways,
@@ -16,13 +17,13 @@ const MOST_LIBRARIES: usize = 32;
 
 /// How much of each stack is copied, bytes; 0 for walking by frame pointers. `images` are those of
 /// traced functions. Says so if that is not what was asked for.
-pub fn copied_bytes(target: &Target, images: &[Arc<Image>], args: &TraceArgs) -> u32 {
+pub fn copied_bytes(target: &Target, images: &[Arc<Image>], args: &TraceOptions) -> u32 {
     let go = images.iter().any(|image| image.go().is_some());
     let copied = match args.stacks {
         StackMode::Off | StackMode::Fp => false,
         StackMode::Dwarf if go => {
-            eprintln!(
-                "monigo: --stacks dwarf: stacks of Go programs are walked by frame pointers, which Go always keeps"
+            say!(
+                "--stacks dwarf: stacks of Go programs are walked by frame pointers, which Go always keeps"
             );
             return 0;
         }

@@ -56,6 +56,11 @@ impl Views {
         })
     }
 
+    /// How far the recording is.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
     /// Where tasks of the views run.
     pub fn runtime(&self) -> &Handle {
         &self.handle
