@@ -4,6 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::OsStr,
     io::Read as _,
+    os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     thread::JoinHandle,
 };
@@ -223,8 +224,12 @@ impl Monigo {
         S: AsRef<OsStr>,
     {
         let mut command = Command::new(monigo_path()?);
+        command.args(arguments);
+        Self::start(command)
+    }
+
+    fn start(mut command: Command) -> Result<Self> {
         command
-            .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
@@ -265,6 +270,37 @@ impl Monigo {
             .wait_for("\"monigo: attached\" on monigo's stderr", |line| {
                 line.starts_with("monigo: attached ").then_some(())
             })
+    }
+
+    /// As [`Monigo::spawn`], with variables in its environment and `PATH`, and no terminal.
+    pub fn spawn_with<I, S>(arguments: I, variables: &[(&str, &str)]) -> Result<Self>
+    where
+        I: IntoIterator<Item = S>,
+        S: AsRef<OsStr>,
+    {
+        let mut command = Command::new(monigo_path()?);
+        command.args(arguments).envs(variables.iter().copied());
+        // SAFETY: one system call that takes no memory.
+        unsafe {
+            command.pre_exec(|| {
+                // Signals of a terminal that is closed mean the end, others a new configuration.
+                libc::setsid();
+                Ok(())
+            });
+        }
+        Self::start(command)
+    }
+
+    /// Waits for a line on stderr that holds `part`.
+    pub fn await_line(&mut self, part: &str) -> Result<String> {
+        let what = format!("line with \"{part}\" on monigo's stderr");
+        self.stderr
+            .wait_for(&what, |line| line.contains(part).then(|| line.to_owned()))
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(self.child.id() as i32), signal)?)
     }
 
     /// Process id.

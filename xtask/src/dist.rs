@@ -19,6 +19,8 @@ use crate::{
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Where the binary looks for DuckDB, seen from itself.
 const LIBRARY_PATH: &str = "$ORIGIN/../lib/monigo";
+/// The unit for systemd.
+const UNIT: &str = "lib/systemd/system/monigo.service";
 const DOCUMENTS: [&str; 5] = [
     "README.md",
     "CHANGELOG.md",
@@ -126,6 +128,9 @@ fn try_out(prefix: &Path) -> Result<()> {
     if fs::canonicalize(used)? != own {
         bail!("monigo uses {used}, not {}", own.display());
     }
+    if !prefix.join(UNIT).exists() {
+        bail!("no {UNIT} in {}", prefix.display());
+    }
     let man = fs::read_dir(prefix.join("share/man/man1"))?.count();
     if man < 9 {
         bail!("only {man} man pages in {}", prefix.display());
@@ -199,6 +204,11 @@ fn stage(workspace: &Workspace, built: &Path, tree: &Path, step: &Step) -> Resul
         Command::new(&binary)
             .args(["generate", "man"])
             .arg(share.join("man/man1")),
+    )?;
+    copy(
+        &workspace.root.join("packaging/monigo.service"),
+        &tree.join(UNIT),
+        0o644,
     )?;
     let documents = share.join("doc/monigo");
     for name in DOCUMENTS {
