@@ -9,8 +9,8 @@ pub struct Control {
     /// Calls are counted (0 or 1). Set once every probe is in place and cleared before any is
     /// removed, so that all functions are counted over the same time.
     pub armed: u32,
-    /// Explicit padding.
-    pub pad: u32,
+    /// Offset of `pid`, which is the thread's id, in the kernel's `task_struct`, bytes.
+    pub task_pid_offset: u32,
     /// One call in this many is recorded in full; 0 records none, 1 all.
     pub sample_every: u32,
     /// Whether recorded calls carry a stack (0 or 1).
@@ -38,7 +38,8 @@ pub struct Control {
     pub start_stack_offset: u32,
     /// Only this process is traced; 0 for any. Cheaper than a list of one.
     pub only_pid: u32,
-    /// Offset of `prev_state` in the `sched_switch` event, bytes.
+    /// Offset of `prev_state` in the `sched_switch` event, bytes. With raw tracepoints, of the state in
+    /// `task_struct`; 0 where the event hands it over.
     pub switch_state_offset: u32,
     /// Offset of `pid` in the `sched_waking` event, bytes; 0 when that is not watched.
     pub waking_pid_offset: u32,

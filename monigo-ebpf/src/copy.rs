@@ -34,7 +34,8 @@ const TRIES: u32 = 4;
 #[derive(Clone, Copy)]
 pub struct Registers {
     ip: u64,
-    sp: u64,
+    /// Stack pointer.
+    pub sp: u64,
     fp: u64,
 }
 
@@ -58,14 +59,23 @@ impl Registers {
 
     /// Those with which the current thread entered the kernel.
     #[inline(always)]
-    pub fn of_task() -> Option<Self> {
+    pub fn of_task() -> Self {
+        // SAFETY: the current task is a live one, and the kernel lets programs read its registers.
+        unsafe { Self::of(bpf_task_pt_regs(bpf_get_current_task_btf()) as *const pt_regs) }
+    }
+
+    /// The same where the compiler would read these and those of a context by one instruction, which
+    /// the verifier does not allow.
+    #[inline(always)]
+    pub fn of_task_by_helper() -> Self {
         // SAFETY: the current task is a live one.
         let regs = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as u64;
-        Some(Self {
-            ip: word(regs + offset_of!(pt_regs, rip) as u64)?,
-            sp: word(regs + offset_of!(pt_regs, rsp) as u64)?,
-            fp: word(regs + offset_of!(pt_regs, rbp) as u64)?,
-        })
+        let read = |offset: usize| word(regs + offset as u64).unwrap_or(0);
+        Self {
+            ip: read(offset_of!(pt_regs, rip)),
+            sp: read(offset_of!(pt_regs, rsp)),
+            fp: read(offset_of!(pt_regs, rbp)),
+        }
     }
 }
 
@@ -190,11 +200,8 @@ fn sampled(
 /// Keeps a copy of the current thread's stack until it runs again; false if none is wanted, or
 /// there was no room.
 #[inline(always)]
-pub fn keep(control: &Control, inside: &Inside, pid: u32, tid: u32) -> bool {
+pub fn keep(control: &Control, inside: &Inside, registers: Registers, pid: u32, tid: u32) -> bool {
     let Some(copy) = wanted() else {
-        return false;
-    };
-    let Some(registers) = Registers::of_task() else {
         return false;
     };
     let kept = match KEPT.get_ptr_mut(tid) {
@@ -253,7 +260,11 @@ pub fn forget(tid: u32) {
 #[inline(never)]
 fn send(copy: &CopyControl, moment: &Moment) -> bool {
     let bytes = bytes_of(copy, moment);
-    if bytes <= 1 << 10 {
+    if bytes <= 1 << 8 {
+        send_sized::<{ 1 << 8 }>(copy, moment)
+    } else if bytes <= 1 << 9 {
+        send_sized::<{ 1 << 9 }>(copy, moment)
+    } else if bytes <= 1 << 10 {
         send_sized::<{ 1 << 10 }>(copy, moment)
     } else if bytes <= 2 << 10 {
         send_sized::<{ 2 << 10 }>(copy, moment)

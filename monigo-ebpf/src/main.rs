@@ -77,6 +77,23 @@ pub fn cpu_sample(ctx: PerfEventContext) -> u32 {
 }
 
 /// A CPU goes from one thread to another.
+#[cfg(not(feature = "portable"))]
+#[raw_tracepoint(tracepoint = "sched_switch")]
+pub fn thread_switch(ctx: RawTracePointContext) -> i32 {
+    sched::switch(&ctx);
+    0
+}
+
+/// A thread lets another one run.
+#[cfg(not(feature = "portable"))]
+#[raw_tracepoint(tracepoint = "sched_waking")]
+pub fn thread_waking(ctx: RawTracePointContext) -> i32 {
+    sched::waking(&ctx);
+    0
+}
+
+/// A CPU goes from one thread to another.
+#[cfg(feature = "portable")]
 #[tracepoint]
 pub fn thread_switch(ctx: TracePointContext) -> u32 {
     sched::switch(&ctx);
@@ -84,6 +101,7 @@ pub fn thread_switch(ctx: TracePointContext) -> u32 {
 }
 
 /// A thread lets another one run.
+#[cfg(feature = "portable")]
 #[tracepoint]
 pub fn thread_waking(ctx: TracePointContext) -> u32 {
     sched::waking(&ctx);

@@ -94,13 +94,13 @@ pub static ADMITTED: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub static OFF_CPU: HashMap<u32, SampleRecord> = HashMap::with_max_entries(1, 0);
 
-/// How many they are, by the lowest bits of their ids, and behind these all together: most switches
-/// and wake-ups on a host are of no interest, and this tells without a look at `OFF_CPU`.
+/// How many they are, by a few bits of what tells threads apart, and behind these all together: most
+/// switches and wake-ups on a host are of no interest, and this tells without a look at `OFF_CPU`.
 #[map]
 pub static AWAY: Array<u64> = Array::with_max_entries(AWAY_SLOTS + 1, 0);
 
 /// Slots of `AWAY`; a power of two.
-const AWAY_SLOTS: u32 = 4096;
+pub const AWAY_SLOTS: u32 = 4096;
 
 #[inline(always)]
 fn away(slot: u32) -> bool {
@@ -115,16 +115,16 @@ pub fn anyone_away() -> bool {
     away(AWAY_SLOTS)
 }
 
-/// Whether thread `tid` may be.
+/// Whether a thread that counts in `slot` may be.
 #[inline(always)]
-pub fn maybe_away(tid: u32) -> bool {
-    away(tid & (AWAY_SLOTS - 1))
+pub fn maybe_away(slot: u32) -> bool {
+    away(slot)
 }
 
-/// Thread `tid` leaves (1) or comes back (-1).
+/// A thread that counts in `slot` leaves (1) or comes back (-1).
 #[inline(always)]
-pub fn count_away(tid: u32, change: i64) {
-    for slot in [tid & (AWAY_SLOTS - 1), AWAY_SLOTS] {
+pub fn count_away(slot: u32, change: i64) {
+    for slot in [slot, AWAY_SLOTS] {
         if let Some(count) = AWAY.get_ptr_mut(slot) {
             add(count, change as u64);
         }

@@ -99,7 +99,7 @@ pub fn unpark<C: EbpfContext>(ctx: &C) {
     let Some(weight_ns) = sched::weight_ns(away_ns) else {
         return;
     };
-    let Some(inside) = sample::inside_goroutine(control, thread.pid, g) else {
+    let Some(inside) = sample::inside_goroutine(control, thread.pid, g, sp) else {
         return;
     };
     let base = if cookie.flags & FLAG_FRAME_POINTER == 0 {

@@ -44,28 +44,39 @@ pub struct Inside {
     key: OwnerKey,
     /// All that are open.
     pub open: *mut OpenCalls,
+    /// How many of those have not been left.
+    depth: u32,
 }
 
-/// The innermost open call of the current thread, or of the goroutine on whose behalf it runs.
+/// The innermost open call of the current thread, or of the goroutine on whose behalf it runs. `sp` is
+/// the stack pointer in user mode.
 #[inline(always)]
-pub fn inside_current(control: &Control, pid: u32, tid: u32, r14: Option<u64>) -> Option<Inside> {
+pub fn inside_current(
+    control: &Control,
+    pid: u32,
+    tid: u32,
+    r14: Option<u64>,
+    sp: u64,
+) -> Option<Inside> {
     if control.goroutines == 0 {
-        return inside(pid, u64::from(tid), 0);
+        return inside(pid, u64::from(tid), 0, sp);
     }
     // The thread's own note is right in the kernel and in C code, too.
     let g = owner::current_g(control).or(r14)?;
-    if let Some(inside) = inside_goroutine(control, pid, g) {
+    if let Some(inside) = inside_goroutine(control, pid, g, sp) {
         return Some(inside);
     }
     let user = owner::user_g(control, g).filter(|&user| user != g)?;
-    inside_goroutine(control, pid, user)
+    // The thread is on another stack.
+    inside_goroutine(control, pid, user, 0)
 }
 
-/// The innermost open call of the goroutine at `g`.
+/// The innermost open call of the goroutine at `g`, which is at `sp` on its stack; 0 when that is
+/// not known.
 #[inline(always)]
-pub fn inside_goroutine(control: &Control, pid: u32, g: u64) -> Option<Inside> {
+pub fn inside_goroutine(control: &Control, pid: u32, g: u64, sp: u64) -> Option<Inside> {
     let hi = user_word(g + G_STACK_HI)?;
-    let inside = inside(pid, g, hi)?;
+    let inside = inside(pid, g, hi, sp)?;
     if control.goid_offset != 0 {
         let goid = user_word(g + u64::from(control.goid_offset));
         // What is open belongs to a goroutine that ended without returning.
@@ -78,10 +89,23 @@ pub fn inside_goroutine(control: &Control, pid: u32, g: u64) -> Option<Inside> {
 
 /// `base` is what positions of the owner's calls are relative to.
 #[inline(always)]
-fn inside(pid: u32, owner: u64, base: u64) -> Option<Inside> {
+fn inside(pid: u32, owner: u64, base: u64, sp: u64) -> Option<Inside> {
     let key = OwnerKey { pid, pad: 0, owner };
     let open = OPEN.get_ptr_mut(key)?;
-    let top = Stack::new(open, key).top()?;
+    let stack = Stack::new(open, key);
+    // SAFETY: `open` points to a live map value.
+    let stack_high = unsafe { (*open).stack_high };
+    let end = if base == 0 { stack_high } else { base };
+    // An exception, a panic or a `longjmp` leaves calls without passing an exit site, and then the
+    // stack pointer is above their return addresses. The next probe that fires closes them; this
+    // program may have interrupted one.
+    let depth = if sp < end && end != u64::MAX {
+        stack.depth_above(sp.wrapping_sub(base))
+    } else {
+        stack.depth()
+    };
+    // SAFETY: a slot points to a live map value.
+    let top = unsafe { *stack.slot(depth.checked_sub(1)?)? };
     let at = base.wrapping_add(top.position);
     Some(Inside {
         function: top.function,
@@ -90,10 +114,10 @@ fn inside(pid: u32, owner: u64, base: u64) -> Option<Inside> {
         start_ns: top.start_ns,
         return_address: copy::unhidden(at).or(user_word(at)).unwrap_or(0),
         position: at,
-        // SAFETY: as above.
-        stack_high: unsafe { (*open).stack_high },
+        stack_high,
         key,
         open,
+        depth,
     })
 }
 
@@ -104,7 +128,7 @@ fn inside(pid: u32, owner: u64, base: u64) -> Option<Inside> {
 #[inline(always)]
 unsafe fn fill_callers(out: *mut SampleRecord, inside: &Inside) {
     let stack = Stack::new(inside.open, inside.key);
-    let depth = stack.depth();
+    let depth = inside.depth;
     let mut count = 0;
     // SAFETY: promised by the caller; a slot points to a live map value.
     unsafe {
@@ -205,18 +229,18 @@ pub fn on_cpu(ctx: &PerfEventContext) {
     let (segment, r14, period_ns) =
         unsafe { ((*event).regs.cs, (*event).regs.r14, (*event).sample_period) };
     let user = segment & USER_MODE == USER_MODE;
+    let registers = if user {
+        // SAFETY: `event` is the program's context.
+        unsafe { Registers::of(&raw const (*event).regs) }
+    } else {
+        Registers::of_task_by_helper()
+    };
     // Go's register ABI keeps the current g in r14.
-    let Some(inside) = inside_current(control, pid, tid, user.then_some(r14)) else {
+    let r14 = user.then_some(r14);
+    let Some(inside) = inside_current(control, pid, tid, r14, registers.sp) else {
         return;
     };
-    let copied = if user {
-        // SAFETY: `event` is the program's context.
-        let registers = unsafe { Registers::of(&raw const (*event).regs) };
-        copy::of_sample(control, &inside, registers, pid, tid, false)
-    } else {
-        Registers::of_task()
-            .is_some_and(|registers| copy::of_sample(control, &inside, registers, pid, tid, true))
-    };
+    let copied = copy::of_sample(control, &inside, registers, pid, tid, !user);
     let Some(mut entry) = RECORDS.reserve::<SampleRecord>(0) else {
         lose(Loss::RingFull);
         return;

@@ -1,12 +1,16 @@
 //! What threads wait for inside a traced function, and who ends the wait.
 
+#[cfg(feature = "portable")]
+mod fields;
+#[cfg(not(feature = "portable"))]
+mod raw;
+
 use aya_ebpf::{
     EbpfContext as _,
     helpers::{
         bpf_get_current_pid_tgid, bpf_get_prandom_u32, bpf_ktime_get_ns,
         generated::bpf_ringbuf_output,
     },
-    programs::TracePointContext,
 };
 use monigo_common::{
     config::Control,
@@ -14,8 +18,14 @@ use monigo_common::{
     event::{KIND_SAMPLE_OFF_CPU, Loss, OFF_CPU_CERTAIN_NS, OFF_CPU_LEAST_NS, SampleRecord},
 };
 
+pub use self::event::Context;
+use self::event::{Thread, preempted};
+#[cfg(feature = "portable")]
+use self::fields as event;
+#[cfg(not(feature = "portable"))]
+use self::raw as event;
 use crate::{
-    copy,
+    copy::{self, Registers},
     maps::{
         CONTROL, OFF_CPU, RECORDS, SCRATCH, anyone_away, count_away, lose, maybe_away, maybe_open,
     },
@@ -26,47 +36,28 @@ use crate::{
 
 /// `BPF_NOEXIST` of `bpf_map_update_elem`.
 const NO_EXIST: u64 = 1;
-/// Bits of `prev_state` that mean a wait; a thread that others took the CPU from has a higher one.
-/// Source: Linux `include/linux/sched.h`, `TASK_REPORT`.
-const WAITING: u64 = 0xff;
-
-/// A field of 4 bytes of the event, at an offset from the kernel's own description. Where it usually
-/// is, it is read without a helper.
-#[inline(always)]
-fn field<const USUAL: usize>(ctx: &TracePointContext, offset: u32) -> Option<u32> {
-    if offset as usize == USUAL {
-        // SAFETY: the event has a field there. Volatile, or the compiler reads at a variable offset,
-        // which the verifier does not allow.
-        return Some(unsafe {
-            ctx.as_ptr()
-                .cast::<u8>()
-                .add(USUAL)
-                .cast::<u32>()
-                .read_volatile()
-        });
-    }
-    // SAFETY: the helper checks the address.
-    unsafe { ctx.read_at::<u32>(offset as usize) }.ok()
-}
-
-/// Usual offset of `next_pid` in `sched_switch`, and of `pid` in `sched_waking`.
-const NEXT_PID: usize = 56;
-const WOKEN_PID: usize = 24;
 
 /// The current thread leaves its CPU to another one.
 #[inline(always)]
-pub fn switch(ctx: &TracePointContext) {
+pub fn switch(ctx: &Context) {
     let Some(control) = CONTROL.get(0) else {
         return;
     };
-    if anyone_away()
-        && let Some(next) = field::<NEXT_PID>(ctx, control.switch_next_offset)
-        && maybe_away(next)
-    {
-        resume(next);
-    }
     let id = bpf_get_current_pid_tgid();
     let (pid, tid) = ((id >> 32) as u32, id as u32);
+    if anyone_away() {
+        if let Some(next) = Thread::next(ctx, control)
+            && maybe_away(next.slot())
+            && let Some(tid) = next.tid(control)
+        {
+            resume(next, tid, true);
+        }
+        // A kernel can keep some switches to itself; this thread came back by one, then.
+        let leaving = Thread::leaving(ctx, tid);
+        if maybe_away(leaving.slot()) {
+            resume(leaving, tid, false);
+        }
+    }
     if pid != 0 && maybe_open(pid) && owner::is_traced(control, pid) {
         suspend(ctx, control, pid, tid);
     }
@@ -74,39 +65,46 @@ pub fn switch(ctx: &TracePointContext) {
 
 /// Remembers when and where a thread inside a traced function leaves its CPU.
 #[inline(always)]
-fn suspend(ctx: &TracePointContext, control: &Control, pid: u32, tid: u32) {
-    let Some(inside) = sample::inside_current(control, pid, tid, None) else {
+fn suspend(ctx: &Context, control: &Control, pid: u32, tid: u32) {
+    let registers = Registers::of_task();
+    let Some(inside) = sample::inside_current(control, pid, tid, None, registers.sp) else {
         return;
     };
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else {
         return;
     };
-    let copied = copy::keep(control, &inside, pid, tid);
-    // SAFETY: the offset comes from the kernel's own description of the event.
-    let state = unsafe { ctx.read_at::<u64>(control.switch_state_offset as usize) };
+    let copied = copy::keep(control, &inside, registers, pid, tid);
     // SAFETY: `scratch` points to a live map value, which nothing else on this CPU uses: switches
     // do not nest. `ctx` is the program's context.
     let sample = unsafe {
         sample::fill(ctx, scratch, KIND_SAMPLE_OFF_CPU, &inside, true, copied);
-        (*scratch).preempted = u32::from(state.is_ok_and(|state| state & WAITING == 0));
+        (*scratch).preempted = u32::from(preempted(ctx, control));
         &*scratch
     };
     if OFF_CPU.insert(tid, sample, NO_EXIST).is_ok() {
-        count_away(tid, 1);
+        count_away(Thread::leaving(ctx, tid).slot(), 1);
     } else if OFF_CPU.insert(tid, sample, 0).is_err() {
         lose(Loss::OffCpuFull);
     }
 }
 
-/// Sends how long a thread was off CPU, if it left inside a traced function.
-#[inline(always)]
-fn resume(tid: u32) {
+/// Sends how long a thread was off CPU, if it left inside a traced function. It comes back now, or has
+/// done so unseen: then it waited until it was woken, and how long it could have run is not known.
+#[inline(never)]
+fn resume(thread: Thread, tid: u32, seen: bool) {
     let Some(sample) = OFF_CPU.get_ptr_mut(tid) else {
         return;
     };
     // SAFETY: takes no arguments; `sample` points to a live map value of a thread that does not
-    // run yet.
-    let away_ns = unsafe { bpf_ktime_get_ns().saturating_sub((*sample).at_ns) };
+    // run yet, or is the current one.
+    let away_ns = unsafe {
+        let until_ns = if seen {
+            bpf_ktime_get_ns()
+        } else {
+            (*sample).woken_ns
+        };
+        until_ns.saturating_sub((*sample).at_ns)
+    };
     if let Some(weight_ns) = weight_ns(away_ns) {
         // SAFETY: as above; the ring buffer copies the record.
         let sent = unsafe {
@@ -127,25 +125,28 @@ fn resume(tid: u32) {
         }
     }
     if OFF_CPU.remove(tid).is_ok() {
-        count_away(tid, -1);
+        count_away(thread.slot(), -1);
     }
 }
 
 /// The current thread, or an interrupt on top of it, lets another thread run.
 #[inline(always)]
-pub fn waking(ctx: &TracePointContext) {
+pub fn waking(ctx: &Context) {
     if !anyone_away() {
         return;
     }
     let Some(control) = CONTROL.get(0) else {
         return;
     };
-    let Some(tid) = field::<WOKEN_PID>(ctx, control.waking_pid_offset) else {
+    let Some(woken) = Thread::woken(ctx, control) else {
         return;
     };
-    if !maybe_away(tid) {
+    if !maybe_away(woken.slot()) {
         return;
     }
+    let Some(tid) = woken.tid(control) else {
+        return;
+    };
     let Some(sample) = OFF_CPU.get_ptr_mut(tid) else {
         return;
     };

@@ -144,8 +144,35 @@ impl Stack {
                 owner: self.owner,
                 limit,
             };
-            unwind_each(&mut unwind);
+            repeat(&mut unwind);
         }
+    }
+
+    /// Whether there are `depth` calls, of which the innermost lies below `limit`.
+    #[inline(always)]
+    fn is_below(&self, depth: u32, limit: u64) -> bool {
+        // SAFETY: a slot points to a live map value.
+        depth != 0
+            && self
+                .slot(depth - 1)
+                .is_some_and(|slot| unsafe { (*slot).position } < limit)
+    }
+
+    /// How many calls are open once those are left out that lie below `limit`. Nothing is closed.
+    #[inline(always)]
+    pub fn depth_above(&self, limit: u64) -> u32 {
+        let depth = self.depth();
+        if !self.is_below(depth, limit) {
+            return depth;
+        }
+        let mut search = Search {
+            open: self.open,
+            owner: self.owner,
+            limit,
+            depth,
+        };
+        repeat(&mut search);
+        search.depth
     }
 
     /// Closes every open call.
@@ -155,25 +182,31 @@ impl Stack {
     }
 }
 
-/// Calls [`unwind_one`] until it is done, at most as often as calls can be open.
+/// Something that is done round by round. The verifier checks a round once, whatever their number.
+trait Rounds {
+    /// One round; true when that was the last.
+    fn round(&mut self) -> bool;
+}
+
+/// Calls [`Rounds::round`] until it is done, at most as often as calls can be open.
 #[cfg(not(feature = "portable"))]
 #[inline(always)]
-fn unwind_each(unwind: &mut Unwind) {
+fn repeat<R: Rounds>(rounds: &mut R) {
     use aya_ebpf::helpers::generated::bpf_loop;
     use monigo_common::open::MAX_UNWIND;
 
-    /// One round.
     #[inline(never)]
-    extern "C" fn round(_number: u32, unwind: *mut c_void) -> i64 {
-        unwind_one(unwind)
+    extern "C" fn round<R: Rounds>(_number: u32, rounds: *mut c_void) -> i64 {
+        // SAFETY: the kernel passes on what it was given below.
+        i64::from(unsafe { (*rounds.cast::<R>()).round() })
     }
 
     // SAFETY: the callback and its argument outlive the call.
     unsafe {
         bpf_loop(
             MAX_UNWIND,
-            round as *mut c_void,
-            (&raw mut *unwind).cast(),
+            round::<R> as *mut c_void,
+            (&raw mut *rounds).cast(),
             0,
         )
     };
@@ -182,54 +215,73 @@ fn unwind_each(unwind: &mut Unwind) {
 /// The same for kernels without `bpf_loop`: once for each element of a map, until it is done.
 #[cfg(feature = "portable")]
 #[inline(always)]
-fn unwind_each(unwind: &mut Unwind) {
+fn repeat<R: Rounds>(rounds: &mut R) {
     use aya_ebpf::helpers::generated::bpf_for_each_map_elem;
 
     use crate::maps::ROUNDS;
 
-    /// One round.
     #[inline(never)]
-    extern "C" fn round(
+    extern "C" fn round<R: Rounds>(
         _map: *mut c_void,
         _key: *const u32,
         _value: *mut u8,
-        unwind: *mut c_void,
+        rounds: *mut c_void,
     ) -> i64 {
-        unwind_one(unwind)
+        // SAFETY: the kernel passes on what it was given below.
+        i64::from(unsafe { (*rounds.cast::<R>()).round() })
     }
 
     // SAFETY: the callback and its argument outlive the call.
     unsafe {
         bpf_for_each_map_elem(
             (&raw const ROUNDS).cast_mut().cast(),
-            round as *mut c_void,
-            (&raw mut *unwind).cast(),
+            round::<R> as *mut c_void,
+            (&raw mut *rounds).cast(),
             0,
         );
     }
 }
 
-/// What [`unwind_one`] works on.
+/// Closes calls below a limit, the innermost first.
 struct Unwind {
     open: *mut OpenCalls,
     owner: OwnerKey,
     limit: u64,
 }
 
-/// Closes the innermost call if it lies below the limit; the verifier checks this once whatever the
-/// number of rounds. Returns 1 to stop.
-#[inline(always)]
-fn unwind_one(unwind: *mut c_void) -> i64 {
-    // SAFETY: the kernel passes on what `unwind_below` made.
-    let unwind = unsafe { &*unwind.cast::<Unwind>() };
-    let mut stack = Stack::new(unwind.open, unwind.owner);
-    let Some(top) = stack.top() else { return 1 };
-    if top.position >= unwind.limit {
-        return 1;
+impl Rounds for Unwind {
+    #[inline(always)]
+    fn round(&mut self) -> bool {
+        let mut stack = Stack::new(self.open, self.owner);
+        let Some(top) = stack.top() else { return true };
+        if top.position >= self.limit {
+            return true;
+        }
+        count_unwound(&top, self.owner.pid);
+        stack.pop();
+        false
     }
-    count_unwound(&top, unwind.owner.pid);
-    stack.pop();
-    0
+}
+
+/// Looks for the innermost call that is not below a limit.
+struct Search {
+    open: *mut OpenCalls,
+    owner: OwnerKey,
+    limit: u64,
+    depth: u32,
+}
+
+impl Rounds for Search {
+    #[inline(always)]
+    fn round(&mut self) -> bool {
+        let stack = Stack::new(self.open, self.owner);
+        if stack.is_below(self.depth, self.limit) {
+            self.depth -= 1;
+            false
+        } else {
+            true
+        }
+    }
 }
 
 /// Counts a call of process `pid` that left without passing an exit site.

@@ -54,11 +54,21 @@ fn call_programs_pass_the_verifier() {
 #[test]
 fn scheduler_and_clock_programs_pass_the_verifier() {
     for features in [BEST, PORTABLE] {
-        scheduler_and_clock_programs(load(features));
+        let control = scheduler_and_clock_programs(load(features));
+        if features == PORTABLE {
+            assert!(
+                control.switch_next_offset > control.switch_state_offset,
+                "{control:?}"
+            );
+            assert!(control.switch_state_offset >= 24, "{control:?}");
+            assert!(control.waking_pid_offset >= 24, "{control:?}");
+        } else {
+            assert!(control.task_pid_offset > 0, "{control:?}");
+        }
     }
 }
 
-fn scheduler_and_clock_programs(mut kernel: Kernel) {
+fn scheduler_and_clock_programs(mut kernel: Kernel) -> Control {
     kernel.list(std::process::id()).unwrap();
     let offset = kernel.follow_forks().unwrap();
     assert!(
@@ -68,12 +78,7 @@ fn scheduler_and_clock_programs(mut kernel: Kernel) {
     kernel.sample_cpu(99).unwrap();
     let mut control = Control::default();
     kernel.sample_off_cpu(&mut control).unwrap();
-    assert!(
-        control.switch_next_offset > control.switch_state_offset,
-        "{control:?}"
-    );
-    assert!(control.switch_state_offset >= 24, "{control:?}");
-    assert!(control.waking_pid_offset >= 24, "{control:?}");
+    control
 }
 
 #[test]

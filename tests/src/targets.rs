@@ -221,6 +221,12 @@ pub fn cpp_times(how: Native) -> Result<PathBuf> {
     native("g++", "times-cpp", &files, how, &flags)
 }
 
+/// The C++ target that goes on after calls that exceptions have left.
+pub fn cpp_left(how: Native) -> Result<PathBuf> {
+    let files = ["c/harness.c", "cpp/left.cpp"].map(str::to_owned);
+    native("g++", "left", &files, how, &["-x", "c++"])
+}
+
 /// The C++ target with C++20 coroutines.
 pub fn cpp_generators(how: Native) -> Result<PathBuf> {
     let flags = ["-std=c++20", "-pthread", "-x", "c++"];

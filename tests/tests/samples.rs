@@ -70,8 +70,7 @@ fn check(how: Native) -> Result<()> {
     );
     // The kernel never wakes a sleeper early, so ten sleeps of 20 ms are at least that long.
     let total: u64 = slept.iter().map(|(_, ns)| ns).sum();
-    // One of the ten is missing now and then, which is not understood yet; no more may be.
-    ensure!(total >= 180_000_000, "{total} ns in {slept:?}");
+    ensure!(total >= 200_000_000, "{total} ns in {off:?}");
 
     let cpu = flame(db, "cpu", directory.path())?;
     ensure!(
@@ -93,6 +92,39 @@ fn a_slow_call_is_explained() -> Result<()> {
 #[test]
 fn unoptimised_code_too() -> Result<()> {
     check(Native::O0)
+}
+
+/// An exception leaves calls without passing their ends. What comes afterwards is none of theirs.
+#[test]
+fn calls_that_were_left_get_no_samples() -> Result<()> {
+    monigo_tests::require_root()?;
+    let copy = PrivateCopy::of(&targets::cpp_left(Native::O2)?)?;
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("left.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let mut program = Program::start(&copy.path(), &["200"])?;
+    let pid = program.pid().to_string();
+    let functions = ["throws", "deeper", "catches"];
+    let monigo = Monigo::attach(&pid, &functions, &["--db", db, "--cpu-hz", "499"])?;
+    program.go()?;
+    monigo.stop()?;
+    program.finish()?;
+    for weight in ["cpu", "offcpu"] {
+        let stacks = flame(db, weight, directory.path())?;
+        let under = |function: &str, other: &str| -> u64 {
+            let inside = |frames: &[String]| {
+                let function = position(frames, function)?;
+                (position(frames, other)? > function).then_some(())
+            };
+            let stacks = stacks.iter();
+            let of_both = stacks.filter(|(frames, _)| inside(frames).is_some());
+            of_both.map(|(_, ns)| ns).sum()
+        };
+        ensure!(under("main", "afterwards") == 0, "{weight}: {stacks:?}");
+        ensure!(under("catches", "cleans_up") > 0, "{weight}: {stacks:?}");
+        ensure!(under("deeper", "cleans_up") == 0, "{weight}: {stacks:?}");
+    }
+    Ok(())
 }
 
 /// Samples of goroutines name the traced function.

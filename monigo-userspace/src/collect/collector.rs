@@ -24,10 +24,10 @@ use tokio::sync::watch;
 pub use self::adding::{AddError, Addition, Request};
 use self::{parking::ParkingLoad, taking::Wakers, weighing::factor};
 use super::{
-    budget::{Budget, Load, Mode, Records},
+    budget::{Budget, Load, Mode, Records, StackCost},
     clock::{Clock, unix_ns},
-    copies::Copies,
     deltas::{self, Baseline},
+    draining::{Drain, Drained},
     pacing::{OpenTime, Pacer},
     pending::Pending,
     progress::{Command, End, Limits, Progress},
@@ -35,21 +35,22 @@ use super::{
     stacks::{Resolve, StackTable, Traced},
 };
 use crate::{
-    probe::{Item, Kernel, ProbeError, Record},
+    probe::{Kernel, ProbeError, Record},
     service::Reading,
     store::{Batch, CallRow, FunctionDelta, LossDelta, ProcessRow, SampleRow, Store, StoreError},
     symbols::demangle::printable,
     target::process,
 };
 
-/// Time between looks at the ring buffer. At 10 ms, 16 MiB hold more than any target can send.
-const POLL: Duration = Duration::from_millis(10);
+/// Time between looks at what has come, and while windows are to be opened and closed in time.
+const POLL: Duration = Duration::from_millis(40);
+const POLL_WINDOWS: Duration = Duration::from_millis(10);
 /// Time between changes of the sampling rate.
 const ADAPT: Duration = Duration::from_millis(100);
 /// Time between looks at what the probes cost.
 const WEIGH: Duration = Duration::from_millis(500);
 /// Records taken in one go, so that flushes are not late.
-const DRAIN_LIMIT: usize = 65_536;
+const TAKE_LIMIT: usize = 65_536;
 /// Recorded calls, and samples, kept while the store fails; more are counted as lost.
 const MAX_PENDING: usize = 500_000;
 /// Flushes that may fail in a row before the session ends.
@@ -61,6 +62,9 @@ pub enum CollectError {
     /// The kernel side.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// A thread could not be started.
+    #[error("starting a thread failed: {0}")]
+    Thread(#[source] std::io::Error),
     /// The store did not take what was measured.
     // Not a source: the message holds it already.
     #[error("{0}; everything until the last successful flush is in the database")]
@@ -71,14 +75,6 @@ impl From<StoreError> for CollectError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
-}
-
-/// What one look at the ring buffer brought.
-struct Drained {
-    /// Records, malformed ones included.
-    taken: usize,
-    /// Calls drawn at the sampling rate.
-    drawn: u64,
 }
 
 /// Drains the kernel side into a store.
@@ -95,8 +91,9 @@ pub struct Collector {
     baselines: Vec<Baseline>,
     swept: Vec<u64>,
     stacks: StackTable,
-    /// When stacks come as copies.
-    copies: Option<Copies>,
+    drain: Drain,
+    /// Copied stacks, and their bytes, since they were weighed last.
+    copied: (u64, u64),
     functions: Vec<Traced>,
     calls: Vec<CallRow>,
     samples: Vec<SampleRow>,
@@ -151,7 +148,7 @@ impl Collector {
         reason = "the parts meet here and nowhere else"
     )]
     pub fn new(
-        kernel: Kernel,
+        mut kernel: Kernel,
         functions: Vec<Traced>,
         store: Box<dyn Store>,
         session: i64,
@@ -160,11 +157,17 @@ impl Collector {
         control: Control,
         limits: Limits,
         flush: Duration,
-        budget: Budget,
+        mut budget: Budget,
         progress: watch::Sender<Progress>,
-    ) -> Self {
+    ) -> Result<Self, CollectError> {
         let now = Instant::now();
-        Self {
+        let copies = kernel.copies_stacks();
+        if copies {
+            // Until some have come.
+            budget.set_stacks(StackCost::Copied(0.0));
+        }
+        let drain = Drain::start(kernel.take_records()?, copies).map_err(CollectError::Thread)?;
+        Ok(Self {
             budget,
             pacer: Pacer::default(),
             weighed: (vec![0; functions.len()], now, OpenTime::default()),
@@ -177,7 +180,8 @@ impl Collector {
             wants_stacks: control.stacks != 0,
             always_slow_ns: u64::MAX,
             pending: None,
-            copies: kernel.copies_stacks().then(Copies::default),
+            drain,
+            copied: (0, 0),
             kernel,
             store,
             session,
@@ -207,7 +211,7 @@ impl Collector {
             failed_flushes: 0,
             progress,
             beats: Arc::default(),
-        }
+        })
     }
 
     /// Names the reasons for which goroutines park, by the number that the runtime gives them.
@@ -233,7 +237,9 @@ impl Collector {
         }
         let end = loop {
             self.beats.fetch_add(1, Ordering::Relaxed);
-            match commands.recv_timeout(POLL) {
+            let exact = self.limits.max_calls.is_some() || self.pacer.has_windows();
+            let pause = if exact { POLL_WINDOWS } else { POLL };
+            match commands.recv_timeout(pause) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
                 Ok(Command::Trace(request)) => self.add(*request)?,
                 Ok(Command::Notice(sentence)) => self.notify(sentence),
@@ -242,7 +248,7 @@ impl Collector {
                 Ok(Command::Follow(pids)) => self.follow(&pids)?,
                 Err(RecvTimeoutError::Timeout) => {}
             }
-            drawn += self.drain().drawn;
+            drawn += self.take_drained();
             let elapsed = adapted.elapsed();
             if elapsed >= ADAPT {
                 self.adapt(drawn, elapsed)?;
@@ -296,12 +302,12 @@ impl Collector {
         self.pacer.end();
         tracing::info!("detached in {:.2?}", started.elapsed());
         self.sweep_goroutines();
-        // A record being written ends a look early; it is there for the next one.
-        while self.drain().taken > 0 {}
-        let early = self
-            .copies
-            .as_ref()
-            .and_then(|copies| copies.tally().sentence());
+        let mut rest = Vec::new();
+        let tally = self.drain.finish(|drained| rest.push(drained));
+        for drained in rest {
+            self.take_in(drained);
+        }
+        let early = tally.and_then(|tally| tally.sentence());
         if let Some(sentence) = early {
             self.notify(sentence);
         }
@@ -312,30 +318,23 @@ impl Collector {
         Ok(())
     }
 
-    /// Takes what is in the ring buffer, at most [`DRAIN_LIMIT`] records.
-    fn drain(&mut self) -> Drained {
-        let mut records: Vec<Record> = Vec::new();
-        let mut malformed = 0;
-        let copies = &mut self.copies;
-        let taken = self.kernel.drain(DRAIN_LIMIT, |item| match item {
-            Ok(Item::Copy(copy)) => {
-                // At once: copies are large.
-                if let Some(copies) = copies {
-                    copies.take(&copy);
-                }
-            }
-            Ok(Item::Record(mut record)) => {
-                if let Some(copies) = copies {
-                    copies.complete(&mut record);
-                }
-                records.push(record);
-            }
-            Err(error) => {
-                tracing::debug!("{error}");
-                malformed += 1;
-            }
-        });
-        self.lose(MALFORMED, malformed);
+    /// Takes what has come, and says how many calls of it were drawn at the sampling rate.
+    fn take_drained(&mut self) -> u64 {
+        let (mut taken, mut drawn) = (0, 0);
+        while taken < TAKE_LIMIT
+            && let Some(drained) = self.drain.next()
+        {
+            taken += drained.records.len();
+            drawn += self.take_in(drained);
+        }
+        drawn
+    }
+
+    fn take_in(&mut self, drained: Drained) -> u64 {
+        self.lose(MALFORMED, drained.malformed);
+        self.copied.0 += drained.copies;
+        self.copied.1 += drained.copied_bytes;
+        let records = drained.records;
         self.records.0 += records.len() as u64;
         let drawn = records
             .iter()
@@ -354,10 +353,7 @@ impl Collector {
                 Record::Waker(waker) => self.take_waker(&waker),
             }
         }
-        Drained {
-            taken,
-            drawn: drawn as u64,
-        }
+        drawn as u64
     }
 
     fn see(&mut self, pid: u32) {
@@ -367,9 +363,7 @@ impl Collector {
             return;
         }
         self.resolver.remember(pid);
-        if let Some(copies) = &mut self.copies {
-            copies.remember(pid);
-        }
+        self.drain.remember(pid);
         let name = process::name(pid).unwrap_or_default();
         let row = ProcessRow {
             pid,
@@ -549,9 +543,7 @@ impl Collector {
                 pending.forget(pid);
             }
             self.resolver.forget(pid);
-            if let Some(copies) = &mut self.copies {
-                copies.forget(pid);
-            }
+            self.drain.forget(pid);
         }
         self.alive.clone_from(&alive);
         self.progress.send_modify(|progress| {

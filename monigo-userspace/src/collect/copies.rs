@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use monigo_common::{copy::KIND_CALL_COPIED, event::KIND_EXECUTION_WITH_STACK};
 
-use super::budget::StackCost;
 use crate::{
     probe::{CallStack, Record, StackCopy},
     unwind::{End, Tally, Unwinder, Walk},
@@ -15,38 +14,15 @@ use crate::{
 const MOST_WAITING: usize = 16_384;
 
 /// Walks copied stacks as they come.
+#[derive(Default)]
 pub struct Copies {
     unwinder: Unwinder,
     /// By thread.
     waiting: HashMap<u32, Walk>,
     tally: Tally,
-    /// Copies, and their bytes, since the cost was asked for last.
-    recent: (u64, u64),
-    cost: StackCost,
-}
-
-impl Default for Copies {
-    fn default() -> Self {
-        Self {
-            unwinder: Unwinder::default(),
-            waiting: HashMap::new(),
-            tally: Tally::default(),
-            recent: (0, 0),
-            cost: StackCost::Copied(0.0),
-        }
-    }
 }
 
 impl Copies {
-    /// What copies cost the target, as large as they were lately.
-    pub fn cost(&mut self) -> StackCost {
-        let (copies, bytes) = std::mem::take(&mut self.recent);
-        if copies > 0 {
-            self.cost = StackCost::Copied(bytes as f64 / copies as f64);
-        }
-        self.cost
-    }
-
     /// Remembers what a process maps, which is needed after its end.
     pub fn remember(&mut self, pid: u32) {
         self.unwinder.remember(pid);
@@ -66,8 +42,6 @@ impl Copies {
     pub fn take(&mut self, copy: &StackCopy<'_>) {
         let walk = self.unwinder.walk(copy);
         self.tally.add(&walk.end);
-        self.recent.0 += 1;
-        self.recent.1 += copy.stack.len() as u64;
         if self.waiting.len() >= MOST_WAITING {
             self.waiting.clear();
         }

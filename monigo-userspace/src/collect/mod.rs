@@ -6,6 +6,7 @@ mod clock;
 mod collector;
 mod copies;
 mod deltas;
+mod draining;
 mod goroutines;
 mod pacing;
 mod pending;

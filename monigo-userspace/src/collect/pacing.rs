@@ -86,6 +86,11 @@ pub struct Pacer {
 }
 
 impl Pacer {
+    /// Whether there are windows to open and close.
+    pub fn has_windows(&self) -> bool {
+        self.windows.is_some() || self.duty.is_some()
+    }
+
     /// Puts `plan` in force.
     pub fn apply(&mut self, kernel: &mut Kernel, plan: &Plan) -> Result<(), ProbeError> {
         let mut groups = Vec::new();

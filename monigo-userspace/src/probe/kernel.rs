@@ -28,9 +28,8 @@ use crate::{
 };
 
 use super::{
-    Item, PlannedFunction, ProbeError, RecordError, batch,
+    PlannedFunction, ProbeError, Records, batch,
     calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
-    decode,
     layout::{Layout, ThreadLayout},
     links::{FutureSites, Programs},
     programs::{Features, program, refused},
@@ -107,7 +106,8 @@ pub struct Kernel {
     pub(super) parking: Vec<(&'static str, UProbeLinkId)>,
     pub(super) park_probe_ns: u32,
     processes: HashMap<MapData, u32, u8>,
-    ring: RingBuf<MapData>,
+    ring: Option<RingBuf<MapData>>,
+    ring_bytes: u32,
 }
 
 impl Kernel {
@@ -169,7 +169,8 @@ impl Kernel {
             parking: Vec::new(),
             park_probe_ns: 0,
             processes: map(&mut ebpf, "PROCESSES")?,
-            ring: map(&mut ebpf, "RECORDS")?,
+            ring: Some(map(&mut ebpf, "RECORDS")?),
+            ring_bytes: sizes.ring_bytes,
             programs,
             features,
             settings: Control::default(),
@@ -300,11 +301,21 @@ impl Kernel {
     /// Watches threads leave and get CPUs, for what they wait for inside traced functions, and who
     /// ends that. Completes `control`, which is to be put in force before anything is counted.
     pub fn sample_off_cpu(&mut self, control: &mut Control) -> Result<(), ProbeError> {
-        control.switch_next_offset = event_field_offset("sched_switch", "next_pid")?;
-        control.switch_state_offset = event_field_offset("sched_switch", "prev_state")?;
-        control.waking_pid_offset = event_field_offset("sched_waking", "pid")?;
-        trace(&mut self.ebpf, "thread_waking", "sched_waking")?;
-        trace(&mut self.ebpf, "thread_switch", "sched_switch")
+        if self.features.portable_programs {
+            control.switch_next_offset = event_field_offset("sched_switch", "next_pid")?;
+            control.switch_state_offset = event_field_offset("sched_switch", "prev_state")?;
+            control.waking_pid_offset = event_field_offset("sched_waking", "pid")?;
+            trace(&mut self.ebpf, "thread_waking", "sched_waking")?;
+            return trace(&mut self.ebpf, "thread_switch", "sched_switch");
+        }
+        let layout = self.layout.switches.ok_or(ProbeError::EventFormat {
+            event: "sched_switch",
+            field: "next",
+        })?;
+        control.task_pid_offset = layout.pid;
+        control.switch_state_offset = layout.state;
+        watch(&mut self.ebpf, "thread_waking", "sched_waking")?;
+        watch(&mut self.ebpf, "thread_switch", "sched_switch")
     }
 
     /// Sends copies of stacks, of at most `bytes` each, instead of walking frame pointers; 0 for
@@ -541,19 +552,10 @@ impl Kernel {
         let _ = self.futures.remove(&key);
     }
 
-    /// Takes at most `limit` items from the ring buffer; returns how many it took.
-    pub fn drain(
-        &mut self,
-        limit: usize,
-        mut visit: impl FnMut(Result<Item<'_>, RecordError>),
-    ) -> usize {
-        for taken in 0..limit {
-            let Some(item) = self.ring.next() else {
-                return taken;
-            };
-            visit(decode::item(&item));
-        }
-        limit
+    /// The ring buffer, which can be taken once.
+    pub fn take_records(&mut self) -> Result<Records, ProbeError> {
+        let ring = self.ring.take().ok_or(ProbeError::Missing("RECORDS"))?;
+        Ok(Records::new(ring, self.ring_bytes))
     }
 }
 

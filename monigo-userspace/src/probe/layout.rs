@@ -32,6 +32,15 @@ pub struct ReturnProbeLayout {
     pub next: u32,
 }
 
+/// What raw tracepoints of the scheduler need, which hand over `task_struct`s.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SwitchLayout {
+    /// Offset in bytes of `pid` in `task_struct`.
+    pub pid: u32,
+    /// Offset in bytes of the thread's state; 0 where `sched_switch` hands it over (Linux 5.18).
+    pub state: u32,
+}
+
 /// What monigo knows of the running kernel's types.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Layout {
@@ -39,6 +48,8 @@ pub struct Layout {
     pub thread: Option<ThreadLayout>,
     /// `None` when the kernel does not describe it.
     pub return_probes: Option<ReturnProbeLayout>,
+    /// `None` when the kernel does not describe it.
+    pub switches: Option<SwitchLayout>,
 }
 
 impl Layout {
@@ -52,6 +63,7 @@ impl Layout {
             |btf| Self {
                 thread: ThreadLayout::of(&btf),
                 return_probes: ReturnProbeLayout::of(&btf),
+                switches: SwitchLayout::of(&btf),
             },
         )
     }
@@ -75,6 +87,31 @@ impl ReturnProbeLayout {
             stack: offset(btf, "return_instance", "stack")?,
             address: offset(btf, "return_instance", "orig_ret_vaddr")?,
             next: offset(btf, "return_instance", "next")?,
+        })
+    }
+}
+
+impl SwitchLayout {
+    fn of(btf: &Btf) -> Option<Self> {
+        /// Of the program's own data, whether it was preempted, who leaves, who comes, and the state.
+        const WITH_STATE: usize = 5;
+        let found = btf.resolve_types_by_name("btf_trace_sched_switch").ok()?;
+        let mut handed = found.into_iter().next()?;
+        let arguments = loop {
+            handed = match handed {
+                Type::FuncProto(function) => break function.parameters.len(),
+                Type::Typedef(next) => btf.resolve_type_by_id(next.get_type_id()?).ok()?,
+                Type::Ptr(next) => btf.resolve_type_by_id(next.get_type_id()?).ok()?,
+                _ => return None,
+            };
+        };
+        Some(Self {
+            pid: offset(btf, "task_struct", "pid")?,
+            state: if arguments >= WITH_STATE {
+                0
+            } else {
+                offset(btf, "task_struct", "__state")?
+            },
         })
     }
 }
@@ -116,6 +153,8 @@ mod tests {
         assert!(layout.fsbase > layout.mm, "{layout:?}");
         assert_eq!(layout.fsbase % 8, 0);
         assert!(layout.start_stack > 0);
+        let switches = known.switches.expect("threads and their switches");
+        assert_eq!(switches.pid % 4, 0);
         let probes = known.return_probes.expect("return instances");
         assert!(probes.stack < probes.address, "{probes:?}");
     }

@@ -16,6 +16,7 @@ mod links;
 mod multi;
 mod parking;
 mod programs;
+mod records;
 mod watching;
 mod windows;
 
@@ -29,6 +30,7 @@ pub use self::{
     links::PlannedFunction,
     parking::Parking,
     programs::Features,
+    records::Records,
     watching::Watch,
     windows::Opened,
 };

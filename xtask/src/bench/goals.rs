@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{
     attach,
     figure::{Figure, Metric},
+    offcpu, oncpu,
     peers::Peer,
     records,
     report::number,
@@ -77,6 +78,22 @@ fn of_stacks(look: &Look<'_>) -> Vec<Goal> {
             look.copying(),
             |share| share < 1.0,
         ),
+        Goal::new(
+            "less added by on-CPU samples than by perf record -g",
+            "of perf's (worst)",
+            look.sampling(),
+            |share| share < 1.0,
+        ),
+        Goal::new(
+            "less added to each thread switch than by bpftrace",
+            "of bpftrace's",
+            look.switching(offcpu::ADDED),
+            |share| share < 1.0,
+        )
+        .remark(format!(
+            "in programs alone {} of bpftrace's",
+            shown(look.switching(offcpu::PROGRAMS))
+        )),
     ]
 }
 
@@ -202,6 +219,24 @@ impl Look<'_> {
         let added = |tool| self.one(unwind::SAMPLED, tool, unwind::ADDED);
         let perf = added(unwind::PERF_COPIES)?;
         (perf > 0.0).then_some(added(unwind::MONIGO_COPIES)?.max(0.0) / perf)
+    }
+
+    /// What on-CPU samples add, as a share of what they add with perf.
+    fn sampling(&self) -> Option<f64> {
+        let shares = oncpu::RATES.into_iter().filter_map(|rate| {
+            let added =
+                |peer: oncpu::Peer| self.one(&oncpu::subject(rate), peer.name(), oncpu::ADDED);
+            let perf = added(oncpu::Peer::Perf).filter(|perf| *perf > 0.0)?;
+            Some(added(oncpu::Peer::Monigo)?.max(0.0) / perf)
+        });
+        shares.reduce(f64::max)
+    }
+
+    /// What watching switches adds, as a share of what it adds with bpftrace.
+    fn switching(&self, metric: Metric) -> Option<f64> {
+        let added = |peer: offcpu::Peer| self.one(offcpu::SUBJECT, peer.name(), metric);
+        let bpftrace = added(offcpu::Peer::Bpftrace).filter(|added| *added > 0.0)?;
+        Some(added(offcpu::Peer::Monigo)?.max(0.0) / bpftrace)
     }
 
     /// Subjects of the slowdown case.

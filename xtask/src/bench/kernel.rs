@@ -18,6 +18,7 @@ const PROG_GET_FD_BY_ID: libc::c_long = 13;
 const LINK_CREATE: libc::c_long = 28;
 const TYPE_KPROBE: u32 = 2;
 const TYPE_TRACEPOINT: u32 = 5;
+const TYPE_RAW_TRACEPOINT: u32 = 17;
 /// `BPF_TRACE_UPROBE_MULTI`, Linux 6.6.
 const MULTI: u32 = 48;
 /// `BPF_TRACE_UPROBE_SESSION`, Linux 6.13.
@@ -173,15 +174,15 @@ pub struct Programs(Vec<OwnedFd>);
 impl Programs {
     /// Finds them through the process's descriptors of programs and links.
     pub fn of(pid: u32) -> Result<Self> {
-        Self::of_type(pid, TYPE_KPROBE)
+        Self::of_types(pid, &[TYPE_KPROBE])
     }
 
     /// The same for those on tracepoints.
     pub fn on_tracepoints(pid: u32) -> Result<Self> {
-        Self::of_type(pid, TYPE_TRACEPOINT)
+        Self::of_types(pid, &[TYPE_TRACEPOINT, TYPE_RAW_TRACEPOINT])
     }
 
-    fn of_type(pid: u32, kind: u32) -> Result<Self> {
+    fn of_types(pid: u32, kinds: &[u32]) -> Result<Self> {
         let mut ids = Vec::new();
         for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
             let text = fs::read_to_string(entry?.path()).unwrap_or_default();
@@ -195,7 +196,8 @@ impl Programs {
                 .u32(0, id as u32)
                 .open(PROG_GET_FD_BY_ID, 12)
                 .with_context(|| format!("program {id}"))?;
-            if field(&about(&program)?, "prog_type") == Some(u64::from(kind)) {
+            let kind = field(&about(&program)?, "prog_type");
+            if kinds.iter().any(|&wanted| kind == Some(u64::from(wanted))) {
                 programs.push(program);
             }
         }

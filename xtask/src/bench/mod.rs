@@ -8,6 +8,7 @@ mod big;
 mod figure;
 mod goals;
 mod host;
+mod hour;
 mod image;
 mod kernel;
 mod offcpu;
@@ -65,7 +66,7 @@ struct Case {
     run: fn(&Bench) -> Result<Figures>,
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 8] = [
     Case {
         name: slowdown::NAME,
         about: "what a traced call costs the target, and what of it the kernel programs take",
@@ -100,6 +101,11 @@ const CASES: [Case; 7] = [
         name: offcpu::NAME,
         about: "what recording waits costs thread switches outside traced calls, beside bpftrace",
         run: offcpu::run,
+    },
+    Case {
+        name: hour::NAME,
+        about: "memory and file size of as many samples as an hour brings",
+        run: hour::run,
     },
 ];
 

@@ -29,7 +29,8 @@ pub const PROGRAMS: Metric = Metric {
 const LIMIT: Duration = Duration::from_secs(40);
 /// A byte there and back.
 const SWITCHES: f64 = 2.0;
-const SUBJECT: &str = "two threads that hand a byte back and forth";
+/// What is measured.
+pub const SUBJECT: &str = "two threads that hand a byte back and forth";
 
 /// Measures monigo and bpftrace, each against the target alone just before.
 pub fn run(bench: &Bench) -> Result<Figures> {
@@ -74,14 +75,18 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     Ok(figures)
 }
 
+/// Who watches.
 #[derive(Clone, Copy)]
-enum Peer {
+pub enum Peer {
+    /// monigo.
     Monigo,
+    /// bpftrace.
     Bpftrace,
 }
 
 impl Peer {
-    const fn name(self) -> &'static str {
+    /// For the report.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Monigo => "monigo, waits inside one function",
             Self::Bpftrace => "bpftrace, the same by maps",

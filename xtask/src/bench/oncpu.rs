@@ -26,7 +26,7 @@ pub const ADDED: Metric = Metric {
 };
 
 /// Looks per second.
-const RATES: [u32; 2] = [99, 999];
+pub const RATES: [u32; 2] = [99, 999];
 /// Tools take a moment until they sample.
 const READY: Duration = Duration::from_millis(700);
 const LIMIT: Duration = Duration::from_secs(40);
@@ -40,7 +40,7 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     let mut target = Running::start(&mut Command::new(&binary))?;
     target.time(calls)?;
     for rate in RATES {
-        let subject = format!("{rate} looks a second at each CPU");
+        let subject = subject(rate);
         eprintln!("    {subject}");
         for peer in [Peer::Monigo, Peer::Perf] {
             let mut added = Vec::new();
@@ -66,6 +66,11 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     Ok(figures)
 }
 
+/// What a rate is called.
+pub fn subject(rate: u32) -> String {
+    format!("{rate} looks a second at each CPU")
+}
+
 /// Compiles a target of one file.
 pub(super) fn compile(bench: &Bench, name: &str, options: &[&str]) -> Result<PathBuf> {
     let binary = bench.directory.join(name);
@@ -81,14 +86,18 @@ pub(super) fn compile(bench: &Bench, name: &str, options: &[&str]) -> Result<Pat
     Ok(binary)
 }
 
+/// Who looks.
 #[derive(Clone, Copy)]
-enum Peer {
+pub enum Peer {
+    /// monigo.
     Monigo,
+    /// perf.
     Perf,
 }
 
 impl Peer {
-    const fn name(self) -> &'static str {
+    /// For the report.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Monigo => "monigo, on-CPU samples inside one function",
             Self::Perf => "perf record -g of the process",

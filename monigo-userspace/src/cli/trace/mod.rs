@@ -154,7 +154,7 @@ fn record(
         args.flush(),
         budget(args, prepared.functions.len()),
         progress,
-    );
+    )?;
     slow::keep(&mut collector, args)?;
     tell(&mut collector, target, &mut prepared, &commands);
     let discoverer = discoverer(target, image, args, &commands, &prepared);

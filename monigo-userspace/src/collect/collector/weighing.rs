@@ -68,8 +68,9 @@ impl Collector {
         self.records.0 = 0;
         self.weigh_parking(seconds)?;
         self.replace_failing_return_probes()?;
-        if let Some(copies) = &mut self.copies {
-            self.budget.set_stacks(copies.cost());
+        if let (copies @ 1.., bytes) = std::mem::take(&mut self.copied) {
+            let mean = bytes as f64 / copies as f64;
+            self.budget.set_stacks(StackCost::Copied(mean));
         }
         let current = self.budget.current().clone();
         let processes = self.alive.len();
