@@ -75,7 +75,7 @@ fn scheduler_and_clock_programs(mut kernel: Kernel) -> Control {
         offset >= 8,
         "the common fields of an event take 8 bytes, child_pid is at {offset}"
     );
-    kernel.sample_cpu(99).unwrap();
+    kernel.sample_cpu(99, None).unwrap();
     let mut control = Control::default();
     kernel.sample_off_cpu(&mut control).unwrap();
     control

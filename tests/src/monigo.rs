@@ -44,12 +44,22 @@ impl Report {
 
     /// Fails unless every call was recorded in full and there is nothing to warn of.
     pub fn expect_nothing_lost(&self) -> Result<()> {
+        self.expect_all_counted()?;
+        ensure!(self.warnings.is_empty(), "warnings {:?}", self.warnings);
+        Ok(())
+    }
+
+    /// Fails if a record was lost, or if there is something to warn of other than stacks that end early:
+    /// where more come at once than can be copied, which is a matter of load, they are walked.
+    pub fn expect_all_counted(&self) -> Result<()> {
         ensure!(
             self.events.dropped == 0,
             "{} records were lost",
             self.events.dropped
         );
-        ensure!(self.warnings.is_empty(), "warnings {:?}", self.warnings);
+        let of_stacks = |warning: &String| warning.contains(" stacks end early (");
+        let others: Vec<_> = self.warnings.iter().filter(|w| !of_stacks(w)).collect();
+        ensure!(others.is_empty(), "warnings {others:?}");
         Ok(())
     }
 }

@@ -93,7 +93,7 @@ fn a_hundred_thousand_threads() -> Result<()> {
     let program = targets::c_scenarios(Native::O2)?;
     let (truth, report) = check_counts(&program, &program, &["churn", "100000", "2"])?;
     ensure!(truth.functions["short_work"].calls == 200_000, "{truth:?}");
-    report.expect_nothing_lost()
+    report.expect_all_counted()
 }
 
 #[test]

@@ -5,12 +5,7 @@ use std::{fs, ops::Range, path::PathBuf};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, IterableMap as _, MapData, PerCpuArray, RingBuf},
-    programs::{
-        PerfEvent, RawTracePoint, TracePoint,
-        perf_event::{PerfEventConfig, PerfEventScope, SamplePolicy, SoftwareEvent},
-        uprobe::UProbeLinkId,
-    },
-    util::online_cpus,
+    programs::{RawTracePoint, TracePoint, uprobe::UProbeLinkId},
 };
 use monigo_common::{
     config::{Control, Costs, FunctionControl, FutureSite, MAX_FUTURE_SITES},
@@ -272,30 +267,6 @@ impl Kernel {
         let offset = event_field_offset("sched_process_fork", "child_pid")?;
         trace(&mut self.ebpf, "process_fork", "sched_process_fork")?;
         Ok(offset)
-    }
-
-    /// Looks at each CPU `hz` times a second, for what runs inside traced functions.
-    pub fn sample_cpu(&mut self, hz: u32) -> Result<(), ProbeError> {
-        const PROGRAM: &str = "cpu_sample";
-        const EVENT: &str = "cpu-clock";
-        let program: &mut PerfEvent = program(&mut self.ebpf, PROGRAM)?;
-        program.load().map_err(refused(PROGRAM))?;
-        let period_ns = 1_000_000_000 / u64::from(hz.max(1));
-        let cpus = online_cpus().map_err(|(_, source)| ProbeError::Cpus(source))?;
-        for cpu in cpus {
-            program
-                .attach(
-                    PerfEventConfig::Software(SoftwareEvent::CpuClock),
-                    PerfEventScope::AllProcessesOneCpu { cpu },
-                    SamplePolicy::Period(period_ns),
-                    false,
-                )
-                .map_err(|source| ProbeError::Watch {
-                    event: EVENT,
-                    source: Box::new(source),
-                })?;
-        }
-        Ok(())
     }
 
     /// Watches threads leave and get CPUs, for what they wait for inside traced functions, and who

@@ -17,6 +17,7 @@ mod multi;
 mod parking;
 mod programs;
 mod records;
+mod ticks;
 mod watching;
 mod windows;
 

@@ -52,7 +52,7 @@ pub fn start(
         return warnings;
     }
     if args.cpu_hz > 0
-        && let Err(error) = kernel.sample_cpu(args.cpu_hz)
+        && let Err(error) = kernel.sample_cpu(args.cpu_hz, pid)
     {
         warnings.push(format!("no on-CPU samples: {error}"));
     }
