@@ -85,8 +85,8 @@ pub struct CallRecordWithStack {
 pub struct Caller {
     /// Function index.
     pub function: u32,
-    /// Explicit padding.
-    pub pad: u32,
+    /// How far its return address lies above that of the innermost one, bytes.
+    pub above: u32,
     /// `bpf_ktime_get_ns` at its entry.
     pub start_ns: u64,
 }

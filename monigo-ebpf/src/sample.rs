@@ -38,6 +38,8 @@ pub struct Inside {
     pub return_address: u64,
     /// Address of that on the stack.
     pub position: u64,
+    /// The same as the owner's calls have it.
+    call_position: u64,
     /// End of the owner's own stack; `u64::MAX` when it is not known.
     pub stack_high: u64,
     /// Whose call.
@@ -114,6 +116,7 @@ fn inside(pid: u32, owner: u64, base: u64, sp: u64) -> Option<Inside> {
         start_ns: top.start_ns,
         return_address: copy::unhidden(at).or(user_word(at)).unwrap_or(0),
         position: at,
+        call_position: top.position,
         stack_high,
         key,
         open,
@@ -142,7 +145,7 @@ unsafe fn fill_callers(out: *mut SampleRecord, inside: &Inside) {
             };
             (*out).callers[step] = Caller {
                 function: (*call).function,
-                pad: 0,
+                above: (*call).position.wrapping_sub(inside.call_position) as u32,
                 start_ns: (*call).start_ns,
             };
             count += 1;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use monigo_common::{copy::KIND_CALL_COPIED, event::KIND_EXECUTION_WITH_STACK};
 
 use crate::{
-    probe::{CallStack, Record, StackCopy},
+    probe::{CallStack, Caller, Record, Sample, StackCopy},
     unwind::{End, Tally, Unwinder, Walk},
 };
 
@@ -48,8 +48,9 @@ impl Copies {
         self.waiting.insert(copy.head.tid, walk);
     }
 
-    /// Puts the stack in that belongs to a record.
-    pub fn complete(&mut self, record: &mut Record) {
+    /// Puts the stack in that belongs to a record. Returns false if the record is a sample whose
+    /// calls have all been left before it was taken.
+    pub fn complete(&mut self, record: &mut Record) -> bool {
         match record {
             Record::Call { call, stack } if call.kind == KIND_CALL_COPIED => {
                 *stack = self.waiting.remove(&call.tid).map(|walk| CallStack {
@@ -59,8 +60,14 @@ impl Copies {
             }
             Record::Sample(sample) if sample.copied => {
                 let Some(walk) = self.waiting.remove(&sample.tid) else {
-                    return;
+                    return true;
                 };
+                if let Some((position, places)) = &walk.left {
+                    let places = places.as_slice();
+                    if !leave(sample, *position, places) {
+                        return false;
+                    }
+                }
                 sample.cut = walk.end != End::Complete;
                 sample.user = walk.addresses;
                 // The kernel side may have read what a return probe put there.
@@ -86,7 +93,29 @@ impl Copies {
             }
             Record::Call { stack: None, .. } | Record::Waker(_) => {}
         }
+        true
     }
+}
+
+/// Gives a sample to the innermost call that has not been left: whose return address lies at one of
+/// `places`. That of the call that it was taken for would lie at `position`. False if there is none.
+fn leave(sample: &mut Sample, position: u64, places: &[u64]) -> bool {
+    let mut callers = std::mem::take(&mut sample.callers).into_iter();
+    let running = callers
+        .find(|call| call.above > 0 && places.contains(&position.wrapping_add(call.above.into())));
+    let Some(running) = running else {
+        return false;
+    };
+    sample.function = running.function;
+    sample.call_start_ns = running.start_ns;
+    sample.return_address = None;
+    sample.callers = callers
+        .map(|call| Caller {
+            above: call.above.saturating_sub(running.above),
+            ..call
+        })
+        .collect();
+    true
 }
 
 #[cfg(test)]
@@ -97,7 +126,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::probe::Sample;
     use crate::store::SampleKind;
 
     fn copy(tid: u32, ip: u64) -> StackCopy<'static> {
@@ -123,26 +151,8 @@ mod tests {
         Record::Call { call, stack }
     }
 
-    fn addresses(record: &Record) -> Option<(&[u64], bool)> {
-        match record {
-            Record::Call { stack, .. } => {
-                let stack = stack.as_ref()?;
-                Some((&stack.addresses, stack.cut))
-            }
-            Record::Sample(sample) => Some((&sample.user, sample.cut)),
-            Record::Waker(_) => None,
-        }
-    }
-
-    #[test]
-    fn each_thread_gets_its_own_stack_once() {
-        let mut copies = Copies::default();
-        copies.take(&copy(1, 10));
-        copies.take(&copy(2, 20));
-        let mut second = call(KIND_CALL_COPIED, 2, None);
-        copies.complete(&mut second);
-        assert_eq!(addresses(&second), Some(([20].as_slice(), true)));
-        let mut sample = Record::Sample(Sample {
+    fn sample() -> Sample {
+        Sample {
             kind: SampleKind::Cpu,
             function: 0,
             pid: 1,
@@ -161,11 +171,33 @@ mod tests {
             user: vec![],
             copied: true,
             cut: false,
-        });
-        copies.complete(&mut sample);
+        }
+    }
+
+    fn addresses(record: &Record) -> Option<(&[u64], bool)> {
+        match record {
+            Record::Call { stack, .. } => {
+                let stack = stack.as_ref()?;
+                Some((&stack.addresses, stack.cut))
+            }
+            Record::Sample(sample) => Some((&sample.user, sample.cut)),
+            Record::Waker(_) => None,
+        }
+    }
+
+    #[test]
+    fn each_thread_gets_its_own_stack_once() {
+        let mut copies = Copies::default();
+        copies.take(&copy(1, 10));
+        copies.take(&copy(2, 20));
+        let mut second = call(KIND_CALL_COPIED, 2, None);
+        assert!(copies.complete(&mut second));
+        assert_eq!(addresses(&second), Some(([20].as_slice(), true)));
+        let mut sample = Record::Sample(sample());
+        assert!(copies.complete(&mut sample));
         assert_eq!(addresses(&sample), Some(([10].as_slice(), true)));
         let mut lost = call(KIND_CALL_COPIED, 2, None);
-        copies.complete(&mut lost);
+        assert!(copies.complete(&mut lost));
         assert_eq!(addresses(&lost), None);
     }
 
@@ -177,8 +209,29 @@ mod tests {
             cut: false,
         };
         let mut record = call(2, 1, Some(stack));
-        copies.complete(&mut record);
+        assert!(copies.complete(&mut record));
         assert_eq!(addresses(&record), Some(([1, 2].as_slice(), true)));
         assert_eq!(copies.tally().early(), 1);
+    }
+
+    #[test]
+    fn a_sample_goes_to_the_innermost_call_that_has_not_been_left() {
+        let caller = |function, above| Caller {
+            function,
+            above,
+            start_ns: u64::from(function) * 100,
+        };
+        let taken = Sample {
+            callers: vec![caller(1, 16), caller(2, 64), caller(3, 96)],
+            return_address: Some(5),
+            ..sample()
+        };
+        let mut left = taken.clone();
+        assert!(leave(&mut left, 1000, &[992, 1064, 1096, 1200]));
+        assert_eq!((left.function, left.call_start_ns), (2, 200));
+        assert_eq!(left.callers, [caller(3, 32)]);
+        assert_eq!(left.return_address, None);
+        let mut left = taken;
+        assert!(!leave(&mut left, 1000, &[992, 1200]));
     }
 }

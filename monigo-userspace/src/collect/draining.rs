@@ -169,10 +169,12 @@ impl Work {
                         }
                     }
                     Ok(Item::Record(mut record)) => {
-                        if let Some(copies) = copies {
-                            copies.complete(&mut record);
+                        let wanted = copies
+                            .as_mut()
+                            .is_none_or(|copies| copies.complete(&mut record));
+                        if wanted {
+                            drained.records.push(record);
                         }
-                        drained.records.push(record);
                     }
                     Err(error) => {
                         tracing::debug!("{error}");

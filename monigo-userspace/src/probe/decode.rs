@@ -348,7 +348,7 @@ mod tests {
             pad: 0,
             callers: [Caller {
                 function: 9,
-                pad: 0,
+                above: 16,
                 start_ns: 2,
             }; MAX_CALLERS],
             user_bytes: 24,

@@ -151,6 +151,20 @@ fn from_nowhere_the_walk_goes_on_behind_the_call() {
     assert_eq!(taken.walk().addresses[1..], taken.truth[1..]);
 }
 
+/// What lies there is no return address of the stack.
+#[test]
+fn a_call_that_was_left_is_recognized() {
+    let mut taken = take(3);
+    taken.head.position = taken.position_of(1) + 8;
+    let walk = taken.walk();
+    assert_eq!(walk.addresses[1..], taken.truth);
+    let (position, places) = walk.left.unwrap();
+    assert_eq!(position, taken.head.position);
+    assert_eq!(places[..2], [0, 1].map(|index| taken.position_of(index)));
+    taken.head.position = taken.position_of(1);
+    assert_eq!(taken.walk().left, None);
+}
+
 #[test]
 fn a_return_probe_sees_the_caller() {
     let mut taken = take(3);

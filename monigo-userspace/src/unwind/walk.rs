@@ -44,6 +44,9 @@ pub struct Walk {
     pub return_address: Option<u64>,
     /// How it ended.
     pub end: End,
+    /// Where the return address of the innermost open call would lie, and where those of the stack do,
+    /// if it is whole and that one is not among them: the call has been left.
+    pub left: Option<(u64, Vec<u64>)>,
 }
 
 /// Walks copied stacks of processes.
@@ -84,6 +87,7 @@ impl Unwinder {
                 addresses,
                 return_address: stack.return_address(),
                 end: End::ProcessUnknown,
+                left: None,
             };
         };
         let mut walk = stack.walk(process, &mut self.cache);
@@ -142,14 +146,7 @@ impl<'a> Stack<'a> {
     fn walk(&self, process: &Process, cache: &mut Cache) -> Walk {
         let head = &self.copy.head;
         let return_address = self.return_address();
-        let mut steps = Steps {
-            stack: self,
-            process,
-            addresses: vec![head.ip],
-            registers: UnwindRegsNative::new(head.ip, head.sp, head.fp),
-            at: FrameAddress::from_instruction_pointer(head.ip),
-            last: head.ip,
-        };
+        let mut steps = Steps::new(self, process);
         if head.flags & COPY_RETURNED != 0 {
             steps.jump(head.ip, head.sp);
         } else if head.position == head.sp
@@ -160,6 +157,17 @@ impl<'a> Stack<'a> {
             steps.jump(caller, head.sp + 8);
         }
         let mut end = steps.run(cache, return_address.is_some().then_some(head.position));
+        if end == Run::Missed {
+            let mut plain = Steps::new(self, process);
+            if plain.run(cache, None) == Run::Ended && plain.are_described() {
+                return Walk {
+                    addresses: plain.addresses,
+                    return_address: None,
+                    end: End::Complete,
+                    left: Some((head.position, plain.places)),
+                };
+            }
+        }
         if end == Run::Missed
             && let Some(caller) = return_address
         {
@@ -183,6 +191,7 @@ impl<'a> Stack<'a> {
             addresses: steps.addresses,
             return_address,
             end,
+            left: None,
         }
     }
 }
@@ -206,12 +215,36 @@ struct Steps<'a> {
     stack: &'a Stack<'a>,
     process: &'a Process,
     addresses: Vec<u64>,
+    /// Where the return addresses lie.
+    places: Vec<u64>,
     registers: UnwindRegsNative,
     at: FrameAddress,
     last: u64,
 }
 
-impl Steps<'_> {
+impl<'a> Steps<'a> {
+    fn new(stack: &'a Stack<'a>, process: &'a Process) -> Self {
+        let head = &stack.copy.head;
+        Self {
+            stack,
+            process,
+            addresses: vec![head.ip],
+            places: Vec::new(),
+            registers: UnwindRegsNative::new(head.ip, head.sp, head.fp),
+            at: FrameAddress::from_instruction_pointer(head.ip),
+            last: head.ip,
+        }
+    }
+
+    /// Whether tables describe the code at every address, so that no step was a guess.
+    fn are_described(&self) -> bool {
+        let mut addresses = self.addresses.iter().enumerate();
+        addresses.all(|(depth, &address)| {
+            let inside = address.wrapping_sub(u64::from(depth > 0));
+            self.process.describes(inside) || self.process.describes(address)
+        })
+    }
+
     /// Goes on in the caller at `address`, whose stack pointer was `sp`.
     fn jump(&mut self, address: u64, sp: u64) {
         if let Some(at) = FrameAddress::from_return_address(address) {
@@ -291,6 +324,7 @@ impl Steps<'_> {
                         break Run::Lost;
                     }
                     self.addresses.push(address);
+                    self.places.push(self.registers.sp().wrapping_sub(8));
                     self.at = at;
                     self.last = at.address_for_lookup();
                 }

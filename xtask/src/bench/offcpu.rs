@@ -39,7 +39,7 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     let (rounds, trips) = if bench.quick {
         (5, 50_000)
     } else {
-        (15, 100_000)
+        (9, 100_000)
     };
     let mut target = Running::start(&mut Command::new(&binary))?;
     target.time(trips)?;

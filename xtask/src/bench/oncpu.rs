@@ -36,7 +36,7 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
     let binary = compile(bench, "busy", &[])?;
     let scratch = bench.scratch("oncpu")?;
-    let (rounds, calls) = if bench.quick { (5, 10) } else { (15, 20) };
+    let (rounds, calls) = if bench.quick { (5, 10) } else { (9, 20) };
     let mut target = Running::start(&mut Command::new(&binary))?;
     target.time(calls)?;
     for rate in RATES {
