@@ -349,7 +349,7 @@ impl Collector {
             }
             match record {
                 Record::Call { call, stack } => self.take_call(&call, stack),
-                Record::Sample(sample) => self.take_sample(&sample),
+                Record::Sample(sample) => self.take_sample(sample),
                 Record::Waker(waker) => self.take_waker(&waker),
             }
         }

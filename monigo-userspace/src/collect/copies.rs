@@ -100,22 +100,11 @@ impl Copies {
 /// Gives a sample to the innermost call that has not been left: whose return address lies at one of
 /// `places`. That of the call that it was taken for would lie at `position`. False if there is none.
 fn leave(sample: &mut Sample, position: u64, places: &[u64]) -> bool {
-    let mut callers = std::mem::take(&mut sample.callers).into_iter();
-    let running = callers
-        .find(|call| call.above > 0 && places.contains(&position.wrapping_add(call.above.into())));
-    let Some(running) = running else {
-        return false;
+    let runs = |call: &Caller| {
+        call.above > 0 && places.contains(&position.wrapping_add(call.above.into()))
     };
-    sample.function = running.function;
-    sample.call_start_ns = running.start_ns;
-    sample.return_address = None;
-    sample.callers = callers
-        .map(|call| Caller {
-            above: call.above.saturating_sub(running.above),
-            ..call
-        })
-        .collect();
-    true
+    let running = sample.callers.iter().position(runs);
+    running.is_some_and(|index| sample.give_to_caller(index))
 }
 
 #[cfg(test)]

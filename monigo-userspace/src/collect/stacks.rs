@@ -85,6 +85,20 @@ pub struct StackTable {
     waits: Vec<(Wait, bool)>,
 }
 
+/// What became of a sample's stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SampleStack {
+    /// It has this id.
+    Interned(u64),
+    /// The table is full.
+    Full,
+    /// The traced function is not in it: the call that the sample was taken for is over.
+    WithoutFunction,
+}
+
+/// Stands for [`SampleStack::WithoutFunction`] among ids, which begin with 1.
+const WITHOUT_FUNCTION: u64 = 0;
+
 /// Ends the key of a waker's stack; no function has this id.
 const WAKER: u64 = u64::MAX;
 
@@ -129,13 +143,13 @@ impl StackTable {
 
     /// The id of a sample's stack: kernel frames, then user frames. The traced function is always
     /// in it, and so is its caller: where a walk by frame pointers skips them, because something
-    /// in between keeps none, they are put in. `None` when the table is full.
+    /// in between keeps none, they are put in.
     pub fn intern_sample(
         &mut self,
         resolver: &mut dyn Resolve,
         traced: Option<&Traced>,
         sample: &Sample,
-    ) -> Option<u64> {
+    ) -> SampleStack {
         let pid = sample.pid;
         // Zeros keep these apart from the stacks of calls, which have none.
         let mut addresses = sample.kernel.clone();
@@ -149,10 +163,17 @@ impl StackTable {
         ]);
         let key = (pid, addresses);
         if let Some(&id) = self.raw.get(&key) {
-            return Some(id);
+            return match id {
+                WITHOUT_FUNCTION => SampleStack::WithoutFunction,
+                id => SampleStack::Interned(id),
+            };
         }
         if self.raw.len() >= MAX_STACKS {
-            return None;
+            return SampleStack::Full;
+        }
+        if traced.is_some_and(|traced| is_left(resolver, traced, sample)) {
+            self.raw.insert(key, WITHOUT_FUNCTION);
+            return SampleStack::WithoutFunction;
         }
         let mut frames = self.kernel_frames(resolver, &sample.kernel);
         let user = UserStack::of(sample, |address, site| {
@@ -195,7 +216,7 @@ impl StackTable {
             };
             frames.extend(ids);
         }
-        Some(self.insert(key, frames, truncated))
+        SampleStack::Interned(self.insert(key, frames, truncated))
     }
 
     /// The id of the stack of whoever ended a wait; user frames only if `user`. `None` when the table
@@ -339,6 +360,41 @@ impl StackTable {
     }
 }
 
+/// Whether a whole stack shows that the call of a sample is over: other code than the function's stands
+/// where that has been.
+fn is_left(resolver: &mut dyn Resolve, traced: &Traced, sample: &Sample) -> bool {
+    if !sample.copied || sample.cut {
+        return false;
+    }
+    let site = |depth| {
+        if depth == 0 {
+            Site::Interrupted
+        } else {
+            Site::Return
+        }
+    };
+    // What has no name may be the function's, too: the copy of an instruction under a probe, a cold part.
+    let mut is_other = |depth: usize| {
+        let address = sample.user[depth];
+        let frames = resolver.resolve(sample.pid, address, site(depth));
+        frames.is_some_and(|frames| {
+            !frames.is_empty()
+                && !frames
+                    .iter()
+                    .any(|frame| traced.contains(frame) || frame.function.starts_with('['))
+        })
+    };
+    let walked = sample.user.len();
+    match sample.return_address {
+        None => walked > 0 && (0..walked).all(is_other),
+        Some(caller) => {
+            let found = sample.user.iter().skip(1).position(|&at| at == caller);
+            // The first is never a return address.
+            found.is_some_and(is_other)
+        }
+    }
+}
+
 /// User addresses of a sample around the traced function.
 #[derive(Debug, PartialEq, Eq)]
 struct UserStack<'a> {
@@ -413,181 +469,4 @@ impl<'a> UserStack<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::SampleKind;
-
-    struct Fake;
-
-    impl Resolve for Fake {
-        fn resolve(&mut self, _pid: u32, address: u64, site: Site) -> Option<Vec<Frame>> {
-            // Only where it matters here, so that names stay those of the addresses given.
-            let behind = address == 110 && site == Site::Return;
-            let address = address - u64::from(behind);
-            let frame = |name: &str, inlined| Frame {
-                function: format!("{name}{address}"),
-                image: "a".into(),
-                address,
-                file: None,
-                line: None,
-                inlined,
-                kernel: false,
-            };
-            (address != 0).then(|| vec![frame("inner", true), frame("outer", false)])
-        }
-
-        fn remember(&mut self, _pid: u32) {}
-
-        fn kernel(&mut self, address: u64) -> Frame {
-            frame(&format!("kernel{address}"), address, true)
-        }
-
-        fn forget(&mut self, _pid: u32) {}
-    }
-
-    fn frame(name: &str, address: u64, kernel: bool) -> Frame {
-        Frame {
-            function: name.to_owned(),
-            image: if kernel { "[kernel]" } else { "a" }.to_owned(),
-            address,
-            file: None,
-            line: None,
-            inlined: false,
-            kernel,
-        }
-    }
-
-    fn traced() -> Traced {
-        Traced {
-            frame: frame("traced", 100, false),
-            ranges: std::iter::once(100..110).collect(),
-        }
-    }
-
-    /// Names of the frames of a sample's stack inside `traced`, whose code is at 100 to 110.
-    fn names(kernel: &[u64], user: &[u64], return_address: Option<u64>) -> (Vec<String>, bool) {
-        let traced = traced();
-        let sample = Sample {
-            kind: SampleKind::OffCpu,
-            function: 0,
-            pid: 1,
-            tid: 1,
-            goid: 0,
-            at_ns: 0,
-            weight_ns: 1,
-            call_start_ns: 0,
-            callers: vec![],
-            owner: 1,
-            runnable_ns: 0,
-            preempted: false,
-            reason: None,
-            return_address,
-            kernel: kernel.to_vec(),
-            user: user.to_vec(),
-            copied: false,
-            cut: false,
-        };
-        let mut table = StackTable::default();
-        let first = table.intern_sample(&mut Fake, Some(&traced), &sample);
-        assert_eq!(
-            table.intern_sample(&mut Fake, Some(&traced), &sample),
-            first
-        );
-        let (frames, stacks) = table.pending();
-        let name = |id: &u64| {
-            let new = frames.iter().find(|new| new.id == *id);
-            new.map_or_else(String::new, |new| new.frame.function.clone())
-        };
-        let outer = |name: &String| !name.starts_with("inner");
-        let names = stacks[0].frames.iter().map(name).filter(outer).collect();
-        (names, stacks[0].truncated)
-    }
-
-    #[test]
-    fn a_sample_has_the_kernel_then_the_function_then_its_callers() {
-        let (names, truncated) = names(&[901, 902], &[50, 105, 200, 300], Some(200));
-        let expected = [
-            "kernel901",
-            "kernel901",
-            "outer50",
-            "outer105",
-            "outer200",
-            "outer300",
-        ];
-        assert_eq!(names, expected);
-        assert!(!truncated);
-    }
-
-    #[test]
-    fn a_thread_at_the_breakpoint_of_a_return_is_inside() {
-        let address = names(&[], &[110, 200, 300], Some(200)).0;
-        assert_eq!(address, ["outer109", "outer200", "outer300"]);
-    }
-
-    #[test]
-    fn a_function_that_the_walk_skips_is_put_in() {
-        let (with, truncated) = names(&[], &[50, 200, 300], Some(200));
-        assert_eq!(with, ["outer50", "traced", "outer200", "outer300"]);
-        assert!(!truncated);
-        // Nothing that was walked is known to be right but where it was.
-        let (cut, truncated) = names(&[], &[50, 77, 88], Some(200));
-        assert_eq!(cut, ["outer50", "traced", "outer200"]);
-        assert!(truncated);
-        let (failed, truncated) = names(&[901], &[], Some(200));
-        assert_eq!(failed, ["kernel901", "traced", "outer200"]);
-        assert!(truncated);
-    }
-
-    #[test]
-    fn a_caller_that_the_walk_skips_is_put_in() {
-        let (names, truncated) = names(&[], &[101, 300], Some(200));
-        assert_eq!(names, ["outer101", "outer200", "outer300"]);
-        assert!(!truncated);
-    }
-
-    #[test]
-    fn without_a_return_address_a_sample_is_as_walked() {
-        assert_eq!(names(&[], &[50, 60], None).0, ["outer50", "outer60"]);
-    }
-
-    #[test]
-    fn each_stack_and_frame_is_new_once() {
-        let mut table = StackTable::default();
-        let traced = traced();
-        let first = table.intern(&mut Fake, 1, 0, &traced, &[20], false);
-        assert_eq!(table.intern(&mut Fake, 1, 0, &traced, &[20], false), first);
-        let other = table.intern(&mut Fake, 2, 0, &traced, &[20], false);
-        assert_eq!(other, first, "same frames, other process");
-        let (frames, stacks) = table.pending();
-        let names: Vec<_> = frames
-            .iter()
-            .map(|new| new.frame.function.as_str())
-            .collect();
-        assert_eq!(names, ["traced", "inner20", "outer20"]);
-        assert_eq!(
-            stacks,
-            [NewStack {
-                id: 1,
-                frames: vec![1, 2, 3],
-                truncated: false
-            }]
-        );
-        table.stored();
-        assert_ne!(table.intern(&mut Fake, 1, 0, &traced, &[30], false), first);
-        assert_eq!(table.pending().1.len(), 1);
-    }
-
-    #[test]
-    fn walk_that_goes_astray_is_cut() {
-        let mut table = StackTable::default();
-        table.intern(&mut Fake, 1, 0, &traced(), &[0, 20], false);
-        assert_eq!(
-            table.pending().1,
-            [NewStack {
-                id: 1,
-                frames: vec![1],
-                truncated: true
-            }]
-        );
-    }
-}
+mod tests;

@@ -86,6 +86,27 @@ pub struct Sample {
     pub cut: bool,
 }
 
+impl Sample {
+    /// Gives it to the traced call at `index` of `callers`, since those further inside are over. False
+    /// if there is none.
+    pub fn give_to_caller(&mut self, index: usize) -> bool {
+        let mut callers = std::mem::take(&mut self.callers).into_iter().skip(index);
+        let Some(running) = callers.next() else {
+            return false;
+        };
+        self.function = running.function;
+        self.call_start_ns = running.start_ns;
+        self.return_address = None;
+        self.callers = callers
+            .map(|call| Caller {
+                above: call.above.saturating_sub(running.above),
+                ..call
+            })
+            .collect();
+        true
+    }
+}
+
 /// Reads one item.
 pub fn item(bytes: &[u8]) -> Result<Item<'_>, RecordError> {
     if bytes.first_chunk() == Some(&KIND_STACK_COPY.to_ne_bytes()) {

@@ -6,7 +6,7 @@ use monigo_common::event::CallRecord;
 
 use super::{Collector, STACK_TABLE_FULL};
 use crate::{
-    collect::wait,
+    collect::{stacks::SampleStack, wait},
     probe::{CallStack, Sample, WakerSeen},
     store::{CallRow, SampleKind, SampleRow, Wait, Waker},
     symbols::demangle::printable,
@@ -38,15 +38,22 @@ impl Wakers {
 }
 
 impl Collector {
-    pub(super) fn take_sample(&mut self, sample: &Sample) {
+    pub(super) fn take_sample(&mut self, mut sample: Sample) {
         self.see(sample.pid);
-        let traced = self.functions.get(sample.function as usize);
-        let stack = self
-            .stacks
-            .intern_sample(&mut *self.resolver, traced, sample);
-        if stack.is_none() {
-            self.lose(STACK_TABLE_FULL, 1);
-        }
+        let stack = loop {
+            let traced = self.functions.get(sample.function as usize);
+            let resolver = &mut *self.resolver;
+            match self.stacks.intern_sample(resolver, traced, &sample) {
+                SampleStack::Interned(id) => break Some(id),
+                SampleStack::Full => {
+                    self.lose(STACK_TABLE_FULL, 1);
+                    break None;
+                }
+                SampleStack::WithoutFunction if sample.give_to_caller(0) => {}
+                SampleStack::WithoutFunction => return,
+            }
+        };
+        let sample = &sample;
         let waited = sample.kind == SampleKind::OffCpu && !sample.preempted;
         let reason = sample
             .reason
