@@ -374,7 +374,7 @@ fn is_left(resolver: &mut dyn Resolve, traced: &Traced, sample: &Sample) -> bool
         }
     };
     // What has no name may be the function's, too: the copy of an instruction under a probe, a cold part.
-    let mut is_other = |depth: usize| {
+    let is_other = |depth: usize| {
         let address = sample.user[depth];
         let frames = resolver.resolve(sample.pid, address, site(depth));
         frames.is_some_and(|frames| {
