@@ -157,16 +157,22 @@ impl<'a> Stack<'a> {
             steps.jump(caller, head.sp + 8);
         }
         let mut end = steps.run(cache, return_address.is_some().then_some(head.position));
-        if end == Run::Missed {
-            let mut plain = Steps::new(self, process);
-            if plain.run(cache, None) == Run::Ended && plain.are_described() {
-                return Walk {
-                    addresses: plain.addresses,
-                    return_address: None,
-                    end: End::Complete,
-                    left: Some((head.position, plain.places)),
-                };
+        let left = match end {
+            Run::Missed => {
+                let mut plain = Steps::new(self, process);
+                (plain.run(cache, None) == Run::Ended).then_some(plain)
             }
+            // There is a zero.
+            Run::Ended if self.word(head.position) == Some(0) => Some(steps.clone()),
+            _ => None,
+        };
+        if let Some(left) = left.filter(Steps::are_described) {
+            return Walk {
+                addresses: left.addresses,
+                return_address: None,
+                end: End::Complete,
+                left: Some((head.position, left.places)),
+            };
         }
         if end == Run::Missed
             && let Some(caller) = return_address
@@ -211,6 +217,7 @@ enum Run {
     TooLong,
 }
 
+#[derive(Clone)]
 struct Steps<'a> {
     stack: &'a Stack<'a>,
     process: &'a Process,
