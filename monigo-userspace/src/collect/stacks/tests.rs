@@ -211,7 +211,6 @@ fn a_whole_stack_without_the_function_is_of_no_call() {
             cut: true,
             ..other.clone()
         },
-        sample(&[], &[50, 60, 200, 300], Some(200)),
     ] {
         let stack = intern(&known);
         assert!(matches!(stack, SampleStack::Interned(_)), "{known:?}");
