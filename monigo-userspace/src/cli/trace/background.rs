@@ -107,7 +107,7 @@ impl Job {
             options.flush(),
             budget(options, prepared.functions.len()),
             progress,
-        );
+        )?;
         tell(&mut collector, &target, &mut prepared, commands);
         self.operation.watch_over(collector.heartbeat());
         let event = reports::attached(&prepared, &self.label, session);
