@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -40,6 +40,17 @@ impl Live {
             .args(["--max-overhead", "off"])
             .args(["--no-tui", "--port", "0", "--db"])
             .arg(database);
+        Self::start(&mut command)
+    }
+
+    /// Serves a recording that is over.
+    pub fn serve(workspace: &Workspace, database: &Path) -> Result<Self> {
+        let mut command = as_root(&workspace.monigo())?;
+        command.args(["serve", "--port", "0", "--db"]).arg(database);
+        Self::start(&mut command)
+    }
+
+    fn start(command: &mut Command) -> Result<Self> {
         let mut process = Guard::spawn(
             command
                 .stdin(Stdio::null())
