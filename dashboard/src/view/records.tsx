@@ -14,7 +14,7 @@ function shown({ record_value: value, record_unit: unit }: MemStatsRecord): stri
 
 export function Records({ records }: { records: readonly MemStatsRecord[] }) {
   return (
-    <Panel title="Figures of the runtime" note="of now" class="records">
+    <Panel title="Figures of the runtime" note="the latest" class="records">
       <dl class="figures-grid">
         {records.map((record) => (
           <div key={record.record_name} title={record.record_description}>
