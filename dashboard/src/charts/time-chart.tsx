@@ -77,7 +77,7 @@ export function TimeChart(props: Props) {
           y: log ? { distr: 3, range: logRange } : { range: (_plot, _low, high) => [0, Math.max((high ?? 0) * 1.08, least)] },
         },
         axes: [
-          { ...axis, size: 26, space: 70, values: (_plot, ticks, _axis, _space, step) => ticks.map((time) => axisTime(time * 1e9, step)) },
+          { ...axis, size: 26, space: labelSpace, values: (_plot, ticks, _axis, _space, step) => ticks.map((time) => axisTime(time * 1e9, step)) },
           {
             ...axis, size: 58, gap: 4, space: 28,
             ...(binary ? { incrs: binarySteps } : {}),
@@ -132,6 +132,11 @@ export function TimeChart(props: Props) {
       </p>
     </div>
   );
+}
+
+/** Labels without seconds are short. */
+function labelSpace(_plot: uPlot, _axis: number, low: number, high: number): number {
+  return high - low >= 240 ? 46 : 68;
 }
 
 const binarySteps = Array.from({ length: 48 }, (_, power) => 2 ** power);
