@@ -42,7 +42,7 @@ pub enum BuildError {
         /// Its file.
         path: PathBuf,
         /// Why.
-        reason: OpenError,
+        reason: Box<OpenError>,
     },
     /// The recording does not answer.
     #[error("the recording does not answer: {0}")]
@@ -109,7 +109,10 @@ impl Builder {
             (Some(source), None) => (source, false),
             (None, Some(path)) => match open_source(&path, self.session) {
                 Ok(source) => (source.into(), true),
-                Err(reason) => return Err(BuildError::Open { path, reason }),
+                Err(reason) => {
+                    let reason = Box::new(reason);
+                    return Err(BuildError::Open { path, reason });
+                }
             },
         };
         let goes_on = recorded && source.overview()?.ended_ns.is_none();

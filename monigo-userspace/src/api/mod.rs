@@ -69,7 +69,7 @@ pub struct Content {
 /// What the handlers share.
 struct App {
     content: Content,
-    /// The OpenAPI document.
+    /// The `OpenAPI` document.
     document: Bytes,
     /// Where the API of the service is.
     base_path: String,
@@ -102,9 +102,12 @@ impl App {
     /// What Prometheus scrapes.
     async fn scrape(&self) -> Result<String, ApiError> {
         let version = env!("CARGO_PKG_VERSION");
-        Ok(format!(
-            "# TYPE monigo_build_info gauge\nmonigo_build_info{{version=\"{version}\"}} 1\n"
-        ))
+        self.block(move || {
+            Ok(format!(
+                "# TYPE monigo_build_info gauge\nmonigo_build_info{{version=\"{version}\"}} 1\n"
+            ))
+        })
+        .await
     }
 
     async fn block<T: Send + 'static>(

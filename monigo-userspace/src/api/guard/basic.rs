@@ -139,22 +139,21 @@ impl BasicAuth {
     /// Whether the request offers a name and password, and whether they were right before; without verifying
     /// anything.
     pub(super) fn seen(&self, headers: &HeaderMap) -> Offer {
-        let Some(offer) = offered(headers) else {
-            return Offer::Nothing;
+        let (name, password) = match offered(headers) {
+            Offered::Nothing => return Offer::Nothing,
+            Offered::Unreadable => return Offer::Wrong,
+            Offered::Pair(name, password) => (name, password),
         };
-        Offer::judge(offer.is_some_and(|(name, password)| {
-            let verified = self.0.verified.lock();
-            let verified = verified.unwrap_or_else(PoisonError::into_inner);
-            verified
-                .get(&name)
-                .is_some_and(|known| known.ct_eq(&self.mark(&name, &password)).into())
-        }))
+        let verified = self.0.verified.lock();
+        let verified = verified.unwrap_or_else(PoisonError::into_inner);
+        let known = verified.get(&name);
+        Offer::judge(known.is_some_and(|mark| mark.ct_eq(&self.mark(&name, &password)).into()))
     }
 
     /// Verifies the name and password of a request.
     pub(super) async fn verify(&self, headers: &HeaderMap) -> Offer {
         match (self.seen(headers), offered(headers)) {
-            (Offer::Wrong, Some(Some((name, password)))) => {
+            (Offer::Wrong, Offered::Pair(name, password)) => {
                 Offer::judge(self.is_right(name, password).await)
             }
             (seen, _) => seen,
@@ -193,23 +192,29 @@ impl BasicAuth {
     }
 }
 
-/// Name and password; `Some(None)` for something that cannot be them.
-fn offered(headers: &HeaderMap) -> Option<Option<(String, Secret)>> {
-    let (scheme, encoded) = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let decode = || {
-        let bytes = STANDARD.decode(encoded.trim()).ok()?;
-        let text = String::from_utf8(bytes).ok()?;
-        let (name, password) = text.split_once(':')?;
-        (text.len() <= LONGEST_OFFER).then(|| (name.to_owned(), Secret::new(password)))
+/// What a request says about its user.
+enum Offered {
+    Nothing,
+    Unreadable,
+    Pair(String, Secret),
+}
+
+fn offered(headers: &HeaderMap) -> Offered {
+    let encoded = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"));
+    let Some((_, encoded)) = encoded else {
+        return Offered::Nothing;
     };
-    Some(decode())
+    let text = STANDARD.decode(encoded.trim()).ok();
+    let text = text.and_then(|bytes| String::from_utf8(bytes).ok());
+    let text = text.filter(|text| text.len() <= LONGEST_OFFER);
+    match text.as_ref().and_then(|text| text.split_once(':')) {
+        Some((name, password)) => Offered::Pair(name.to_owned(), Secret::new(password)),
+        None => Offered::Unreadable,
+    }
 }
 
 impl Check for BasicAuth {

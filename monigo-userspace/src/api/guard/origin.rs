@@ -52,7 +52,7 @@ impl OriginCheck {
         of_host("https://") || (!self.https && of_host("http://"))
     }
 
-    fn judge(&self, request: &Request) -> Result<(), Response> {
+    fn judge(&self, request: &Request) -> Result<(), &'static str> {
         let headers = request.headers();
         let changes = !matches!(
             *request.method(),
@@ -84,11 +84,11 @@ impl OriginCheck {
         };
         let own_origin = origin.is_none_or(|origin| self.is_own(&origin, host_of(request)));
         if !own_site || !own_origin {
-            return Err(forbidden(if changes {
+            return Err(if changes {
                 "only the dashboard's own pages may change or ask anything by POST; others are listed in listen.cors_origins"
             } else {
                 "requests from pages of other origins are refused; those to answer are listed in listen.cors_origins"
-            }));
+            });
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl OriginCheck {
 
 impl Check for OriginCheck {
     async fn check(&self, request: Request) -> Result<Request, Response> {
-        self.judge(&request)?;
+        self.judge(&request).map_err(forbidden)?;
         Ok(request)
     }
 }

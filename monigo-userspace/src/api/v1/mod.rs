@@ -1,7 +1,7 @@
 //! The API of the service around the calls, under a base path that is `/monigo/api/v1` by default, and
 //! `/healthz`, `/readyz` and `/metrics` at the root.
 //!
-//! Names are those of the `MoniGo` library. Every route is in the OpenAPI document that the server
+//! Names are those of the `MoniGo` library. Every route is in the `OpenAPI` document that the server
 //! hands out, because routes are added by their descriptions.
 
 mod body;
