@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, sync::Arc};
 use axum::{Json, extract::State};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 use super::body::Body;
 use crate::{
@@ -41,7 +44,11 @@ pub struct TimeValue {
 #[serde(deny_unknown_fields)]
 pub struct MetricsRequest {
     /// Series, at least one.
-    #[schema(min_items = 1, example = json!(["service_cpu_load", "service_memory_load"]))]
+    #[schema(
+        value_type = Vec<SeriesName>,
+        min_items = 1,
+        example = json!(["service_cpu_load", "service_memory_load"]),
+    )]
     field_name: Vec<String>,
     /// First instant, RFC 3339.
     #[schema(format = DateTime, example = "2026-01-31T12:00:00Z")]
@@ -54,6 +61,21 @@ pub struct MetricsRequest {
     #[schema(minimum = 1, maximum = 2000, default = 240)]
     points: Option<u32>,
 }
+
+/// In the description, the names that there are.
+enum SeriesName {}
+
+impl PartialSchema for SeriesName {
+    fn schema() -> RefOr<Schema> {
+        let names = SERIES.iter().map(|series| series.name);
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .enum_values(Some(names))
+            .into()
+    }
+}
+
+impl ToSchema for SeriesName {}
 
 /// What `reports` takes: a range of times, or one that ends now.
 #[derive(Debug, Deserialize, ToSchema)]
