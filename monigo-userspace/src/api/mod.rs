@@ -102,12 +102,9 @@ impl App {
     /// What Prometheus scrapes.
     async fn scrape(&self) -> Result<String, ApiError> {
         let version = env!("CARGO_PKG_VERSION");
-        self.block(move || {
-            Ok(format!(
-                "# TYPE monigo_build_info gauge\nmonigo_build_info{{version=\"{version}\"}} 1\n"
-            ))
-        })
-        .await
+        Ok(format!(
+            "# TYPE monigo_build_info gauge\nmonigo_build_info{{version=\"{version}\"}} 1\n"
+        ))
     }
 
     async fn block<T: Send + 'static>(
