@@ -277,7 +277,7 @@ mod tests {
     fn bad_files_are_refused() {
         let hash = hash_password(&Secret::new("x")).unwrap();
         for (lines, part) in [
-            ("".to_owned(), "names no user"),
+            (String::new(), "names no user"),
             ("ann".to_owned(), "line 1 is not name:hash"),
             (":x".to_owned(), "line 1 is not"),
             ("\nann:secret".to_owned(), "the hash of ann on line 2"),

@@ -109,8 +109,8 @@ mod tests {
 
     const THREE: NonZeroU32 = NonZeroU32::new(3).unwrap();
 
-    fn client(text: &str) -> Option<Client> {
-        Some(Client(text.parse().unwrap()))
+    fn take(limit: &RateLimit, client: &str) -> Result<(), Duration> {
+        limit.take(Some(Client(client.parse().unwrap())))
     }
 
     #[test]
@@ -118,23 +118,20 @@ mod tests {
         let limit = RateLimit::per_minute(THREE, THREE);
         for name in ["192.0.2.1", "192.0.2.2", "2001:db8::1"] {
             for _ in 0..3 {
-                assert!(limit.take(client(name)).is_ok(), "{name}");
+                assert!(take(&limit, name).is_ok(), "{name}");
             }
-            let wait = limit.take(client(name)).unwrap_err();
+            let wait = take(&limit, name).unwrap_err();
             assert!(
                 wait > Duration::ZERO && wait <= Duration::from_mins(1),
                 "{wait:?}"
             );
         }
+        assert!(take(&limit, "2001:db8::ffff").is_err(), "the same /64");
         assert!(
-            limit.take(client("2001:db8::ffff")).is_err(),
-            "the same /64"
-        );
-        assert!(
-            limit.take(client("::ffff:192.0.2.1")).is_err(),
+            take(&limit, "::ffff:192.0.2.1").is_err(),
             "the same address"
         );
-        assert!(limit.take(client("2001:db8:0:1::1")).is_ok());
+        assert!(take(&limit, "2001:db8:0:1::1").is_ok());
     }
 
     #[test]

@@ -60,9 +60,8 @@ async fn nothing_measured_is_an_empty_list() {
     assert_eq!(functions.json(), json!([]));
 }
 
-#[tokio::test]
-async fn what_cannot_be_understood_is_named() {
-    let router = loopback().router;
+/// Bodies that are refused, and what the message names.
+fn refused_bodies() -> Vec<(&'static str, String, &'static str)> {
     let metrics = |change: Value| {
         let mut body = json!({
             "field_name": ["service_cpu_load"],
@@ -79,7 +78,7 @@ async fn what_cannot_be_understood_is_named() {
         fields.extend(change.as_object().unwrap().clone());
         body.to_string()
     };
-    let cases = [
+    vec![
         ("service-metrics", String::new(), "EOF"),
         ("service-metrics", "{".to_owned(), "EOF"),
         ("service-metrics", "[]".to_owned(), "expected an object"),
@@ -172,8 +171,13 @@ async fn what_cannot_be_understood_is_named() {
         ),
         ("reports", "\u{0}".to_owned(), "expected value"),
         ("reports", "[".repeat(10_000), "expected an object"),
-    ];
-    for (path, body, part) in cases {
+    ]
+}
+
+#[tokio::test]
+async fn what_cannot_be_understood_is_named() {
+    let router = loopback().router;
+    for (path, body, part) in refused_bodies() {
         let shown: String = body.chars().take(80).collect();
         let (status, answer) = post(&router, path, body).await;
         let message = answer["error"]["message"].as_str().unwrap_or_default();

@@ -63,6 +63,9 @@ async fn routes() -> Vec<Route> {
     routes
 }
 
+/// What is sent, from where, the refusal that is due, and the headers.
+type Case<'a> = (&'a str, Ipv4Addr, Option<u16>, Vec<(&'a str, String)>);
+
 fn guarded() -> HttpSettings {
     let hash = hash_password(&Secret::new("correct horse")).unwrap();
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -113,7 +116,7 @@ async fn every_route_in_every_state_of_credentials() {
     let key = ("x-api-key", KEY.to_owned());
     let bearer = |token: &str| ("authorization", format!("Bearer {token}"));
     let cookie = |token: &str| ("cookie", format!("monigo_token_8080={token}"));
-    let cases: [(&str, Ipv4Addr, Option<u16>, Vec<(&str, String)>); 15] = [
+    let cases: [Case; 15] = [
         ("nothing", INSIDE, Some(401), vec![]),
         (
             "wrong password",

@@ -170,7 +170,7 @@ mod tests {
         assert!(wrong(&live).is_empty());
         set(now, Some("disk full"), false);
         assert_eq!(wrong(&live), ["store"]);
-        if let Some(long_ago) = now.checked_sub(Duration::from_secs(60)) {
+        if let Some(long_ago) = now.checked_sub(Duration::from_mins(1)) {
             set(long_ago, None, false);
             assert_eq!(wrong(&live), ["flush"]);
         }

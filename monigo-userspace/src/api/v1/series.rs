@@ -6,7 +6,7 @@ use axum::{Json, extract::State};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{
-    PartialSchema, ToSchema,
+    ToSchema,
     openapi::{ObjectBuilder, RefOr, Schema, Type},
 };
 
@@ -65,7 +65,7 @@ pub struct MetricsRequest {
 /// In the description, the names that there are.
 enum SeriesName {}
 
-impl PartialSchema for SeriesName {
+impl utoipa::PartialSchema for SeriesName {
     fn schema() -> RefOr<Schema> {
         let names = SERIES.iter().map(|series| series.name);
         ObjectBuilder::new()
