@@ -3,7 +3,8 @@
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
-    io::Read as _,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
     os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     thread::JoinHandle,
@@ -218,6 +219,20 @@ where
     Monigo::spawn(arguments)?.wait()
 }
 
+/// What the server at `address` answers to a GET request; fails unless that is JSON with status 200.
+pub fn get(address: SocketAddr, path: &str) -> Result<serde_json::Value> {
+    let mut stream = TcpStream::connect(address)?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
+    ensure!(head.starts_with("HTTP/1.1 200 "), "{answer}");
+    serde_json::from_str(body).with_context(|| answer.clone())
+}
+
 /// A running monigo. It dies with the test.
 #[derive(Debug)]
 pub struct Monigo {
@@ -272,6 +287,27 @@ impl Monigo {
         let mut monigo = Self::spawn(arguments)?;
         monigo.await_attached()?;
         Ok(monigo)
+    }
+
+    /// The same with a server on a free port of this machine, whose address comes with it.
+    pub fn attach_and_serve(
+        target: &str,
+        functions: &[&str],
+        more: &[&str],
+    ) -> Result<(Self, SocketAddr)> {
+        let mut arguments = vec!["attach", target, "--no-tui", "--port", "0"];
+        arguments.extend(["--format", "json", "--max-overhead", "off"]);
+        for function in functions {
+            arguments.extend(["--fn", function]);
+        }
+        arguments.extend(more);
+        let mut monigo = Self::spawn(arguments)?;
+        let address = monigo.stderr.wait_for("the server's address", |line| {
+            let url = line.strip_prefix("monigo: dashboard at http://")?;
+            url.trim_end_matches('/').parse().ok()
+        })?;
+        monigo.await_attached()?;
+        Ok((monigo, address))
     }
 
     /// Waits until all probes are in.

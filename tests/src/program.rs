@@ -45,14 +45,24 @@ impl Program {
     /// Starts `path` and waits until it says that it is ready.
     pub fn start(path: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(path);
-        command
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped());
+        command.args(arguments);
+        Self::spawn(command)
+    }
+
+    /// The same as another user, who has no privileges.
+    pub fn start_as_nobody(path: &Path, arguments: &[&str]) -> Result<Self> {
+        const NOBODY: u32 = 65_534;
+        let mut command = Command::new(path);
+        command.args(arguments).uid(NOBODY).gid(NOBODY);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         die_with_test(&mut command);
         let mut child = command
             .spawn()
-            .with_context(|| format!("starting {}", path.display()))?;
+            .with_context(|| format!("starting {}", command.get_program().display()))?;
         let mut output = Lines::new(child.stdout.take().context("stdout of the target")?);
         let input = child.stdin.take();
         output.wait_for("\"ready\" from the target", |line| {

@@ -314,6 +314,11 @@ pub fn go_tail(how: Go) -> Result<PathBuf> {
     go_program("gotail", &["go.mod", "main.go"], how, "amd64")
 }
 
+/// The Go target that parks known numbers of goroutines.
+pub fn go_parked(how: Go) -> Result<PathBuf> {
+    go_program("goparked", &["go.mod", "main.go"], how, "amd64")
+}
+
 fn go_program(name: &str, files: &[&str], how: Go, architecture: &str) -> Result<PathBuf> {
     let directory = sources().join(name);
     let compiler = how.version.compiler()?;

@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn looks_too_close_together_do_not_count() {
-        let mut history = History::every(Duration::from_secs(3600));
+        let mut history = History::every(Duration::from_hours(1));
         for count in 1..10 {
             history.take(&of(count));
         }

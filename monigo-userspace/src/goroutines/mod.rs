@@ -5,6 +5,7 @@
 //! copied stacks, [`group`] puts those of the same state and stack together, and [`history`] sees
 //! groups grow. [`threads`] does the same from `/proc` where there is no Go runtime.
 
+mod fields;
 mod group;
 mod history;
 mod memory;
@@ -14,14 +15,16 @@ mod snapshot;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod thread_stack;
 mod threads;
 
 pub use self::{
+    fields::GoroutineState,
     group::{Grouped, Named, group},
     history::History,
     memory::Memory,
     reader::GoReader,
-    snapshot::{Goroutine, GoroutineState, Snapshot, SnapshotError, Source},
+    snapshot::{Goroutine, Snapshot, SnapshotError, Source},
     threads::ThreadReader,
 };
 

@@ -8,10 +8,11 @@ use std::{
 
 use super::{
     MOST_GROUPS, MOST_ROUTINES,
+    fields::GoroutineState,
     group::{ByAddress, Named, group},
     history::History,
     runtime::Heap,
-    snapshot::{Goroutine, GoroutineState, Snapshot, Source},
+    snapshot::{Goroutine, Snapshot, Source},
 };
 use crate::{
     query::lock,

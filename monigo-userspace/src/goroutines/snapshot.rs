@@ -2,7 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{MOST_ROUTINES, memory::Memory, stack::Walker};
+use super::{
+    MOST_ROUTINES,
+    fields::{Fields, GoroutineState},
+    memory::Memory,
+    stack::Walker,
+};
 use crate::symbols::{
     Image,
     go::{self, GoroutineLayout},
@@ -10,82 +15,15 @@ use crate::symbols::{
 };
 
 /// Goroutines of a process that are believed to exist.
-const MOST_LISTED: u64 = 1 << 24;
+const MOST_LISTED: u64 = 1 << 22;
 /// Most of one stack that is copied, from the innermost frame on.
 const MOST_STACK_BYTES: u64 = 16 << 10;
 /// Most of all stacks of a process.
 const MOST_STACKS_BYTES: u64 = 64 << 20;
-/// Largest stack that Go allows on 64-bit machines.
-const LARGEST_STACK_BYTES: u64 = 1 << 31;
 /// How often goroutines that change while they are copied are tried.
 const TRIES: usize = 3;
 /// Goroutines that may look wrong, since they were changing, besides one in a hundred.
 const MOST_ODD: usize = 8;
-/// `_Gscan`: the garbage collector looks at the stack.
-const SCAN: u32 = 0x1000;
-
-/// What a goroutine does: `atomicstatus` in `runtime/runtime2.go`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum GoroutineState {
-    /// Could run.
-    Runnable,
-    /// Runs.
-    Running,
-    /// In a system call or in C code.
-    Syscall,
-    /// Waits.
-    Waiting,
-    /// Its stack is being moved.
-    CopyStack,
-    /// Stopped by the runtime.
-    Preempted,
-    /// Waits for what nobody can send any more, as the runtime found out.
-    Leaked,
-    /// Ended, or not begun.
-    Dead,
-}
-
-impl GoroutineState {
-    /// Of Go 1.17 to 1.27; `None` for numbers that none of those uses.
-    fn of(status: u32) -> Option<Self> {
-        Some(match status & !SCAN {
-            1 => Self::Runnable,
-            2 => Self::Running,
-            3 => Self::Syscall,
-            4 => Self::Waiting,
-            // 5 was never used.
-            8 => Self::CopyStack,
-            9 => Self::Preempted,
-            10 => Self::Leaked,
-            // `_Gidle` is being set up.
-            0 | 6 | 11 => Self::Dead,
-            _ => return None,
-        })
-    }
-
-    /// As Go's own traces spell it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Runnable => "runnable",
-            Self::Running => "running",
-            Self::Syscall => "syscall",
-            Self::Waiting => "waiting",
-            Self::CopyStack => "copystack",
-            Self::Preempted => "preempted",
-            Self::Leaked => "leaked",
-            Self::Dead => "dead",
-        }
-    }
-
-    /// Whether the goroutine has left its stack as the runtime noted it.
-    const fn is_off_stack(self) -> bool {
-        matches!(
-            self,
-            Self::Runnable | Self::Syscall | Self::Waiting | Self::Preempted | Self::Leaked
-        )
-    }
-}
-
 /// One goroutine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Goroutine {
@@ -152,84 +90,6 @@ pub enum SnapshotError {
         /// Go version.
         version: String,
     },
-}
-
-/// The fields of one `runtime.g`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fields {
-    stack: (u64, u64),
-    sched: (u64, u64, u64),
-    syscall: (u64, u64),
-    status: u32,
-    id: u64,
-    wait_since_ns: u64,
-    wait_reason: u8,
-    created_at: u64,
-    start: u64,
-}
-
-impl Fields {
-    fn parse(bytes: &[u8], layout: &GoroutineLayout) -> Option<Self> {
-        let word = |at: u32| {
-            let at = at as usize;
-            let bytes = bytes.get(at..at.checked_add(8)?)?;
-            Some(u64::from_le_bytes(bytes.try_into().ok()?))
-        };
-        Some(Self {
-            stack: (word(0)?, word(8)?),
-            sched: (
-                word(layout.sched)?,
-                word(layout.sched + 8)?,
-                word(layout.sched + 16)?,
-            ),
-            syscall: (word(layout.syscall_sp)?, word(layout.syscall_sp + 8)?),
-            status: word(layout.status)? as u32,
-            id: word(layout.goid)?,
-            wait_since_ns: word(layout.wait_since)?,
-            wait_reason: *bytes.get(layout.wait_reason as usize)?,
-            created_at: layout.go_pc.and_then(word).unwrap_or(0),
-            start: layout.start_pc.and_then(word).unwrap_or(0),
-        })
-    }
-
-    fn state(&self) -> Option<GoroutineState> {
-        GoroutineState::of(self.status)
-    }
-
-    /// Stack and instruction pointer where the goroutine has left off.
-    fn position(&self) -> (u64, u64) {
-        if self.state() == Some(GoroutineState::Syscall) && self.syscall.0 != 0 {
-            self.syscall
-        } else {
-            (self.sched.0, self.sched.1)
-        }
-    }
-
-    /// Whether this can be the goroutine at `address`.
-    fn is_plausible(&self, address: u64) -> bool {
-        let Some(state) = self.state() else {
-            return false;
-        };
-        let (low, high) = self.stack;
-        if state == GoroutineState::Dead || state == GoroutineState::CopyStack {
-            return true;
-        }
-        let bounds = low < high && high - low <= LARGEST_STACK_BYTES;
-        let own = self.sched.2 == address || self.sched.2 == 0;
-        let (sp, _) = self.position();
-        bounds && own && self.id != 0 && (!state.is_off_stack() || (low..=high).contains(&sp))
-    }
-
-    /// Whether the copied stack is that of this state.
-    fn still_is(&self, before: &Self) -> bool {
-        (self.status & !SCAN, self.id, self.stack, self.position())
-            == (
-                before.status & !SCAN,
-                before.id,
-                before.stack,
-                before.position(),
-            )
-    }
 }
 
 /// Reads goroutines of processes that run one image.

@@ -3,27 +3,25 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fs,
-    path::PathBuf,
     sync::Mutex,
     time::Duration,
 };
 
-use monigo_common::copy::{COPY_IN_KERNEL, StackCopyHead};
-use procfs::process::{Process, Syscall, Task};
+use procfs::process::{Process, Task};
 
 use super::{
-    MOST_FRAMES, MOST_GROUPS,
+    MOST_GROUPS,
     group::{Grouped, Named, group},
     history::History,
     memory::Memory,
+    thread_stack::{self, Seen},
 };
 use crate::{
-    probe::StackCopy,
     query::lock,
     service::{Metrics, RoutineKind, RoutineReader, Routines, ServiceError, frame_text},
     symbols::{demangle::printable, symbolize::Symbolizer},
     system::metrics::{Cache, rfc3339},
-    unwind::{End, Unwinder},
+    unwind::Unwinder,
 };
 
 /// How long a look serves.
@@ -32,10 +30,6 @@ const TIME_TO_LIVE: Duration = Duration::from_secs(1);
 const REST: u32 = 100;
 /// Threads that are looked at; each takes several files.
 const MOST_THREADS: usize = 4_096;
-/// Most of a stack that is copied.
-const MOST_STACK_BYTES: usize = 16 << 10;
-/// The least piece of a stack that is copied: the rest of a page.
-const PAGE_BYTES: u64 = 4096;
 /// Names that a group tells.
 const NAMED: usize = 20;
 
@@ -103,9 +97,9 @@ impl ThreadReader {
             // Its id may have come back with other addresses.
             state.symbolizer.forget(pid);
             for thread in threads.0 {
-                let named = state.named(pid, &thread);
-                let (grouped, names) = parts.entry(named).or_default();
-                grouped.add(thread.tid.into(), None);
+                let key = state.named(pid, &thread);
+                let (members, names) = parts.entry(key).or_default();
+                members.add(thread.tid.into(), None);
                 if names.len() < NAMED {
                     names.insert(thread.name);
                 }
@@ -119,21 +113,17 @@ impl ThreadReader {
         }
         let names: HashMap<Named, BTreeSet<String>> = parts
             .iter()
-            .map(|(named, (_, names))| (named.clone(), names.clone()))
+            .map(|(key, (_, told))| (key.clone(), told.clone()))
             .collect();
-        let mut groups = group(
-            parts
-                .into_iter()
-                .map(|(named, (grouped, _))| (named, grouped)),
-        );
+        let mut groups = group(parts.into_iter().map(|(key, (members, _))| (key, members)));
         for group in &mut groups {
-            let named = Named {
+            let key = Named {
                 state: group.state.clone(),
                 wait_reason: group.wait_reason.clone(),
                 call_stack: group.call_stack.clone(),
                 created_by: group.created_by.clone(),
             };
-            if let Some(names) = names.get(&named) {
+            if let Some(names) = names.get(&key) {
                 group.names = names.iter().cloned().collect();
             }
         }
@@ -206,7 +196,8 @@ impl State {
     ) -> Option<Thread> {
         let stat = task.stat().ok()?;
         let tid = u32::try_from(task.tid).ok()?;
-        let wait_channel = fs::read_to_string(path(pid, tid, "wchan")).unwrap_or_default();
+        let wait_channel =
+            fs::read_to_string(thread_stack::path(pid, tid, "wchan")).unwrap_or_default();
         let mut thread = Thread {
             tid,
             name: printable(stat.comm),
@@ -217,7 +208,7 @@ impl State {
                 .unwrap_or_default(),
             ..Thread::default()
         };
-        match self.stack(pid, memory?, tid) {
+        match thread_stack::look(&mut self.unwinder, pid, memory?, tid) {
             Seen::Stack(stack, truncated) => {
                 missed.cut_short += u64::from(truncated);
                 (thread.stack, thread.truncated) = (stack, truncated);
@@ -227,48 +218,6 @@ impl State {
             Seen::Refused => missed.refused += 1,
         }
         Some(thread)
-    }
-
-    /// The stack of a thread that waits in the kernel, which tells the stack pointer of such.
-    fn stack(&mut self, pid: u32, memory: Memory, tid: u32) -> Seen {
-        const TRIES: usize = 2;
-        for _ in 0..TRIES {
-            let slices = slices(pid, tid);
-            let (sp, ip) = match position(pid, tid) {
-                Some(Syscall::Blocked {
-                    stack_pointer,
-                    program_counter,
-                    ..
-                }) => (stack_pointer, program_counter),
-                Some(Syscall::Running) => return Seen::Running,
-                _ => return Seen::Refused,
-            };
-            let Some(stack) = copy(memory, sp) else {
-                return Seen::Refused;
-            };
-            // A thread that did not run is where it was.
-            if slices.is_none() || self::slices(pid, tid) != slices {
-                continue;
-            }
-            let head = StackCopyHead {
-                tid,
-                pid,
-                flags: COPY_IN_KERNEL,
-                ip,
-                sp,
-                top: u64::MAX,
-                bytes: stack.len() as u32,
-                ..StackCopyHead::default()
-            };
-            let walk = self.unwinder.walk(&StackCopy {
-                head,
-                stack: &stack,
-            });
-            let mut addresses = walk.addresses;
-            addresses.truncate(MOST_FRAMES);
-            return Seen::Stack(addresses, walk.end != End::Complete);
-        }
-        Seen::Moving
     }
 
     fn named(&mut self, pid: u32, thread: &Thread) -> Named {
@@ -284,14 +233,6 @@ impl State {
             created_by: String::new(),
         }
     }
-}
-
-enum Seen {
-    Stack(Vec<u64>, bool),
-    Running,
-    /// It ran each time that it was copied.
-    Moving,
-    Refused,
 }
 
 impl Missed {
@@ -324,40 +265,6 @@ impl Missed {
         }
         remarks
     }
-}
-
-fn path(pid: u32, tid: u32, file: &str) -> PathBuf {
-    PathBuf::from(format!("/proc/{pid}/task/{tid}/{file}"))
-}
-
-/// How often a thread has been put on a CPU.
-fn slices(pid: u32, tid: u32) -> Option<u64> {
-    let text = fs::read_to_string(path(pid, tid, "schedstat")).ok()?;
-    text.split_whitespace().nth(2)?.parse().ok()
-}
-
-fn position(pid: u32, tid: u32) -> Option<Syscall> {
-    let text = fs::read(path(pid, tid, "syscall")).ok()?;
-    procfs::FromRead::from_read(&*text).ok()
-}
-
-/// The stack from `sp` on, as far as it is mapped.
-fn copy(memory: Memory, sp: u64) -> Option<Vec<u8>> {
-    let end = sp.checked_add(MOST_STACK_BYTES as u64)?;
-    let mut pieces = Vec::new();
-    let mut at = sp;
-    while at < end {
-        let next = (at / PAGE_BYTES + 1).checked_mul(PAGE_BYTES)?.min(end);
-        pieces.push((at, (next - at) as usize));
-        at = next;
-    }
-    let read = memory.read_many(&pieces).ok()?;
-    let bytes: Vec<u8> = read
-        .into_iter()
-        .map_while(|piece| piece)
-        .flat_map(<[u8]>::into_vec)
-        .collect();
-    (!bytes.is_empty()).then_some(bytes)
 }
 
 /// In words like those of goroutines.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Latencies that are compared with objectives are those of this long.
-const LATELY: Duration = Duration::from_secs(60);
+const LATELY: Duration = Duration::from_mins(1);
 /// How long they serve.
 const LATENCIES_LIVE: Duration = Duration::from_secs(5);
 /// Asking for them takes at most 1 part in this of the time.

@@ -6,7 +6,7 @@ use std::{
         Arc,
         mpsc::{self, RecvTimeoutError, Sender},
     },
-    thread::{self, JoinHandle},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -16,8 +16,7 @@ use crate::collect::Command;
 /// Takes readings for the collector until dropped, or until the collector has ended.
 #[derive(Debug)]
 pub struct Sampler {
-    stop: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    _stop: Sender<()>,
 }
 
 impl Sampler {
@@ -28,7 +27,7 @@ impl Sampler {
     pub fn start(live: Arc<Live>, commands: Sender<Command>, flush: Duration) -> io::Result<Self> {
         let interval = flush.max(Duration::from_secs(1));
         let (stop, stopped) = mpsc::channel::<()>();
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name("metrics".to_owned())
             .spawn(move || {
                 let mut due = Instant::now();
@@ -46,19 +45,7 @@ impl Sampler {
                     }
                 }
             })?;
-        Ok(Self {
-            stop: Some(stop),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Sampler {
-    fn drop(&mut self) {
-        self.stop = None;
-        if let Some(thread) = self.thread.take() {
-            // A panic there was reported where it happened.
-            let _ = thread.join();
-        }
+        // Nobody waits for its end: the kernel may make it wait for a process that is stuck.
+        Ok(Self { _stop: stop })
     }
 }

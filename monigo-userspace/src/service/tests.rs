@@ -70,7 +70,7 @@ fn a_reading_is_taken_once() {
             .iter()
             .all(|name| SERIES.iter().any(|s| s.name == *name))
     );
-    assert!(live.readings(Duration::from_secs(3600)).is_empty());
+    assert!(live.readings(Duration::from_hours(1)).is_empty());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 // Go target: parks known numbers of goroutines in known places, and says how many there are.
 //
 // It prints "ready PID", then answers each line of its input: "count" with the number of goroutines,
-// "work" with a sum that must never change, "leak" after one more goroutine has leaked.
+// "work" with a sum that must never change, "leak" after one more goroutine has leaked, and "go" with
+// its own truth after ten calls of work.
 package main
 
 import (
@@ -125,6 +126,13 @@ func main() {
 			start(1, leaks)
 			begun.Wait()
 			fmt.Println("leaked")
+		case "go":
+			for i := 0; i < 10; i++ {
+				work()
+			}
+			fmt.Printf(`{"functions":{"main.work":{"calls":10,"unwound":0,"in_flight":0}},"values":{"goroutines":%d}}`+"\n", runtime.NumGoroutine())
+		case "exit":
+			return
 		case "collect":
 			runtime.GC()
 			fmt.Println("collected")

@@ -129,15 +129,10 @@ fn record(
     let (progress, watched) = watch::channel(Progress::default());
     let seen = watched.clone();
     let go = prepared.go_image().cloned();
-    let live = service::live(
-        target,
-        &image,
-        go,
-        args,
-        &described,
-        Arc::clone(&source),
-        seen,
-    );
+    let identity = service::identity(target, &image, args, &described);
+    let held_pid = held.as_ref().map(|held| held.pid());
+    let processes = service::processes(target, &image, held_pid);
+    let live = service::live(identity, processes, go, Arc::clone(&source), seen);
     let live = Arc::new(live);
     service::connect(&live, operation, &shown, session);
     let mut views = Views::new(watched, describe_wait(target))?;

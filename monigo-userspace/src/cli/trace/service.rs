@@ -17,45 +17,46 @@ use crate::{
     query::Source,
     service::{Identity, Live, RoutineReader, Sampler},
     store::NewSession,
-    symbols::{Image, demangle::printable},
+    symbols::{Image, ImageKind, demangle::printable},
     system::{
         health::HealthSettings,
         metrics::{Monitor, ProcLook},
     },
-    target::Target,
+    target::{Scope, Target, process},
 };
 
-/// Watches the processes that `progress` tells; before its first word, those that are known.
+/// Processes of the service beside those that made traced calls: known before, and, where every
+/// process that runs the target is traced, those that run it now.
+pub fn processes(target: &Target, image: &Image, held: Option<u32>) -> Processes {
+    let known: BTreeSet<u32> = target.pids.iter().copied().chain(held).collect();
+    let program = (target.scope == Scope::Everyone && image.kind() != ImageKind::SharedLibrary)
+        .then(|| image.id());
+    Box::new(move || {
+        let mut pids = known.clone();
+        pids.extend(program.map(process::pids_running).unwrap_or_default());
+        pids
+    })
+}
+
+/// Names processes.
+type Processes = Box<dyn Fn() -> BTreeSet<u32> + Send>;
+
+/// Watches `processes` and those that `progress` tells.
 pub fn live(
-    target: &Target,
-    image: &Image,
+    identity: Identity,
+    processes: Processes,
     go: Option<Arc<Image>>,
-    args: &TraceOptions,
-    session: &NewSession,
     source: Arc<dyn Source>,
     progress: watch::Receiver<Progress>,
 ) -> Live {
-    let known: BTreeSet<u32> = target.pids.iter().copied().collect();
-    let pids = move || {
-        let progress = progress.borrow();
-        if progress.flushes == 0 {
-            known.clone()
-        } else {
-            progress.live.clone()
-        }
-    };
+    let pids = move || &processes() | &progress.borrow().live;
     let monitor = Monitor::new(Box::<ProcLook>::default(), Box::new(pids));
     let routines: Box<dyn RoutineReader> = match go {
         Some(image) => Box::new(GoReader::new(image, History::default())),
         None => Box::new(ThreadReader::new(History::default())),
     };
-    Live::new(
-        identity(target, image, args, session),
-        monitor,
-        routines,
-        source,
-        HealthSettings::default(),
-    )
+    let health = HealthSettings::default();
+    Live::new(identity, monitor, routines, source, health)
 }
 
 /// Gives it the settings in force, now and when they change, and tells of changes of health.
@@ -100,7 +101,13 @@ pub fn sample(
         .context("starting the thread that takes readings")
 }
 
-fn identity(target: &Target, image: &Image, args: &TraceOptions, session: &NewSession) -> Identity {
+/// Who is watched.
+pub fn identity(
+    target: &Target,
+    image: &Image,
+    args: &TraceOptions,
+    session: &NewSession,
+) -> Identity {
     let file = target.show_path.file_name().unwrap_or_default();
     let go_version = image
         .go()

@@ -60,8 +60,10 @@ fn one_breach_is_enough() {
 
 #[test]
 fn threads_stand_in_for_goroutines() {
-    let mut settings = HealthSettings::default();
-    settings.max_threads = 10;
+    let settings = HealthSettings {
+        max_threads: 10,
+        ..HealthSettings::default()
+    };
     let mut service = service(0.0, 0.0, 11);
     assert!(service_health(&settings, &service).healthy);
     service.routines = Some((RoutineKind::Threads, 11));

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_hundred_readers_cost_one_computation() {
-        let cache = Cache::new(Duration::from_secs(3600), 0);
+        let cache = Cache::new(Duration::from_hours(1), 0);
         let (computed, start) = (AtomicU32::new(0), Barrier::new(100));
         let read = || {
             start.wait();
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_one_reader_does_not_spoil_it_for_others() {
-        let cache: Cache<u32> = Cache::new(Duration::from_secs(3600), 0);
+        let cache: Cache<u32> = Cache::new(Duration::from_hours(1), 0);
         let panics = std::panic::AssertUnwindSafe(|| cache.get(|| panic!("on purpose")));
         assert!(std::panic::catch_unwind(|| *panics()).is_err());
         assert_eq!(*cache.get(|| 2), 2);

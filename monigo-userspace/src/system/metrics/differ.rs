@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Figures, HostLook, Look, NetworkLook, ProcessLook, Traffic};
+use super::{
+    Figures, HostLook, Look, NetworkLook, ProcessLook, Traffic,
+    bounds::{cpu_limit, memory_limit},
+    words::{list, rfc3339, uptime},
+};
 use crate::{
     service::{
         CoreStatistics, CpuStatistics, DiskIo, IoFigures, LoadStatistics, MemoryStatistics,
@@ -12,8 +16,9 @@ use crate::{
 };
 
 const NS_PER_SECOND: f64 = 1e9;
-/// Ids that a sentence names.
-const NAMED_PIDS: usize = 8;
+
+/// Processes of which is known what they ran.
+const MOST_REMEMBERED: usize = 65_536;
 
 /// What the last look brought.
 #[derive(Debug, Default)]
@@ -127,7 +132,6 @@ impl Differ {
         self.ended += ended as u64;
         // What an id ran must be known as long as it can be asked for; ids are reused in turn, so
         // those of long ago go first.
-        const MOST_REMEMBERED: usize = 65_536;
         if self.ran.len() > MOST_REMEMBERED {
             self.ran.retain(|pid, _| processes.contains_key(pid));
         }
@@ -224,16 +228,16 @@ impl Differ {
     }
 
     fn covered(&self, pids: &[u32]) -> String {
-        let mut text = match pids {
+        let living = match pids {
             [] => "no process that lives".to_owned(),
             [pid] => format!("process {pid}"),
             _ => format!("processes {}", list(pids)),
         };
-        if self.ended > 0 {
-            let plural = if self.ended == 1 { "" } else { "es" };
-            text += &format!(" and {} process{plural} that ended", self.ended);
+        match self.ended {
+            0 => living,
+            1 => format!("{living} and 1 process that ended"),
+            ended => format!("{living} and {ended} processes that ended"),
         }
-        text
     }
 
     fn network_io(
@@ -355,41 +359,6 @@ fn load(cpu: &CpuStatistics, memory: &MemoryStatistics, host: &HostLook) -> Load
     }
 }
 
-/// CPUs that the processes may use together.
-fn cpu_limit(processes: &BTreeMap<u32, ProcessLook>, cpus: f64) -> f64 {
-    let mut groups: BTreeMap<&str, f64> = BTreeMap::new();
-    let mut limited = !processes.is_empty();
-    for process in processes.values() {
-        match process.limits.quota_cpus {
-            Some(quota) => {
-                groups.insert(&process.limits.quota_group, quota);
-            }
-            None => limited = false,
-        }
-    }
-    let quota = if limited { groups.values().sum() } else { cpus };
-    // Sets of CPUs may overlap; the largest is a bound that is never too high for one process.
-    let allowed = processes
-        .values()
-        .map(|process| process.limits.allowed_cpus.map_or(cpus, f64::from))
-        .reduce(f64::max)
-        .unwrap_or(cpus);
-    quota.min(allowed).min(cpus)
-}
-
-/// Bytes that the processes may use together; `None` if one of them has no limit.
-fn memory_limit(processes: &BTreeMap<u32, ProcessLook>) -> Option<u64> {
-    let mut groups: BTreeMap<&str, u64> = BTreeMap::new();
-    for process in processes.values() {
-        groups.insert(&process.limits.memory_group, process.limits.memory_bytes?);
-    }
-    (!groups.is_empty()).then(|| {
-        groups
-            .values()
-            .fold(0, |sum: u64, b| sum.saturating_add(*b))
-    })
-}
-
 fn per_elapsed(amount: u64, elapsed_ns: u64) -> f64 {
     if elapsed_ns > 0 {
         amount as f64 / elapsed_ns as f64
@@ -405,62 +374,5 @@ fn io_figures(total: Traffic, added: Traffic, elapsed_ns: u64, covers: String) -
         read_bytes_per_second: NS_PER_SECOND * per_elapsed(added.read_bytes, elapsed_ns),
         written_bytes_per_second: NS_PER_SECOND * per_elapsed(added.written_bytes, elapsed_ns),
         covers,
-    }
-}
-
-fn list(pids: &[u32]) -> String {
-    let named: Vec<String> = pids.iter().take(NAMED_PIDS).map(u32::to_string).collect();
-    let more = pids.len().saturating_sub(NAMED_PIDS);
-    if more > 0 {
-        format!("{} and {more} more", named.join(", "))
-    } else {
-        named.join(", ")
-    }
-}
-
-/// RFC 3339 in UTC, to the millisecond.
-pub(crate) fn rfc3339(unix_ns: i64) -> String {
-    jiff::Timestamp::from_nanosecond(unix_ns.into())
-        .map_or_else(|_| String::new(), |time| format!("{time:.3}"))
-}
-
-/// The two largest units: `3h 12m`.
-fn uptime(ns: u64) -> String {
-    let seconds = ns / 1_000_000_000;
-    let units = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
-    let mut parts = units
-        .iter()
-        .scan(seconds, |rest, (length, name)| {
-            let count = *rest / length;
-            *rest %= length;
-            Some((count, *name))
-        })
-        .skip_while(|(count, name)| *count == 0 && *name != "s");
-    let first = parts.next().map(|(count, name)| format!("{count}{name}"));
-    let second = parts.next().map(|(count, name)| format!(" {count}{name}"));
-    format!(
-        "{}{}",
-        first.unwrap_or_default(),
-        second.unwrap_or_default()
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_in_words() {
-        let second = 1_000_000_000;
-        assert_eq!(uptime(0), "0s");
-        assert_eq!(uptime(59 * second), "59s");
-        assert_eq!(uptime(61 * second), "1m 1s");
-        assert_eq!(uptime(11_520 * second), "3h 12m");
-        assert_eq!(uptime(90_000 * second), "1d 1h");
-    }
-
-    #[test]
-    fn times() {
-        assert_eq!(rfc3339(1_500_000_000), "1970-01-01T00:00:01.500Z");
     }
 }

@@ -4,6 +4,7 @@
 //! [`differ`] makes rates of the differences, and [`Monitor`] remembers the result for a while, so
 //! that any number of readers costs one look. [`SERIES`] names what is stored and exported.
 
+mod bounds;
 mod cache;
 mod cgroup;
 mod differ;
@@ -12,6 +13,7 @@ mod proc;
 mod series;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::{
     collections::BTreeSet,
@@ -20,7 +22,7 @@ use std::{
 };
 
 use self::differ::Differ;
-pub(crate) use self::differ::rfc3339;
+pub(crate) use self::words::rfc3339;
 pub use self::{
     cache::Cache,
     look::{HostLook, Limits, Look, NetworkLook, ProcessLook, Traffic},
@@ -61,15 +63,14 @@ struct Worker {
 }
 
 impl Monitor {
-    /// Watches the processes that `pids` names at each look.
-    pub fn new(look: Box<dyn Look>, pids: Box<dyn Fn() -> BTreeSet<u32> + Send>) -> Self {
+    /// Watches the processes that `pids` names at each look. The first look is taken now: without an
+    /// earlier one, there are no rates.
+    pub fn new(mut look: Box<dyn Look>, pids: Box<dyn Fn() -> BTreeSet<u32> + Send>) -> Self {
+        let mut differ = Differ::default();
+        differ.look(look.as_mut(), &pids());
         Self {
             cache: Cache::new(TIME_TO_LIVE, LEAST_REST),
-            worker: Mutex::new(Worker {
-                look,
-                pids,
-                differ: Differ::default(),
-            }),
+            worker: Mutex::new(Worker { look, pids, differ }),
         }
     }
 
