@@ -22,6 +22,7 @@ pub mod store;
 pub mod symbols;
 pub mod system;
 pub mod target;
+pub mod telemetry;
 pub mod tui;
 pub mod unwind;
 

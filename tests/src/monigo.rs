@@ -349,6 +349,21 @@ impl Monigo {
         Ok(kill(Pid::from_raw(self.child.id() as i32), signal)?)
     }
 
+    /// Waits until it says something with `part` in it.
+    pub fn await_message(&mut self, part: &str) -> Result<()> {
+        let part = part.to_lowercase();
+        self.stderr
+            .wait_for(&format!("{part:?} on monigo's stderr"), |line| {
+                line.to_lowercase().contains(&part).then_some(())
+            })
+    }
+
+    /// Ctrl-C, then how it ended.
+    pub fn interrupt(self) -> Result<Outcome> {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGINT)?;
+        self.wait()
+    }
+
     /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -157,9 +157,9 @@ impl Drop for SmallDisk {
     }
 }
 
-/// The disk fills while recording: one clear sentence, and what was written can be read.
+/// The disk fills while recording: the recording goes on, and is complete once there is room again.
 #[test]
-fn disk_fills_while_recording() -> Result<()> {
+fn disk_fills_and_empties_while_recording() -> Result<()> {
     require_root()?;
     let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
     let path = copy.path();
@@ -168,12 +168,47 @@ fn disk_fills_while_recording() -> Result<()> {
     let db = disk.0.path().join("full.duckdb");
     let db = db.to_str().context("path is not UTF-8")?;
     let mut target = Program::start(&path, &["recursion", "50", "2"])?;
-    let monigo = Monigo::attach(&image, &["recurse"], &["--db", db, "--flush", "100ms"])?;
+    let mut monigo = Monigo::attach(&image, &["recurse"], &["--db", db, "--flush", "100ms"])?;
+    let mut filler = File::create(disk.0.path().join("filler"))?;
+    while filler.write_all(&[0; 4096]).is_ok() {}
+    monigo.await_message("no space left")?;
+    // All calls happen while nothing can be written.
+    let truth = target.go()?;
+    drop(filler);
+    fs::remove_file(disk.0.path().join("filler"))?;
+    await_calls(db, truth.functions["recurse"].calls)?;
+    let live = report(db)?;
+    ensure!(
+        live.warnings
+            .iter()
+            .any(|text| text.contains("could not be written")),
+        "the failure is not told: {:?}",
+        live.warnings
+    );
+    let last = monigo.stop()?;
+    compare(&truth, &last)?;
+    compare(&truth, &report(db)?)?;
+    target.finish()
+}
+
+/// The disk is full until the end: one clear sentence, and what was written can be read.
+#[test]
+fn disk_is_full_at_the_end() -> Result<()> {
+    require_root()?;
+    let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
+    let path = copy.path();
+    let image = path.to_string_lossy().into_owned();
+    let disk = SmallDisk::new()?;
+    let db = disk.0.path().join("full.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let mut target = Program::start(&path, &["recursion", "50", "2"])?;
+    let mut monigo = Monigo::attach(&image, &["recurse"], &["--db", db, "--flush", "100ms"])?;
     let truth = target.go()?;
     await_calls(db, truth.functions["recurse"].calls)?;
     let mut filler = File::create(disk.0.path().join("filler"))?;
     while filler.write_all(&[0; 4096]).is_ok() {}
-    let outcome = monigo.wait()?;
+    monigo.await_message("no space left")?;
+    let outcome = monigo.interrupt()?;
     outcome.expect_error(1, &["no space left", "full.duckdb"])?;
     drop(filler);
     fs::remove_file(disk.0.path().join("filler"))?;

@@ -42,6 +42,7 @@ use crate::{
     discover::Discoverer,
     query::{QueryError, Source},
     service::{Service, ServiceError},
+    telemetry::prometheus,
 };
 
 /// Questions answered at the same time; more wait their turn.
@@ -100,11 +101,11 @@ impl App {
     }
 
     /// What Prometheus scrapes.
-    async fn scrape(&self) -> Result<String, ApiError> {
-        let version = env!("CARGO_PKG_VERSION");
-        Ok(format!(
-            "# TYPE monigo_build_info gauge\nmonigo_build_info{{version=\"{version}\"}} 1\n"
-        ))
+    async fn scrape(&self, format: prometheus::Format) -> Result<String, ApiError> {
+        let source = Arc::clone(&self.content.source);
+        let service = Arc::clone(&self.content.service);
+        self.block(move || Ok(prometheus::render(&*source, &*service, format)?))
+            .await
     }
 
     async fn block<T: Send + 'static>(

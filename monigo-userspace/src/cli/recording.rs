@@ -8,19 +8,26 @@ use anyhow::{Result, anyhow};
 use super::{Failure, args::DbArgs};
 use crate::{
     export::OutputError,
-    query::{FunctionRow, OpenError, QueryError, Source, open_source},
+    query::{FunctionRow, Lasting, OpenError, QueryError, Source, open_source},
     store::StoreError,
 };
 
 /// Opens what `--db` and `--session` name.
 pub fn open(args: &DbArgs) -> Result<Box<dyn Source>> {
-    open_source(&args.db, args.session).map_err(|error| {
-        if is_usage(&error) {
-            Failure::usage(error)
-        } else {
-            error.into()
-        }
-    })
+    open_source(&args.db, args.session).map_err(failure)
+}
+
+/// As [`open`], of a recording that is opened anew when reading it fails.
+pub fn open_lasting(args: &DbArgs) -> Result<Lasting> {
+    Lasting::open(&args.db, args.session).map_err(failure)
+}
+
+fn failure(error: OpenError) -> anyhow::Error {
+    if is_usage(&error) {
+        Failure::usage(error)
+    } else {
+        error.into()
+    }
 }
 
 /// The exit status that a store which does not open deserves.

@@ -19,7 +19,7 @@ use crate::{
 /// Runs the subcommand.
 pub fn run(args: &ServeArgs, verbose: u8) -> Result<()> {
     let operation = Operation::begin(args.common.config.as_deref(), args.given(verbose))?;
-    let source: Arc<dyn Source> = Arc::from(recording::open(&args.db)?);
+    let source: Arc<dyn Source> = Arc::new(recording::open_lasting(&args.db)?);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

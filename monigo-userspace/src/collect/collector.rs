@@ -7,6 +7,7 @@ mod sweeping;
 mod taking;
 mod tuning;
 mod weighing;
+mod writing;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,8 +25,9 @@ use tokio::sync::watch;
 pub use self::adding::{AddError, Addition, Request};
 use self::{parking::ParkingLoad, taking::Wakers, weighing::factor};
 use super::{
+    backlog::Backlog,
     budget::{Budget, Load, Mode, Records, StackCost},
-    clock::{Clock, unix_ns},
+    clock::Clock,
     deltas::{self, Baseline},
     draining::{Drain, Drained},
     pacing::{OpenTime, Pacer},
@@ -51,10 +53,13 @@ const ADAPT: Duration = Duration::from_millis(100);
 const WEIGH: Duration = Duration::from_millis(500);
 /// Records taken in one go, so that flushes are not late.
 const TAKE_LIMIT: usize = 65_536;
-/// Recorded calls, and samples, kept while the store fails; more are counted as lost.
-const MAX_PENDING: usize = 500_000;
-/// Flushes that may fail in a row before the session ends.
-const MAX_FAILED_FLUSHES: u32 = 5;
+/// Recorded calls and samples that are written before the flush is due, so that long flush intervals
+/// do not fill the memory.
+const FLUSH_EARLY: usize = 50_000;
+/// Attempts to write the rest when the recording ends.
+const LAST_ATTEMPTS: u32 = 5;
+/// Wait between those.
+const LAST_WAIT: Duration = Duration::from_millis(500);
 
 /// Why collecting failed.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +116,8 @@ pub struct Collector {
     losses: BTreeMap<&'static str, u64>,
     stored_losses: BTreeMap<&'static str, u64>,
     last_flush: Instant,
-    failed_flushes: u32,
+    /// What is not written yet.
+    backlog: Backlog,
     budget: Budget,
     pacer: Pacer,
     /// Calls begun by function, and when that was read.
@@ -208,7 +214,7 @@ impl Collector {
             losses: BTreeMap::new(),
             stored_losses: BTreeMap::new(),
             last_flush: Instant::now(),
-            failed_flushes: 0,
+            backlog: Backlog::default(),
             progress,
             beats: Arc::default(),
         })
@@ -259,8 +265,10 @@ impl Collector {
             if self.weighed.1.elapsed() >= WEIGH {
                 self.weigh()?;
             }
-            if self.last_flush.elapsed() >= self.flush {
-                self.flush_or_keep()?;
+            if self.last_flush.elapsed() >= self.flush
+                || self.calls.len() + self.samples.len() >= FLUSH_EARLY
+            {
+                self.flush()?;
             }
             if let Some(end) = self.due(started)? {
                 break end;
@@ -312,7 +320,7 @@ impl Collector {
             self.notify(sentence);
         }
         self.flush()?;
-        self.store.end_session(self.session, unix_ns())?;
+        self.write_rest()?;
         self.progress
             .send_modify(|progress| progress.ended = Some(end));
         Ok(())
@@ -334,6 +342,7 @@ impl Collector {
         self.lose(MALFORMED, drained.malformed);
         self.copied.0 += drained.copies;
         self.copied.1 += drained.copied_bytes;
+        let room = self.backlog.room();
         let records = drained.records;
         self.records.0 += records.len() as u64;
         let drawn = records
@@ -343,7 +352,7 @@ impl Collector {
             })
             .count();
         for record in records {
-            if self.calls.len().max(self.samples.len()) >= MAX_PENDING {
+            if self.calls.len() + self.samples.len() >= room {
                 self.lose(STORE_FAILED, 1);
                 continue;
             }
@@ -395,30 +404,8 @@ impl Collector {
         Ok(())
     }
 
-    /// Flushes; a failing store is tried again at the next flush, with nothing dropped.
-    fn flush_or_keep(&mut self) -> Result<(), CollectError> {
-        match self.flush() {
-            Err(CollectError::Store(error)) => {
-                self.failed_flushes += 1;
-                if self.failed_flushes == 1 {
-                    tracing::warn!("{error}; trying again at the next flush");
-                }
-                self.progress
-                    .send_modify(|progress| progress.store_error = Some(error.to_string()));
-                if self.failed_flushes >= MAX_FAILED_FLUSHES {
-                    return Err(error.into());
-                }
-                self.last_flush = Instant::now();
-                Ok(())
-            }
-            other => {
-                self.failed_flushes = 0;
-                other
-            }
-        }
-    }
-
-    fn flush(&mut self) -> Result<(), CollectError> {
+    /// Ends the interval: takes what was measured in it, and writes it if the store takes it.
+    fn flush(&mut self) -> Result<(), ProbeError> {
         let elapsed = self.last_flush.elapsed();
         self.sweep();
         let readings = self.read()?;
@@ -433,36 +420,20 @@ impl Collector {
                 baseline.delta(function, reading, watched)
             })
             .collect();
-        let (frames, stacks) = self.stacks.pending();
-        let (frames, stacks) = (frames.to_vec(), stacks.to_vec());
-        let losses = self.loss_deltas()?;
-        let (calls, calls_as_drawn) = self.weighted_calls(&deltas);
         let windows = factor(self.window_mark, (now, open.windows));
-        let (samples, samples_as_drawn) = self.weighted_samples(windows, duty);
-        let mut batch = Batch {
+        let interval = Batch {
             at_ns: self.clock.now(),
             functions: deltas.iter().flatten().cloned().collect(),
-            calls,
-            samples,
-            frames,
-            stacks,
-            processes: self.new_processes.clone(),
-            losses,
-            notices: self.notices.clone(),
+            calls: self.weighted_calls(&deltas),
+            samples: self.weighted_samples(windows, duty),
+            // Those that are not stored yet go with what is written.
+            frames: Vec::new(),
+            stacks: Vec::new(),
+            processes: std::mem::take(&mut self.new_processes),
+            losses: self.loss_deltas()?,
+            notices: std::mem::take(&mut self.notices),
             readings: std::mem::take(&mut self.readings),
         };
-        if let Err(error) = self.store.append(self.session, &batch) {
-            self.calls = calls_as_drawn.restored(batch.calls);
-            self.samples = samples_as_drawn.restored(batch.samples);
-            self.readings = batch.readings;
-            return Err(error.into());
-        }
-        // The memory serves the next interval.
-        self.calls = std::mem::take(&mut batch.calls);
-        self.calls.clear();
-        self.samples = std::mem::take(&mut batch.samples);
-        self.samples.clear();
-        self.notices.clear();
         for ((function, reading), delta) in (0..).zip(readings).zip(&deltas) {
             if let Some(watched) = self.watched(function, duty) {
                 self.baselines[function as usize].advance(reading, delta.as_ref(), watched);
@@ -472,16 +443,19 @@ impl Collector {
             self.duty_mark = (now, open.duty);
         }
         self.window_mark = (now, open.windows);
-        self.stacks.stored();
-        self.new_processes.clear();
-        self.stored_losses = self.losses.clone();
-        self.last_flush = Instant::now();
-        for delta in &batch.functions {
+        self.last_flush = now;
+        for delta in deltas.iter().flatten() {
             let slow_ns = sampling::slow_threshold_ns(&delta.buckets, elapsed);
             let slow_ns = slow_ns.min(self.always_slow_ns);
             self.kernel.set_slow_ns(delta.function, slow_ns)?;
         }
-        self.report(&batch, elapsed);
+        self.report(&deltas, elapsed);
+        let lost = self.backlog.add(interval);
+        self.lose(STORE_FAILED, lost);
+        if self.backlog.is_due(now) {
+            // What failed is kept.
+            let _ = self.write();
+        }
         Ok(())
     }
 
@@ -508,7 +482,7 @@ impl Collector {
         for (cause, count) in Loss::ALL.into_iter().zip(self.kernel.losses()?) {
             self.losses.insert(cause.name(), count);
         }
-        Ok(self
+        let deltas = self
             .losses
             .iter()
             .map(|(&cause, &count)| {
@@ -519,13 +493,15 @@ impl Collector {
                 }
             })
             .filter(|delta| delta.count > 0)
-            .collect())
+            .collect();
+        self.stored_losses.clone_from(&self.losses);
+        Ok(deltas)
     }
 
-    fn report(&mut self, batch: &Batch, elapsed: Duration) {
-        let began: u64 = batch
-            .functions
+    fn report(&mut self, deltas: &[Option<FunctionDelta>], elapsed: Duration) {
+        let began: u64 = deltas
             .iter()
+            .flatten()
             .filter(|delta| !self.kernel.counts_executions(delta.function))
             .map(|delta| delta.entered)
             .sum();
@@ -547,13 +523,11 @@ impl Collector {
         }
         self.alive.clone_from(&alive);
         self.progress.send_modify(|progress| {
-            progress.flushes += 1;
             progress.pids = self.processes.keys().copied().collect();
             progress.alive = alive.len();
             progress.live.clone_from(&alive);
             progress.sample_every = self.control.sample_every;
             progress.calls_per_second = began as f64 / elapsed.as_secs_f64().max(0.001);
-            progress.store_error = None;
             progress.cost = Some(cost);
             if progress.losses != self.losses {
                 progress.losses.clone_from(&self.losses);

@@ -1,6 +1,7 @@
 //! From kernel maps to the store: drains records, takes differences of counters, names stacks,
 //! and appends a batch at each flush.
 
+mod backlog;
 mod budget;
 mod clock;
 mod collector;

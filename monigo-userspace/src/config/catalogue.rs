@@ -149,6 +149,17 @@ pub const SETTINGS: &[Setting] = &[
     live("health.max_threads", Number, "Threads of other services.", ""),
     live("health.objectives", List, "Latency objectives by function, for example \"main.handle p99 < 50ms\".", ""),
 
+    fixed("otlp.endpoint", Text, "Where metrics and recorded calls are sent as OTLP; none for nowhere. Headers come from a file or from OTEL_EXPORTER_OTLP_HEADERS.", "\"https://collector.example.org:4317\""),
+    fixed("otlp.protocol", Text, "grpc or http.", ""),
+    fixed("otlp.plaintext", Bool, "Send without TLS; only then may the endpoint begin with http://.", ""),
+    fixed("otlp.ca_file", Text, "Certificates, PEM, that are trusted instead of those of Mozilla's root program.", "\"/etc/monigo/ca.pem\""),
+    fixed("otlp.headers_file", Text, "File with lines `name: value` that are sent with each request.", "\"/etc/monigo/otlp-headers\""),
+    fixed("otlp.interval", Text, "Time between two exports.", ""),
+    fixed("otlp.timeout", Text, "Longest wait for an answer.", ""),
+    fixed("otlp.queue", Number, "Requests that wait while the receiver cannot be reached; beyond it the oldest is given up.", ""),
+    fixed("otlp.metrics", Bool, "Whether metrics are sent.", ""),
+    fixed("otlp.spans", Bool, "Whether recorded calls are sent, as spans.", ""),
+
     live("webhook.url", Text, "Where events are posted, as JSON. https, or http to this host.", "\"https://hooks.example.org/monigo\""),
     live("webhook.url_file", Text, "File with the URL instead.", "\"/etc/monigo/webhook-url\""),
     live("webhook.events", List, "Which are sent: start, attach, detach, loss, health, reload, failure, stop; empty for all.", ""),

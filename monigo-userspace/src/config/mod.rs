@@ -39,6 +39,7 @@ use crate::{
     lifecycle::WebhookSettings,
     store::StorageSettings,
     system::health::HealthSettings,
+    telemetry::OtlpSettings,
 };
 
 /// All settings, by section.
@@ -59,6 +60,8 @@ pub struct Config {
     pub trace: TraceSettings,
     /// When a service counts as healthy.
     pub health: HealthSettings,
+    /// Export to an OpenTelemetry collector.
+    pub otlp: OtlpSettings,
     /// Events sent as HTTP requests.
     pub webhook: WebhookSettings,
     /// What monigo writes on stderr.
@@ -92,6 +95,9 @@ impl Config {
         }
         if let Err(problem) = self.storage.check() {
             add("storage", vec![(problem.setting, problem.reason)]);
+        }
+        if let Err(error) = self.otlp.check() {
+            add("otlp", vec![("endpoint", error.to_string())]);
         }
         if let Err(error) = self.health.check() {
             add("health", vec![("", error.to_string())]);

@@ -59,6 +59,7 @@ pub(super) struct Meta {
 pub(super) struct SessionRow {
     pub overview: Overview,
     pruned_before_ns: Option<i64>,
+    detailed_from_ns: Option<i64>,
 }
 
 impl DuckSource {
@@ -216,6 +217,7 @@ impl Source for DuckSource {
         let SessionRow {
             mut overview,
             pruned_before_ns,
+            detailed_from_ns,
         } = self.session_row()?;
         overview.recorded = self.with_totals(|totals| totals.recorded)?;
         let mut sentences = self
@@ -229,10 +231,9 @@ impl Source for DuckSource {
         if overview.ended_ns.is_none() && !self.reader.recording() {
             sentences.push(warnings::KILLED.to_owned());
         }
-        sentences.extend(pruned_before_ns.map(|before_ns| {
-            let time = jiff::Timestamp::from_nanosecond(before_ns.into());
-            warnings::pruned(&time.map_or_else(|_| before_ns.to_string(), |t| t.to_string()))
-        }));
+        sentences.extend(pruned_before_ns.map(|ns| warnings::pruned(&in_words(ns))));
+        let details = detailed_from_ns.filter(|from| Some(*from) > pruned_before_ns);
+        sentences.extend(details.map(|ns| warnings::details_pruned(&in_words(ns))));
         overview.warnings = sentences;
         Ok(overview)
     }
@@ -376,6 +377,12 @@ impl Source for DuckSource {
     }
 }
 
+/// An instant in RFC 3339.
+fn in_words(unix_ns: i64) -> String {
+    let time = jiff::Timestamp::from_nanosecond(unix_ns.into());
+    time.map_or_else(|_| unix_ns.to_string(), |time| time.to_string())
+}
+
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
 }
@@ -454,7 +461,7 @@ fn read_session(connection: &Connection, session: i64) -> Result<SessionRow, Que
     let mut statement = connection.prepare_cached(
         "SELECT target_path, language, host, kernel, monigo_version, started_ns, ended_ns,
                 (SELECT max(at_ns) FROM flushes WHERE session_id = s.session_id), flush_ns,
-                pruned_before_ns
+                pruned_before_ns, detailed_from_ns
          FROM sessions s WHERE session_id = ?",
     )?;
     let mut rows = statement.query([session])?;
@@ -480,6 +487,7 @@ fn read_session(connection: &Connection, session: i64) -> Result<SessionRow, Que
     Ok(SessionRow {
         overview,
         pruned_before_ns: row.get(9)?,
+        detailed_from_ns: row.get(10)?,
     })
 }
 

@@ -3,12 +3,14 @@
 //! TUI, dashboard, CLI tables and exports all go through [`Source`]. There are two: one over an
 //! open store, one over the socket of a running monigo that holds the store.
 
+mod blocks;
 mod breakdown;
 mod compare;
 mod diff;
 mod duck;
 mod flame;
 mod histogram;
+mod lasting;
 mod open;
 mod readings;
 pub mod remote;
@@ -35,6 +37,7 @@ pub use self::{
     diff::DiffNode,
     duck::DuckSource,
     histogram::Histogram,
+    lasting::Lasting,
     open::{OpenError, open_source},
     readings::{ReadingsPoint, ReadingsQuestion, Storage},
     samples::Activity,

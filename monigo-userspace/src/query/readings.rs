@@ -6,7 +6,7 @@ use duckdb::{Connection, ToSql, params_from_iter};
 use serde::{Deserialize, Serialize};
 
 use super::{QueryError, Window};
-use crate::store::Reader;
+use crate::store::{Reader, log_path};
 
 /// Which figures, when, and how finely.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,10 +57,8 @@ impl Storage {
 
 /// Size of a database and its write-ahead log, bytes; what is missing counts nothing.
 fn bytes_on_disk(path: &Path) -> u64 {
-    let mut log = path.as_os_str().to_owned();
-    log.push(".wal");
     let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
-    size(path) + size(Path::new(&log))
+    size(path) + size(&log_path(path))
 }
 
 /// Steps are aligned to multiples of their length: as the window slides, finished steps keep their

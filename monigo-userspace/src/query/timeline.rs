@@ -2,7 +2,8 @@
 //!
 //! Steps are groups of whole flush intervals, never parts of one, so that every count is exact
 //! and no step is empty or doubled only because its edges do not fall on a flush. Groups are
-//! aligned to flush ids: as the window slides, finished steps keep their content.
+//! aligned to flush ids: as the window slides, finished steps keep their content. Where old intervals
+//! were merged to coarser ones, groups are aligned to the time instead.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,8 @@ use monigo_common::histogram::bounds;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Heatmap, Histogram, QueryError, SeriesPoint, Window, totals::Span};
+use super::{Heatmap, Histogram, QueryError, SeriesPoint, Window, blocks::Blocks, totals::Span};
+use crate::store::BLOCK;
 
 /// Which functions, when, and how finely.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,70 +74,134 @@ struct Step {
     to_ns: i64,
 }
 
-/// The steps of a window, by group number, and how many flushes a group has.
+/// The steps of a window, by group number.
 struct Steps {
-    flushes_each: i64,
+    /// How intervals are grouped.
+    by: GroupBy,
+    /// Blocks that can be taken as a whole.
+    blocks: Blocks,
     steps: BTreeMap<i64, Step>,
+}
+
+/// The group of an interval is a column of it divided by a number.
+#[derive(Clone, Copy, Debug)]
+struct GroupBy {
+    column: &'static str,
+    each: i64,
+}
+
+impl GroupBy {
+    /// For `flushes` intervals, at most `most` groups.
+    fn flushes(flushes: i64, most: i64) -> Self {
+        Self {
+            column: "flush_id",
+            each: match flushes {
+                n if n <= most => 1,
+                n if most > 1 && n >= BLOCK * (most - 1) => {
+                    // Whole blocks, which are sums already.
+                    (share(n, most) as u64).next_multiple_of(BLOCK as u64) as i64
+                }
+                n => share(n, most),
+            },
+        }
+    }
+
+    /// For intervals that end within `length_ns`, at most `most` groups.
+    fn time(length_ns: i64, most: i64) -> Self {
+        Self {
+            column: "interval_ns",
+            each: share(length_ns, most),
+        }
+    }
+}
+
+impl GroupBy {
+    /// The expression.
+    fn key(self) -> String {
+        format!("{} // {}", self.column, self.each)
+    }
+
+    fn is_time(self) -> bool {
+        self.column == "interval_ns"
+    }
+
+    /// Whether blocks are as good as the flush intervals of `flush_ns` in them.
+    fn takes_blocks(self, flush_ns: i64) -> bool {
+        match self.column {
+            "flush_id" => self.each % BLOCK == 0 || self.each == i64::MAX,
+            _ => self.each / BLOCK >= flush_ns,
+        }
+    }
+}
+
+/// Size of a part, so that aligned parts of it are at most `most`: alignment can split one part in
+/// two, at both ends.
+fn share(length: i64, most: i64) -> i64 {
+    match most {
+        ..=1 => i64::MAX,
+        _ => (length as u64).div_ceil(most as u64 - 1) as i64,
+    }
 }
 
 fn steps(connection: &Connection, span: Span, most: u32) -> Result<Steps, QueryError> {
     let window = params![span.session, span.after_ns, span.upto_ns];
-    let flushes: i64 = connection.query_row(
-        "SELECT count(*) FROM flushes WHERE session_id = ? AND at_ns > ? AND at_ns <= ?",
+    let (flushes, ids, length_ns, flush_ns): (i64, i64, i64, i64) = connection.query_row(
+        "SELECT count(*), coalesce(max(flush_id) - min(flush_id) + 1, 0),
+                coalesce(max(at_ns) - min(at_ns) + 1, 0), coalesce(max(flush_ns), 0)
+         FROM flushes JOIN sessions USING (session_id)
+         WHERE session_id = ? AND at_ns > ? AND at_ns <= ?",
         window,
-        |row| row.get(0),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     )?;
     let most = i64::from(most.max(1));
-    let flushes_each = match flushes {
-        n if n <= most => 1,
-        // Alignment can split one group in two, at both ends of the window.
-        n if most > 1 => (n as u64).div_ceil(most as u64 - 1) as i64,
-        _ => i64::MAX,
+    let by = if flushes <= most || flushes == ids {
+        GroupBy::flushes(flushes, most)
+    } else {
+        GroupBy::time(length_ns, most)
     };
-    let mut statement = connection.prepare_cached(
-        "SELECT flush_id // ?, min(from_ns), max(at_ns) FROM flushes
-         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? GROUP BY 1",
-    )?;
+    let blocks = if by.takes_blocks(flush_ns) {
+        Blocks::within(connection, span)?
+    } else {
+        Blocks::none(span)
+    };
+    let mut statement = connection.prepare(&format!(
+        "SELECT {}, min(from_ns), max(ended_ns) FROM {} GROUP BY 1",
+        by.key(),
+        blocks.timed(by.is_time(), "flushes", "from_ns, at_ns AS ended_ns"),
+    ))?;
     let steps = statement
-        .query_map(
-            params![flushes_each, span.session, span.after_ns, span.upto_ns],
-            |row| {
-                let (from_ns, to_ns) = (row.get(1)?, row.get(2)?);
-                Ok((row.get(0)?, Step { from_ns, to_ns }))
-            },
-        )?
+        .query_map([], |row| {
+            let (from_ns, to_ns) = (row.get(1)?, row.get(2)?);
+            Ok((row.get(0)?, Step { from_ns, to_ns }))
+        })?
         .collect::<Result<_, _>>()?;
-    Ok(Steps {
-        flushes_each,
-        steps,
-    })
+    Ok(Steps { by, blocks, steps })
 }
 
 /// Buckets by group.
 fn histograms(
     connection: &Connection,
-    span: Span,
+    steps: &Steps,
     function: Option<u32>,
-    flushes_each: i64,
 ) -> Result<BTreeMap<i64, Vec<(u16, u64)>>, QueryError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT flush_id // ?, bucket, sum(count)::BIGINT FROM histogram_deltas
-         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? AND function_id = coalesce(?, function_id)
-         GROUP BY 1, 2",
-    )?;
-    let mut rows = statement.query(params![
-        flushes_each,
-        span.session,
-        span.after_ns,
-        span.upto_ns,
-        function.map(|id| id as i32)
-    ])?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT {}, bucket, sum(count)::BIGINT FROM {} {} GROUP BY 1, 2",
+        steps.by.key(),
+        steps.blocks.histograms(),
+        only(function)
+    ))?;
+    let mut rows = statement.query([])?;
     let mut groups: BTreeMap<i64, Vec<(u16, u64)>> = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let counted = (row.get(1)?, row.get(2)?);
         groups.entry(row.get(0)?).or_default().push(counted);
     }
     Ok(groups)
+}
+
+/// A condition.
+fn only(function: Option<u32>) -> String {
+    function.map_or_else(String::new, |id| format!("WHERE function_id = {id}"))
 }
 
 /// Rate and latency over time.
@@ -145,28 +211,21 @@ pub(super) fn series(
     function: Option<u32>,
     points: u32,
 ) -> Result<Vec<SeriesPoint>, QueryError> {
-    let Steps {
-        flushes_each,
-        steps,
-    } = steps(connection, span, points)?;
-    let mut statement = connection.prepare_cached(
-        "SELECT flush_id // ?, sum(calls)::BIGINT, sum(unwound)::BIGINT FROM function_deltas
-         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? AND function_id = coalesce(?, function_id)
-         GROUP BY 1",
-    )?;
+    let steps = steps(connection, span, points)?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT {}, sum(calls)::BIGINT, sum(unwound)::BIGINT FROM {} {} GROUP BY 1",
+        steps.by.key(),
+        steps.blocks.timed(
+            steps.by.is_time(),
+            "function_deltas",
+            "function_id, calls, unwound"
+        ),
+        only(function)
+    ))?;
     let counts: BTreeMap<i64, (u64, u64)> = statement
-        .query_map(
-            params![
-                flushes_each,
-                span.session,
-                span.after_ns,
-                span.upto_ns,
-                function.map(|id| id as i32)
-            ],
-            |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))),
-        )?
+        .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
         .collect::<Result<_, _>>()?;
-    let histograms = histograms(connection, span, function, flushes_each)?;
+    let histograms = histograms(connection, &steps, function)?;
     let point = |(group, step): (i64, Step)| {
         let (calls, unwound) = counts.get(&group).copied().unwrap_or_default();
         let mut histogram = Histogram::default();
@@ -182,7 +241,7 @@ pub(super) fn series(
             p99: histogram.percentile(0.99),
         }
     };
-    Ok(steps.into_iter().map(point).collect())
+    Ok(steps.steps.into_iter().map(point).collect())
 }
 
 /// Calls and latency of several functions over time.
@@ -191,20 +250,21 @@ pub(super) fn latency(
     span: Span,
     question: &LatencyQuestion,
 ) -> Result<Vec<LatencyPoint>, QueryError> {
-    let Steps {
-        flushes_each,
-        steps,
-    } = steps(connection, span, question.points)?;
+    let steps = steps(connection, span, question.points)?;
     let wanted =
         |function: u32| question.functions.is_empty() || question.functions.contains(&function);
     let mut sums: BTreeMap<(i64, u32), (u64, u64, Histogram)> = BTreeMap::new();
-    let values = params![flushes_each, span.session, span.after_ns, span.upto_ns];
-    let mut statement = connection.prepare_cached(
-        "SELECT flush_id // ?, function_id, sum(calls)::BIGINT, sum(total_ns)::BIGINT
-         FROM function_deltas WHERE session_id = ? AND at_ns > ? AND at_ns <= ?
-         GROUP BY ALL HAVING sum(calls) > 0",
-    )?;
-    let mut rows = statement.query(values)?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT {}, function_id, sum(calls)::BIGINT, sum(total_ns)::BIGINT FROM {}
+         GROUP BY 1, 2 HAVING sum(calls) > 0",
+        steps.by.key(),
+        steps.blocks.timed(
+            steps.by.is_time(),
+            "function_deltas",
+            "function_id, calls, total_ns"
+        ),
+    ))?;
+    let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         let function = row.get(1)?;
         if wanted(function) {
@@ -212,16 +272,18 @@ pub(super) fn latency(
             sums.insert((row.get(0)?, function), sum);
         }
     }
-    let mut statement = connection.prepare_cached(
-        "SELECT flush_id // ?, function_id, bucket, sum(count)::BIGINT
-         FROM histogram_deltas WHERE session_id = ? AND at_ns > ? AND at_ns <= ? GROUP BY ALL",
-    )?;
-    let mut rows = statement.query(values)?;
+    let mut statement = connection.prepare(&format!(
+        "SELECT {}, function_id, bucket, sum(count)::BIGINT FROM {} GROUP BY 1, 2, 3",
+        steps.by.key(),
+        steps.blocks.histograms(),
+    ))?;
+    let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         if let Some((_, _, histogram)) = sums.get_mut(&(row.get(0)?, row.get(1)?)) {
             histogram.add(row.get(2)?, row.get(3)?);
         }
     }
+    let steps = steps.steps;
     let mut points: BTreeMap<i64, LatencyPoint> = steps
         .into_iter()
         .map(|(group, step)| {
@@ -255,11 +317,9 @@ pub(super) fn heatmap(
     function: u32,
     columns: u32,
 ) -> Result<Heatmap, QueryError> {
-    let Steps {
-        flushes_each,
-        steps,
-    } = steps(connection, span, columns)?;
-    let histograms = histograms(connection, span, Some(function), flushes_each)?;
+    let steps = steps(connection, span, columns)?;
+    let histograms = histograms(connection, &steps, Some(function))?;
+    let steps = steps.steps;
     let rows_seen = || {
         histograms
             .values()

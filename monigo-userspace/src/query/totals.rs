@@ -5,7 +5,7 @@
 
 use duckdb::{Connection, params};
 
-use super::{Histogram, Latency, QueryError};
+use super::{Histogram, Latency, QueryError, blocks::Blocks};
 use crate::store::Reader;
 
 /// What one function did in some span of time.
@@ -222,18 +222,13 @@ pub(super) fn add_buckets(
     function: Option<u32>,
     functions: &mut [FunctionTotals],
 ) -> Result<(), QueryError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT function_id, bucket, sum(count)::BIGINT
-         FROM histogram_deltas
-         WHERE session_id = ? AND at_ns > ? AND at_ns <= ? AND function_id = coalesce(?, function_id)
-         GROUP BY function_id, bucket",
-    )?;
-    let mut rows = statement.query(params![
-        span.session,
-        span.after_ns,
-        span.upto_ns,
-        function.map(|id| id as i32)
-    ])?;
+    let blocks = Blocks::within(connection, span)?;
+    let only = function.map_or_else(String::new, |id| format!("WHERE function_id = {id}"));
+    let mut statement = connection.prepare(&format!(
+        "SELECT function_id, bucket, sum(count)::BIGINT FROM {} {only} GROUP BY function_id, bucket",
+        blocks.histograms()
+    ))?;
+    let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         if let Some(sum) = functions.get_mut(row.get::<_, usize>(0)?) {
             sum.histogram.add(row.get(1)?, row.get(2)?);

@@ -115,6 +115,13 @@ pub(super) fn loss(loss: &LossRow) -> String {
 pub(super) const KILLED: &str =
     "the recording has no end: monigo was killed, and up to one flush interval is missing";
 
+/// Single calls and samples of a part of the session were deleted.
+pub(super) fn details_pruned(before: &str) -> String {
+    format!(
+        "single calls and samples from before {before} were deleted to save space: stacks, slowest calls and flame graphs lack them; counts and latency are complete"
+    )
+}
+
 /// Part of the session was deleted.
 pub(super) fn pruned(before: &str) -> String {
     format!(

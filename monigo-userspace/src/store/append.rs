@@ -3,8 +3,8 @@
 use duckdb::{Appender, Connection, params};
 
 use super::{
-    Batch, Database, ExitProbe, NewFunction, NewSession, SampleKind, Store, StoreError, Wait,
-    database::Progress,
+    Batch, Database, ExitProbe, NewFunction, NewSession, SampleKind, StorageSettings, Store,
+    StoreError, Wait, blocks, database::Progress,
 };
 use crate::plan::CostClass;
 
@@ -16,18 +16,22 @@ impl Store for Database {
         let progress = Progress {
             at_ns: session.started_ns,
             flush: 0,
+            certain: true,
         };
         self.progress.insert(id, progress);
         Ok(id)
     }
 
     fn append(&mut self, session: i64, batch: &Batch) -> Result<(), StoreError> {
+        self.revive()?;
+        self.make_room(batch)?;
         let last = self.progress(session)?;
         // Flush times order what readers have summed up, so they always grow, whatever the clock
         // does.
         let next = Progress {
             at_ns: batch.at_ns.max(last.at_ns + 1),
             flush: last.flush + 1,
+            certain: true,
         };
         self.transaction("writing a batch", |connection| {
             connection.execute(
@@ -35,13 +39,14 @@ impl Store for Database {
                 params![session, next.flush, last.at_ns, next.at_ns],
             )?;
             append_counters(connection, session, next, batch)?;
+            blocks::append(connection, session, next)?;
             append_calls(connection, session, next.at_ns, batch)?;
             append_samples(connection, session, next.at_ns, batch)?;
             append_stacks(connection, session, batch)?;
             append_rest(connection, session, next.at_ns, batch)
         })?;
         self.progress.insert(session, next);
-        self.prune_if_due(next.at_ns);
+        self.attend(next.at_ns);
         Ok(())
     }
 
@@ -51,6 +56,7 @@ impl Store for Database {
         first: u32,
         functions: &[NewFunction],
     ) -> Result<(), StoreError> {
+        self.revive()?;
         self.transaction("adding functions", |connection| {
             append_functions(connection, session, first, functions)
         })
@@ -67,6 +73,7 @@ impl Store for Database {
     }
 
     fn end_session(&mut self, session: i64, ended_ns: i64) -> Result<(), StoreError> {
+        self.revive()?;
         let last = self.progress(session)?;
         self.transaction("ending the session", |connection| {
             connection.execute(
@@ -79,23 +86,14 @@ impl Store for Database {
         Ok(())
     }
 
-    fn apply(&mut self, settings: &super::StorageSettings) -> Result<(), StoreError> {
-        self.retain(settings.retention.as_ns(), crate::collect::unix_ns())?;
+    fn apply(&mut self, settings: &StorageSettings) -> Result<(), StoreError> {
+        self.revive()?;
+        self.keep(settings, crate::collect::unix_ns())?;
         Ok(())
     }
 }
 
 impl Database {
-    /// Folds the write-ahead log into the file. Failing is harmless: the log is still there, and
-    /// the next opening or checkpoint folds it in.
-    pub(super) fn checkpoint(&self) {
-        if self.path.is_some()
-            && let Err(error) = self.connection.execute_batch("CHECKPOINT")
-        {
-            tracing::debug!(%error, "checkpoint failed");
-        }
-    }
-
     /// Runs `work` in a transaction: all of it happens, or nothing.
     pub(super) fn transaction<T>(
         &self,
@@ -116,7 +114,11 @@ impl Database {
 
     /// Where a session stands, from memory or, for one that another run began, from the tables.
     fn progress(&mut self, session: i64) -> Result<Progress, StoreError> {
-        if let Some(progress) = self.progress.get(&session) {
+        if let Some(progress) = self
+            .progress
+            .get(&session)
+            .filter(|progress| progress.certain)
+        {
             return Ok(*progress);
         }
         let found = self.connection.query_row(
@@ -128,6 +130,7 @@ impl Database {
                 Ok(Progress {
                     at_ns: row.get(0)?,
                     flush: row.get(1)?,
+                    certain: true,
                 })
             },
         );

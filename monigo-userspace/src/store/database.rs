@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -12,11 +15,15 @@ use duckdb::{AccessMode, Config, Connection};
 
 use super::{
     Reader, StoreError,
+    error::message_of,
     migrate::{self, Found, MIGRATIONS, Migration},
+    reader::Pool,
+    settings::Keep,
 };
 
-/// The write-ahead log is folded into the file when it reaches this size, so it stays bounded.
-const CHECKPOINT_THRESHOLD: &str = "16MB";
+/// Size of the write-ahead log at which a commit folds it into the file: never, see
+/// [`super::upkeep`].
+const CHECKPOINT_THRESHOLD: &str = "1TB";
 /// Most memory that a database on disk uses for its work, bytes.
 const FILE_MEMORY: u64 = 256 << 20;
 
@@ -31,12 +38,15 @@ const FILE_MEMORY: u64 = 256 << 20;
 pub struct Database {
     pub(super) connection: Connection,
     pub(super) path: Option<PathBuf>,
-    read_only: bool,
-    pub(super) retention: Option<Retention>,
+    /// What is kept; `None` for everything.
+    pub(super) keep: Option<Keep>,
+    /// When to look for what is too old, Unix time in ns.
+    pub(super) next_look_ns: i64,
     /// Where each session being written stands.
     pub(super) progress: HashMap<i64, Progress>,
-    /// Grows when rows are deleted: what readers summed up before no longer holds.
-    pub(super) epoch: Arc<AtomicU64>,
+    pub(super) pool: Arc<Pool>,
+    /// A failure made `DuckDB` refuse everything until the database is opened anew.
+    pub(super) dead: AtomicBool,
 }
 
 /// Where the flushes of a session stand.
@@ -46,20 +56,13 @@ pub(super) struct Progress {
     pub(super) at_ns: i64,
     /// Id of the last flush; 0 before the first.
     pub(super) flush: i64,
-}
-
-/// How long measurements are kept.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Retention {
-    /// Age at which they are deleted, ns.
-    pub(super) keep_ns: i64,
-    /// When to look again, Unix time in ns.
-    pub(super) next_ns: i64,
+    /// Whether this is what the tables say.
+    pub(super) certain: bool,
 }
 
 /// What a database is opened for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     Record,
     Read,
 }
@@ -133,16 +136,13 @@ impl Database {
 
     /// A handle for asking questions while this one records.
     pub fn reader(&self) -> Result<Reader, StoreError> {
-        let seed = self
-            .connection
-            .try_clone()
-            .map_err(|error| self.error(&error, "connecting to the database"))?;
-        let epoch = Arc::clone(&self.epoch);
-        let recording = !self.read_only;
-        Ok(Reader::new(seed, epoch, recording, self.path.clone()))
+        Ok(Reader::new(Arc::clone(&self.pool)))
     }
 
     pub(super) fn error(&self, error: &duckdb::Error, doing: &'static str) -> StoreError {
+        if message_of(error).contains("FATAL Error") {
+            self.dead.store(true, Ordering::Release);
+        }
         StoreError::classify(error, self.path(), doing)
     }
 
@@ -151,19 +151,30 @@ impl Database {
         path: Option<&Path>,
         read_only: bool,
     ) -> Result<Self, StoreError> {
-        // From here on no statement, whoever wrote it, can open files or change limits.
-        connection
-            .execute_batch("SET lock_configuration = true")
-            .map_err(|error| StoreError::classify(&error, path, "configuring the database"))?;
+        lock_configuration(&connection, path)?;
+        let seed = connection
+            .try_clone()
+            .map_err(|error| StoreError::classify(&error, path, "connecting to the database"))?;
         Ok(Self {
             connection,
             path: path.map(Path::to_owned),
-            read_only,
-            retention: None,
+            keep: None,
+            next_look_ns: 0,
             progress: HashMap::new(),
-            epoch: Arc::default(),
+            pool: Pool::new(seed, !read_only, path.map(Path::to_owned)),
+            dead: AtomicBool::new(false),
         })
     }
+}
+
+/// From here on no statement, whoever wrote it, can open files or change limits.
+pub(super) fn lock_configuration(
+    connection: &Connection,
+    path: Option<&Path>,
+) -> Result<(), StoreError> {
+    connection
+        .execute_batch("SET lock_configuration = true")
+        .map_err(|error| StoreError::classify(&error, path, "configuring the database"))
 }
 
 /// Settings shared by every database.
@@ -177,7 +188,7 @@ fn common_config() -> Result<Config, duckdb::Error> {
         .enable_autoload_extension(false)
 }
 
-fn connect(path: &Path, purpose: Purpose) -> Result<Connection, StoreError> {
+pub(super) fn connect(path: &Path, purpose: Purpose) -> Result<Connection, StoreError> {
     let config = || match purpose {
         Purpose::Record => common_config()?
             .access_mode(AccessMode::ReadWrite)?

@@ -81,6 +81,15 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
+    /// The limit for its size leaves no room, and nothing old is left to delete.
+    #[error(
+        "the database has reached its limit of {} MiB and nothing old is left to delete; raise max_size or trace fewer functions",
+        limit_bytes >> 20
+    )]
+    LimitReached {
+        /// The limit, bytes.
+        limit_bytes: u64,
+    },
     /// It may not be written (or read) there.
     #[error("{}: {reason}; choose another place with --db", path.display())]
     NotAllowed {

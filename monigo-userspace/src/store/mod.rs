@@ -5,25 +5,36 @@
 //! Times are Unix time in ns (`i64`) everywhere outside the kernel programs.
 
 mod append;
+mod blocks;
 mod database;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod merge;
 pub mod migrate;
 mod prune;
 mod reader;
+mod room;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
-pub use self::settings::{StorageKind, StorageProblem, StorageSettings};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
     append::{cost_name, exit_name},
+    blocks::BLOCK,
     error::message_of,
+    upkeep::log_path,
 };
-pub use self::{database::Database, error::StoreError, prune::Pruned, reader::Reader};
+pub use self::{
+    database::Database,
+    error::StoreError,
+    prune::Pruned,
+    reader::Reader,
+    settings::{StorageKind, StorageProblem, StorageSettings},
+};
 use crate::{plan::CostClass, service::Reading, symbols::Language};
 
 /// What a new session is about; written once when it begins.

@@ -1,10 +1,8 @@
 //! Deleting what is older than the retention.
 
-use std::sync::atomic::Ordering;
-
 use duckdb::{Connection, params};
 
-use super::{Database, StoreError, database::Retention};
+use super::{Database, StoreError, blocks};
 
 /// What [`Database::prune`] deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +25,10 @@ const TIMED: [&str; 9] = [
     "readings",
     "flushes",
 ];
-/// Tables whose rows live as long as their session.
-const UNTIMED: [&str; 7] = [
+/// Tables whose rows live as long as their session, and blocks.
+const UNTIMED: [&str; 9] = [
+    "blocks",
+    "histogram_blocks",
     "functions",
     "session_warnings",
     "frames",
@@ -38,29 +38,10 @@ const UNTIMED: [&str; 7] = [
     "sessions",
 ];
 
-/// Longest time between two looks for what is too old, ns.
-const LOOK_EVERY_NS: i64 = 3_600_000_000_000;
+/// Tables of single calls and samples.
+const DETAILS: [&str; 3] = ["calls", "samples", "sample_callers"];
 
 impl Database {
-    /// Deletes what is older than `keep_ns` now, at `now_ns` (Unix time), and from then on now
-    /// and again while batches are appended.
-    pub fn retain(&mut self, keep_ns: i64, now_ns: i64) -> Result<Pruned, StoreError> {
-        let next_ns = now_ns.saturating_add((keep_ns / 10).min(LOOK_EVERY_NS));
-        self.retention = Some(Retention { keep_ns, next_ns });
-        self.prune(now_ns.saturating_sub(keep_ns))
-    }
-
-    /// Deletes what is too old, if it is time to look. Recording matters more, so a failure is
-    /// only logged, and tried again at the next look.
-    pub(super) fn prune_if_due(&mut self, now_ns: i64) {
-        if let Some(Retention { keep_ns, next_ns }) = self.retention
-            && now_ns >= next_ns
-            && let Err(error) = self.retain(keep_ns, now_ns)
-        {
-            tracing::warn!("old measurements could not be deleted: {error}");
-        }
-    }
-
     /// Deletes measurements from before `cutoff_ns` (Unix time in ns), and sessions that ended
     /// before it. Of a session that goes on, the totals start anew at the cutoff; calls that were
     /// open then stay counted as in flight.
@@ -72,10 +53,34 @@ impl Database {
             Ok(Pruned { sessions, rows })
         })?;
         if pruned != Pruned::default() {
-            self.epoch.fetch_add(1, Ordering::AcqRel);
+            self.pool.start_epoch();
             self.checkpoint();
         }
         Ok(pruned)
+    }
+
+    /// Deletes single calls and samples from before `cutoff_ns` (Unix time in ns); counters and
+    /// histograms stay. Returns how many.
+    pub(super) fn prune_details(&mut self, cutoff_ns: i64) -> Result<usize, StoreError> {
+        let rows = self.transaction("deleting old calls and samples", |connection| {
+            let mut rows = 0;
+            for table in DETAILS {
+                let sql = format!("DELETE FROM {table} WHERE at_ns < ?");
+                rows += connection.execute(&sql, [cutoff_ns])?;
+            }
+            if rows > 0 {
+                connection.execute(
+                    "UPDATE sessions SET detailed_from_ns = ? WHERE started_ns < ?",
+                    params![cutoff_ns, cutoff_ns],
+                )?;
+            }
+            Ok(rows)
+        })?;
+        if rows > 0 {
+            self.pool.start_epoch();
+            self.checkpoint();
+        }
+        Ok(rows)
     }
 }
 
@@ -133,6 +138,7 @@ fn trim_sessions(connection: &Connection, cutoff_ns: i64) -> Result<usize, duckd
     for table in TIMED {
         rows += connection.execute(&format!("DELETE FROM {table} WHERE at_ns < ?"), [cutoff_ns])?;
     }
+    blocks::delete(connection, None, cutoff_ns)?;
     connection.execute_batch(
         "INSERT INTO function_deltas FROM carried WHERE entered > 0; DROP TABLE carried",
     )?;

@@ -55,6 +55,8 @@ const MINUTE: u32 = 60;
 const DAY: u32 = 24 * 60 * MINUTE;
 /// Below this, the tables themselves and the write-ahead log take too much of it.
 const LEAST_SIZE: Size = Size::from_mib(64);
+/// Of a database in memory.
+const MEMORY_SIZE: Size = Size::from_mib(512);
 
 impl Default for StorageSettings {
     fn default() -> Self {
@@ -102,6 +104,42 @@ impl StorageSettings {
         }
         Ok(())
     }
+
+    /// What of these a database must know.
+    pub(super) fn keep(&self, in_memory: bool) -> Keep {
+        let limit = self.max_size.or(in_memory.then_some(MEMORY_SIZE));
+        Keep {
+            age_ns: self.retention.as_ns(),
+            details_ns: self.detail_retention.unwrap_or(self.retention).as_ns(),
+            fine_ns: self.downsample_after.as_ns(),
+            step_ns: self.downsample_to.as_ns(),
+            limit_bytes: limit.map(Size::bytes),
+        }
+    }
+}
+
+/// What is kept, and how finely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Keep {
+    /// Age at which measurements are deleted.
+    pub age_ns: i64,
+    /// Age at which single calls and samples are.
+    pub details_ns: i64,
+    /// Age at which intervals are merged.
+    pub fine_ns: i64,
+    /// Length of merged intervals.
+    pub step_ns: i64,
+    /// What the database may take.
+    pub limit_bytes: Option<u64>,
+}
+
+impl Keep {
+    /// Time between two looks for what is too old.
+    pub fn look_every_ns(&self) -> i64 {
+        const LONGEST_NS: i64 = 3_600_000_000_000;
+        let shortest = self.age_ns.min(self.details_ns).min(self.fine_ns);
+        (shortest / 10).clamp(1, LONGEST_NS)
+    }
 }
 
 #[cfg(test)]
@@ -130,5 +168,12 @@ mod tests {
             "detail_retention"
         );
         assert_eq!(refused(|s| s.downsample_to = week), "downsample_to");
+    }
+
+    #[test]
+    fn memory_is_bounded_by_default() {
+        let settings = StorageSettings::default();
+        assert_eq!(settings.keep(false).limit_bytes, None);
+        assert_eq!(settings.keep(true).limit_bytes, Some(512 << 20));
     }
 }

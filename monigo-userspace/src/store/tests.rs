@@ -8,12 +8,17 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+mod upkeep;
+
 use super::{
-    Batch, Database, NewFrame, SampleKind, Store as _, StoreError,
+    Batch, Database, NewFrame, SampleKind, StorageSettings, Store as _, StoreError,
     fixture::{self, SECOND, START},
     migrate::{MIGRATIONS, Migration},
 };
-use crate::query::{DuckSource, Source as _, Window};
+use crate::{
+    config::Span,
+    query::{DuckSource, Source as _, Window},
+};
 
 /// Tells a copy of this test executable which part to play, and on which file.
 const ROLE: &str = "MONIGO_TEST_STORE_ROLE";
@@ -435,7 +440,11 @@ fn retention_goes_on_while_recording() {
     let id = database
         .begin_session(&fixture::session())
         .expect("session");
-    database.retain(20 * SECOND, START).expect("nothing yet");
+    let settings = StorageSettings {
+        retention: Span::from_secs(20),
+        ..StorageSettings::default()
+    };
+    database.keep(&settings, START).expect("nothing yet");
     for second in 1..=100 {
         let batch = Batch {
             at_ns: START + second * SECOND,

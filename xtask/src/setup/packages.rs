@@ -41,7 +41,7 @@ const fn path(name: &'static str, path: &'static str, scope: Scope) -> Package {
     }
 }
 
-const PACKAGES: [Package; 18] = [
+const PACKAGES: [Package; 19] = [
     program("gcc", "gcc", Scope::Build),
     path("libc6-dev", "/usr/include/stdlib.h", Scope::Build),
     program("nodejs", "node", Scope::Build),
@@ -56,6 +56,7 @@ const PACKAGES: [Package; 18] = [
     program("gdb", "gdb", Scope::Test),
     program("tmux", "tmux", Scope::Test),
     program("chromium", "chromium", Scope::Test),
+    program("prometheus", "prometheus", Scope::Test),
     // Chromium only recommends fonts, and pictures without text say little.
     path(
         "fonts-dejavu-core",

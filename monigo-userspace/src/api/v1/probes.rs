@@ -6,13 +6,16 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Json,
     extract::State,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api::{App, error::ApiError, live::LiveState, params::Params};
+use crate::{
+    api::{App, error::ApiError, live::LiveState, params::Params},
+    telemetry::prometheus::Format,
+};
 
 /// Flush intervals that the last flush may be late.
 const LATE_FLUSHES: u32 = 5;
@@ -118,20 +121,23 @@ fn finding(name: &str, problem: Option<String>) -> Finding {
     }
 }
 
-/// Metrics for Prometheus
+/// Metrics for Prometheus, or as OpenMetrics with exemplars if the client accepts that
 #[utoipa::path(
     get,
     path = "/metrics",
     tag = "server",
     responses((status = OK, description = "Prometheus text format", body = String, content_type = "text/plain")),
 )]
-pub async fn prometheus(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn prometheus(
+    State(app): State<Arc<App>>,
+    params: Params,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     params.only(&[])?;
-    let text = app.scrape().await?;
-    let kind = [(
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    )];
+    let accept = headers.get(header::ACCEPT);
+    let format = Format::of_accept(accept.and_then(|value| value.to_str().ok()));
+    let text = app.scrape(format).await?;
+    let kind = [(header::CONTENT_TYPE, format.content_type())];
     Ok((kind, text).into_response())
 }
 

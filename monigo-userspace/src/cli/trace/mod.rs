@@ -163,6 +163,7 @@ fn record(
         )?;
         say!("dashboard at {url}");
     }
+    views.export(&operation.config().otlp, Arc::clone(&source), &live)?;
     let reload = operation.reloads_on_hangup();
     signals::stop_on_signal(views.runtime(), &commands, reload);
     operation.watch_over(collector.heartbeat());

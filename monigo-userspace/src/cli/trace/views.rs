@@ -22,8 +22,9 @@ use crate::{
         Source,
         remote::{SocketServer, serve_socket},
     },
-    service::Service,
+    service::{Live, Service},
     store::Database,
+    telemetry::{OtlpError, OtlpExporter, OtlpSettings},
     tui::{self, Outcome, Phase, Status, TuiContext, TuiError},
 };
 
@@ -34,6 +35,7 @@ pub struct Views {
     progress: watch::Receiver<Progress>,
     waiting: String,
     server: Option<Server>,
+    exporter: Option<OtlpExporter>,
 }
 
 impl Views {
@@ -53,6 +55,7 @@ impl Views {
             progress,
             waiting,
             server: None,
+            exporter: None,
         })
     }
 
@@ -179,8 +182,27 @@ impl Views {
         Ok(Terminal { thread })
     }
 
-    /// Ends the dashboard.
+    /// Sends metrics and calls elsewhere, if `settings` say where to.
+    pub fn export(
+        &mut self,
+        settings: &OtlpSettings,
+        source: Arc<dyn Source>,
+        live: &Arc<Live>,
+    ) -> Result<(), OtlpError> {
+        let service = Arc::clone(live) as Arc<dyn Service>;
+        self.exporter = OtlpExporter::start(&self.handle, settings, source, service)?;
+        if let Some(exporter) = &self.exporter {
+            let status = exporter.status();
+            live.add_exporters(move || vec![status.get()]);
+        }
+        Ok(())
+    }
+
+    /// Ends the exporter, which sends the rest, and the dashboard.
     pub fn close(&mut self) {
+        if let Some(exporter) = self.exporter.take() {
+            self.handle.block_on(exporter.shutdown());
+        }
         if let Some(server) = self.server.take() {
             self.handle.block_on(server.shutdown());
         }

@@ -52,7 +52,7 @@ impl Collector {
         let _ = request.answer.send(added);
         let plan = self.budget.current().clone();
         if changed && plan.modes.iter().any(|mode| *mode != super::Mode::Full) {
-            self.flush_or_keep()?;
+            self.flush()?;
             self.put_in_force(&plan)?;
         }
         Ok(())

@@ -23,22 +23,6 @@ pub(super) fn factor(before: (Instant, Duration), now: (Instant, Duration)) -> O
     (open > 0.0).then(|| (whole / open).max(1.0))
 }
 
-/// Rows as they were drawn, of those that were made to stand for more, by position. The factor is
-/// another one if they are to be stored later.
-pub(super) struct Drawn<T>(Vec<(usize, T)>);
-
-impl<T> Drawn<T> {
-    /// `rows` as they were.
-    pub(super) fn restored(self, mut rows: Vec<T>) -> Vec<T> {
-        for (index, row) in self.0 {
-            if let Some(slot) = rows.get_mut(index) {
-                *slot = row;
-            }
-        }
-        rows
-    }
-}
-
 impl Collector {
     /// Looks at what the probes cost, and changes what is watched if it is too much.
     pub(super) fn weigh(&mut self) -> Result<(), CollectError> {
@@ -79,7 +63,7 @@ impl Collector {
                 self.announce(&current);
             }
             // What was measured until now was measured as before.
-            self.flush_or_keep()?;
+            self.flush()?;
             self.put_in_force(&plan)?;
         }
         Ok(())
@@ -179,24 +163,19 @@ impl Collector {
     }
 
     /// Takes the recorded calls, standing for those that were not watched, too.
-    pub(super) fn weighted_calls(
-        &mut self,
-        deltas: &[Option<FunctionDelta>],
-    ) -> (Vec<CallRow>, Drawn<CallRow>) {
+    pub(super) fn weighted_calls(&mut self, deltas: &[Option<FunctionDelta>]) -> Vec<CallRow> {
         let mut calls = std::mem::take(&mut self.calls);
-        let mut drawn = Drawn(Vec::new());
-        for (index, call) in calls.iter_mut().enumerate() {
+        for call in &mut calls {
             let delta = deltas.get(call.function as usize).and_then(Option::as_ref);
             if let Some(delta) = delta
                 && delta.timed > 0
                 && delta.calls > delta.timed
             {
-                drawn.0.push((index, call.clone()));
                 let factor = delta.calls as f64 / delta.timed as f64;
                 call.weight = (f64::from(call.weight) * factor).round() as u32;
             }
         }
-        (calls, drawn)
+        calls
     }
 
     /// Takes the samples, standing for the time outside windows, too.
@@ -204,22 +183,20 @@ impl Collector {
         &mut self,
         windows: Option<f64>,
         duty: Option<f64>,
-    ) -> (Vec<SampleRow>, Drawn<SampleRow>) {
+    ) -> Vec<SampleRow> {
         let mut samples = std::mem::take(&mut self.samples);
-        let mut drawn = Drawn(Vec::new());
-        for (index, sample) in samples.iter_mut().enumerate() {
+        for sample in &mut samples {
             let factor = match self.mode(sample.function) {
                 Mode::Windows => windows,
                 Mode::Duty => duty,
                 Mode::Full | Mode::Off => None,
             };
             if let Some(factor) = factor {
-                drawn.0.push((index, sample.clone()));
                 sample.weight_ns = (sample.weight_ns as f64 * factor) as u64;
                 sample.runnable_ns = (sample.runnable_ns as f64 * factor) as u64;
             }
         }
-        (samples, drawn)
+        samples
     }
 
     /// What the probes take from the target now.

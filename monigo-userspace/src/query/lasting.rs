@@ -1,0 +1,246 @@
+//! A recording that is opened anew when reading it fails.
+//!
+//! Files are replaced, damaged and mended, and the monigo that records into one ends or starts again. A
+//! view that stays open for days asks through [`Lasting`], which forgets a source that fails and opens
+//! the recording again, at most once a second.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use super::{
+    Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
+    Heatmap, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError, ReadingsPoint,
+    ReadingsQuestion, Selection, SeriesPoint, Source, StackRow, Storage, Story, Table, Tail,
+    TailQuestion, Window, lock, open_source,
+};
+
+/// Least time between two attempts to open.
+const WAIT: Duration = Duration::from_secs(1);
+
+/// A source that recovers.
+pub struct Lasting {
+    path: PathBuf,
+    /// The session that is shown.
+    session: i64,
+    state: Mutex<State>,
+}
+
+struct State {
+    source: Option<Arc<dyn Source>>,
+    /// When it was opened last, or was tried to be, and why that failed.
+    tried: Instant,
+    error: String,
+}
+
+impl Lasting {
+    /// Opens session `session` of the recording at `path`, or the latest.
+    pub fn open(path: &Path, session: Option<i64>) -> Result<Self, OpenError> {
+        let source: Arc<dyn Source> = Arc::from(open_source(path, session)?);
+        let session = source.overview()?.session;
+        Ok(Self {
+            path: path.to_owned(),
+            session,
+            state: Mutex::new(State {
+                source: Some(source),
+                tried: Instant::now(),
+                error: String::new(),
+            }),
+        })
+    }
+
+    /// The source, opened if it is time to try.
+    fn source(&self) -> Result<Arc<dyn Source>, QueryError> {
+        let mut state = lock(&self.state);
+        if let Some(source) = &state.source {
+            return Ok(Arc::clone(source));
+        }
+        if state.tried.elapsed() < WAIT {
+            return Err(QueryError::Store(state.error.clone()));
+        }
+        state.tried = Instant::now();
+        match open_source(&self.path, Some(self.session)) {
+            Ok(source) => {
+                let source: Arc<dyn Source> = Arc::from(source);
+                tracing::info!("{} can be read again", self.path.display());
+                state.source = Some(Arc::clone(&source));
+                Ok(source)
+            }
+            Err(error) => {
+                state.error = error.to_string();
+                Err(QueryError::Store(state.error.clone()))
+            }
+        }
+    }
+
+    /// Forgets a source that failed.
+    fn forget(&self, failed: &Arc<dyn Source>, error: &QueryError) {
+        let mut state = lock(&self.state);
+        if state
+            .source
+            .as_ref()
+            .is_some_and(|source| Arc::ptr_eq(source, failed))
+        {
+            tracing::warn!("{}: {error}; trying again", self.path.display());
+            state.source = None;
+            state.error = error.to_string();
+        }
+    }
+
+    fn ask<T>(
+        &self,
+        question: impl Fn(&dyn Source) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let source = self.source()?;
+        match question(&*source) {
+            Err(error @ (QueryError::Store(_) | QueryError::Remote(_))) => {
+                self.forget(&source, &error);
+                // The file has to be closed before it is opened again.
+                drop(source);
+                self.source()
+                    .and_then(|again| question(&*again))
+                    .map_err(|_| error)
+            }
+            answer => answer,
+        }
+    }
+}
+
+impl Source for Lasting {
+    fn overview(&self) -> Result<Overview, QueryError> {
+        self.ask(|source| source.overview())
+    }
+
+    fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError> {
+        self.ask(|source| source.functions(window))
+    }
+
+    fn breakdown(&self, window: Window) -> Result<Vec<Breakdown>, QueryError> {
+        self.ask(|source| source.breakdown(window))
+    }
+
+    fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError> {
+        self.ask(|source| source.histogram(function, window))
+    }
+
+    fn series(
+        &self,
+        function: Option<u32>,
+        window: Window,
+        points: u32,
+    ) -> Result<Vec<SeriesPoint>, QueryError> {
+        self.ask(|source| source.series(function, window, points))
+    }
+
+    fn heatmap(&self, function: u32, window: Window, columns: u32) -> Result<Heatmap, QueryError> {
+        self.ask(|source| source.heatmap(function, window, columns))
+    }
+
+    fn slowest(&self, selection: &Selection, limit: u32) -> Result<Vec<Call>, QueryError> {
+        self.ask(|source| source.slowest(selection, limit))
+    }
+
+    fn stacks(&self, selection: &Selection, limit: u32) -> Result<Vec<StackRow>, QueryError> {
+        self.ask(|source| source.stacks(selection, limit))
+    }
+
+    fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError> {
+        self.ask(|source| source.stack(id))
+    }
+
+    fn flame(&self, selection: &Selection) -> Result<FlameNode, QueryError> {
+        self.ask(|source| source.flame(selection))
+    }
+
+    fn tail(&self, question: &TailQuestion) -> Result<Tail, QueryError> {
+        self.ask(|source| source.tail(question))
+    }
+
+    fn story(&self, call: CallKey) -> Result<Story, QueryError> {
+        self.ask(|source| source.story(call))
+    }
+
+    fn compare(&self, question: &CompareQuestion) -> Result<Comparison, QueryError> {
+        self.ask(|source| source.compare(question))
+    }
+
+    fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError> {
+        self.ask(|source| source.sql(query, limit))
+    }
+
+    fn readings(&self, question: &ReadingsQuestion) -> Result<Vec<ReadingsPoint>, QueryError> {
+        self.ask(|source| source.readings(question))
+    }
+
+    fn latency_series(&self, question: &LatencyQuestion) -> Result<Vec<LatencyPoint>, QueryError> {
+        self.ask(|source| source.latency_series(question))
+    }
+
+    fn storage(&self) -> Result<Storage, QueryError> {
+        self.ask(|source| source.storage())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::{Database, fixture};
+
+    /// Makes the next question try to open the recording, without waiting.
+    fn now(lasting: &Lasting) {
+        if let Some(then) = Instant::now().checked_sub(WAIT * 2) {
+            lock(&lasting.state).tried = then;
+        }
+    }
+
+    #[test]
+    fn a_recording_that_was_damaged_and_mended_is_read_again() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("run.duckdb");
+        fixture::record(&mut Database::open(&file).expect("opens"));
+        let lasting = Lasting::open(&file, None).expect("opens");
+        let calls = || {
+            now(&lasting);
+            lasting
+                .functions(Window::default())
+                .map(|rows| rows[0].calls)
+        };
+        assert_eq!(calls(), Ok(1001));
+        let sound = fs::read(&file).expect("reads");
+        let mut damaged = sound.clone();
+        for byte in &mut damaged[4096..12_288] {
+            *byte ^= 0x55;
+        }
+        fs::write(&file, &damaged).expect("damages");
+        // What was read before may be remembered; a failure opens the file again.
+        let source = lasting.source().expect("open");
+        lasting.forget(&source, &QueryError::Store("damaged".to_owned()));
+        drop(source);
+        let error = calls().expect_err("damaged").to_string();
+        assert!(
+            error.contains("damaged") || error.contains("corrupt"),
+            "{error}"
+        );
+        fs::write(&file, &sound).expect("mends");
+        assert_eq!(calls(), Ok(1001));
+    }
+
+    #[test]
+    fn attempts_are_spaced() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("run.duckdb");
+        fixture::record(&mut Database::open(&file).expect("opens"));
+        let lasting = Lasting::open(&file, None).expect("opens");
+        let source = lasting.source().expect("open");
+        lasting.forget(&source, &QueryError::Remote("it ended".to_owned()));
+        lock(&lasting.state).tried = Instant::now() + Duration::from_mins(1);
+        let error = lasting.overview().expect_err("too early");
+        assert!(error.to_string().contains("it ended"), "{error}");
+        now(&lasting);
+        assert_eq!(lasting.overview().expect("again").session, 1);
+    }
+}
