@@ -13,7 +13,6 @@ use std::{
 use monigo_common::{
     config::{Control, Costs, FunctionControl, WATCH_COUNTED},
     cookie::CLASSES,
-    histogram::{BUCKETS, representative},
     open::OwnerKey,
 };
 
@@ -23,7 +22,9 @@ use super::{
 };
 use crate::{
     plan::{CostClass, FunctionPlan, Site, SiteKind},
+    query::Histogram,
     store::ExitProbe,
+    symbols::maps::ProcessMaps,
 };
 
 /// Calls of each function whose time is taken together.
@@ -287,9 +288,11 @@ impl Calibration {
                 }
             };
             let durations = durations(kernel, first + index as u32)?;
-            let [low, middle, high] = quantiles(&durations, [0.1, 0.5, 0.85]).ok_or_else(|| {
-                ProbeError::Calibration(format!("no call was measured ({index})"))
-            })?;
+            if durations.total() == 0 {
+                let text = format!("no call was measured ({index})");
+                return Err(ProbeError::Calibration(text));
+            }
+            let [low, middle, high] = [0.1, 0.5, 0.85].map(|share| durations.percentile(share));
             let price = &mut calibration.prices[from][to];
             price.cost_ns = cost_ns;
             price.bias_ns = middle as u32;
@@ -475,39 +478,22 @@ fn time_call(function: Label) -> f64 {
 }
 
 /// Completed calls by bucket.
-fn durations(kernel: &Kernel, function: u32) -> Result<Vec<u64>, ProbeError> {
-    let mut sums = vec![0_u64; BUCKETS];
+fn durations(kernel: &Kernel, function: u32) -> Result<Histogram, ProbeError> {
+    let mut histogram = Histogram::default();
     kernel.histograms(function, |_, buckets| {
-        for (sum, &count) in sums.iter_mut().zip(&buckets.counts) {
-            *sum += u64::from(count);
+        for (bucket, &count) in (0..).zip(&buckets.counts) {
+            histogram.add(bucket, count.into());
         }
     })?;
-    Ok(sums)
+    Ok(histogram)
 }
 
-/// Durations in ns below which these shares of the calls lie.
-fn quantiles<const N: usize>(buckets: &[u64], shares: [f64; N]) -> Option<[u64; N]> {
-    let total: u64 = buckets.iter().sum();
-    if total == 0 {
-        return None;
-    }
-    Some(shares.map(|share| {
-        let rank = (total as f64 * share).ceil().max(1.0) as u64;
-        let mut upto = 0;
-        let reached = buckets.iter().position(|count| {
-            upto += count;
-            upto >= rank
-        });
-        representative(reached.unwrap_or(0))
-    }))
-}
-
-fn planned(probed: &Probed, image: &OwnImage) -> Result<PlannedFunction, ProbeError> {
+fn planned(probed: &Probed, image: &ProcessMaps) -> Result<PlannedFunction, ProbeError> {
     let site = |label: Label, kind, cost| {
         let address = address_of(label);
         Ok(Site {
             address,
-            file_offset: image.file_offset(address)?,
+            file_offset: file_offset(image, address)?,
             kind,
             cost,
         })
@@ -535,39 +521,20 @@ fn address_of(label: Label) -> u64 {
     label as *const () as u64
 }
 
-/// Where the calibrated functions are mapped from.
-struct OwnImage {
-    start: u64,
-    offset: u64,
+/// What this process maps.
+fn own_image() -> Result<ProcessMaps, ProbeError> {
+    let failed = |error| ProbeError::Calibration(format!("/proc/self/maps: {error}"));
+    let text = fs::read("/proc/self/maps").map_err(failed)?;
+    Ok(ProcessMaps::parse(std::process::id(), &text))
 }
 
-impl OwnImage {
-    fn file_offset(&self, address: u64) -> Result<u64, ProbeError> {
-        address
-            .checked_sub(self.start)
-            .map(|distance| self.offset + distance)
-            .ok_or_else(|| ProbeError::Calibration("the probed code is not in one mapping".into()))
-    }
-}
-
-fn own_image() -> Result<OwnImage, ProbeError> {
-    let failed = |what: &str| ProbeError::Calibration(what.to_owned());
-    let address = address_of(monigo_calibrated_nop5_ret);
-    let maps = fs::read_to_string("/proc/self/maps")
-        .map_err(|error| failed(&format!("/proc/self/maps: {error}")))?;
-    maps.lines()
-        .find_map(|line| {
-            let mut fields = line.split_whitespace();
-            let (start, end) = fields.next()?.split_once('-')?;
-            let offset = fields.nth(1)?;
-            let number = |text| u64::from_str_radix(text, 16).ok();
-            let (start, end) = (number(start)?, number(end)?);
-            (start..end).contains(&address).then_some(OwnImage {
-                start,
-                offset: number(offset)?,
-            })
-        })
-        .ok_or_else(|| failed("monigo's own code is not in /proc/self/maps"))
+/// Where in monigo's own file the code at an address is.
+fn file_offset(maps: &ProcessMaps, address: u64) -> Result<u64, ProbeError> {
+    let mapping = maps.find(address);
+    let offset = mapping.and_then(|mapping| mapping.offset_of(address));
+    offset.ok_or_else(|| {
+        ProbeError::Calibration("monigo's own code is not in /proc/self/maps".to_owned())
+    })
 }
 
 #[cfg(test)]
@@ -575,20 +542,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_of_buckets() {
-        let mut buckets = vec![0; BUCKETS];
-        assert_eq!(quantiles(&buckets, [0.5]), None);
-        buckets[3] = 90;
-        buckets[7] = 10;
-        assert_eq!(quantiles(&buckets, [0.0, 0.5, 0.95]), Some([3, 3, 7]));
-    }
-
-    #[test]
     fn own_code_is_found_in_the_file() {
         let image = own_image().unwrap();
-        let offset = image
-            .file_offset(address_of(monigo_calibrated_push_ret))
-            .unwrap();
+        let offset = file_offset(&image, address_of(monigo_calibrated_push_ret)).unwrap();
         let file = fs::read("/proc/self/exe").unwrap();
         assert_eq!(
             file[offset as usize..][..3],

@@ -1,5 +1,7 @@
 //! An executable image: opened once, then only read.
 
+mod header;
+mod places;
 mod separate;
 
 use std::{
@@ -12,51 +14,19 @@ use std::{
 };
 
 use memmap2::Mmap;
-use object::{LittleEndian, elf as abi, read::elf::ElfFile64};
+use object::{LittleEndian, read::elf::ElfFile64};
 
+use self::header::check_header;
+pub(super) use self::places::Section;
+pub use self::{header::Machine, places::Segment};
 use super::{
     Function, GoInfo, ImageError, Language,
     cache::stamps,
     debug::{self, Sources},
     dwarf::{self, InlinedFunctions},
     elf::{self, FunctionIndex, Plt},
-    error::describe,
     go::{self, GoTable},
 };
-
-/// Instruction sets that monigo reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Machine {
-    /// x86-64.
-    X86_64,
-    /// arm64.
-    Arm64,
-}
-
-impl Machine {
-    /// The one that this monigo runs on, and traces.
-    pub const HOST: Self = if cfg!(target_arch = "aarch64") {
-        Self::Arm64
-    } else {
-        Self::X86_64
-    };
-
-    /// As people call it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86-64",
-            Self::Arm64 => "arm64",
-        }
-    }
-
-    const fn of(machine: abi::Machine) -> Option<Self> {
-        match machine {
-            abi::EM_X86_64 => Some(Self::X86_64),
-            abi::EM_AARCH64 => Some(Self::Arm64),
-            _ => None,
-        }
-    }
-}
 
 /// Which file an image is, whatever path leads to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -92,28 +62,6 @@ pub enum ImageKind {
     PieExecutable,
     /// Loaded into other programs.
     SharedLibrary,
-}
-
-/// A `PT_LOAD` segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Segment {
-    /// ELF virtual addresses that have bytes in the file.
-    pub vaddr: Range<u64>,
-    /// Where they begin in the file.
-    pub file_offset: u64,
-    /// Whether code can run there.
-    pub executable: bool,
-}
-
-/// A section header, reduced to what is asked of it.
-#[derive(Clone, Debug)]
-pub(super) struct Section {
-    pub name: String,
-    pub vaddr: u64,
-    pub file_offset: u64,
-    pub size: u64,
-    /// Has no bytes in the file.
-    pub empty: bool,
 }
 
 /// An ELF executable or shared library. Cheap to open: symbols, PLT and DWARF are read when first
@@ -361,69 +309,6 @@ impl Image {
         self.index().function_at(vaddr)
     }
 
-    /// Bytes of a vaddr range that lies within one executable segment.
-    pub fn code(&self, range: Range<u64>) -> Option<&[u8]> {
-        let segment = self.segment_of(range.start)?;
-        if !segment.executable || range.end < range.start {
-            return None;
-        }
-        self.segment_bytes(segment, range)
-    }
-
-    /// Bytes of a vaddr range that lies within one segment, executable or not.
-    pub fn bytes(&self, range: Range<u64>) -> Option<&[u8]> {
-        let segment = self.segment_of(range.start)?;
-        self.segment_bytes(segment, range)
-    }
-
-    /// Bytes from `vaddr` to the end of its segment.
-    pub(super) fn bytes_from(&self, vaddr: u64) -> Option<&[u8]> {
-        let segment = self.segment_of(vaddr)?;
-        self.segment_bytes(segment, vaddr..segment.vaddr.end)
-    }
-
-    fn segment_bytes(&self, segment: &Segment, range: Range<u64>) -> Option<&[u8]> {
-        if range.end > segment.vaddr.end || range.end < range.start {
-            return None;
-        }
-        let start = segment
-            .file_offset
-            .checked_add(range.start - segment.vaddr.start)?;
-        let start = usize::try_from(start).ok()?;
-        let length = usize::try_from(range.end - range.start).ok()?;
-        self.data.get(start..start.checked_add(length)?)
-    }
-
-    fn segment_of(&self, vaddr: u64) -> Option<&Segment> {
-        self.segments
-            .iter()
-            .find(|segment| segment.vaddr.contains(&vaddr))
-    }
-
-    /// Where in the file the byte at `vaddr` is.
-    pub fn file_offset(&self, vaddr: u64) -> Option<u64> {
-        let segment = self.segment_of(vaddr)?;
-        segment.file_offset.checked_add(vaddr - segment.vaddr.start)
-    }
-
-    /// Address of the byte at `offset` in the file; where segments overlap, the executable one's.
-    pub fn vaddr_of_offset(&self, offset: u64) -> Option<u64> {
-        let vaddr = |segment: &Segment| {
-            let within = offset.checked_sub(segment.file_offset)?;
-            let vaddr = segment.vaddr.start.checked_add(within)?;
-            segment.vaddr.contains(&vaddr).then_some(vaddr)
-        };
-        let (code, rest): (Vec<_>, Vec<_>) =
-            self.segments.iter().partition(|segment| segment.executable);
-        code.into_iter().chain(rest).find_map(vaddr)
-    }
-
-    /// Whether `vaddr` is in an executable segment.
-    pub fn is_code(&self, vaddr: u64) -> bool {
-        self.segment_of(vaddr)
-            .is_some_and(|segment| segment.executable)
-    }
-
     /// Address ranges of the procedure linkage table: stubs that jump to other images.
     pub fn plt_ranges(&self) -> &[Range<u64>] {
         &self.plt().ranges
@@ -472,23 +357,6 @@ impl Image {
         Some((self.section_bytes(section)?, section.vaddr))
     }
 
-    pub(super) fn section(&self, name: &str) -> Option<&Section> {
-        self.sections.iter().find(|section| section.name == name)
-    }
-
-    pub(super) fn sections(&self) -> &[Section] {
-        &self.sections
-    }
-
-    pub(super) fn section_bytes(&self, section: &Section) -> Option<&[u8]> {
-        if section.empty {
-            return None;
-        }
-        let start = usize::try_from(section.file_offset).ok()?;
-        let length = usize::try_from(section.size).ok()?;
-        self.data.get(start..start.checked_add(length)?)
-    }
-
     /// The whole file.
     pub(crate) fn data(&self) -> &[u8] {
         &self.data
@@ -498,113 +366,9 @@ impl Image {
         ElfFile64::parse(&*self.data).ok()
     }
 
-    /// The word that the dynamic linker leaves at `vaddr` when the image is loaded at zero.
-    pub(super) fn relocated_word(&self, vaddr: u64) -> Option<u64> {
-        if let Some(value) = self.relocations().get(&vaddr) {
-            return Some(*value);
-        }
-        let bytes = self.bytes(vaddr..vaddr.checked_add(8)?)?;
-        super::bytes::u64_at(bytes, 0)
-    }
-
     /// Relative relocations: address to value.
     pub(super) fn relocations(&self) -> &HashMap<u64, u64> {
         self.relocations
             .get_or_init(|| elf::relative_relocations(self))
     }
-}
-
-/// Refuses what is no 64-bit ELF program of a machine that monigo knows, saying what it is.
-fn check_header(data: &[u8], show_path: &Path) -> Result<Machine, ImageError> {
-    let path = || show_path.to_path_buf();
-    if let Some(line) = data.strip_prefix(b"#!") {
-        let line = line.split(|byte| *byte == b'\n').next().unwrap_or(line);
-        let line = String::from_utf8_lossy(&line[..line.len().min(256)]);
-        let mut words = line.split_whitespace();
-        let mut interpreter = words.next().unwrap_or("its interpreter");
-        if interpreter.ends_with("/env") {
-            interpreter = words
-                .find(|word| !word.starts_with('-') && !word.contains('='))
-                .unwrap_or(interpreter);
-        }
-        return Err(ImageError::Script {
-            path: path(),
-            interpreter: interpreter.to_owned(),
-        });
-    }
-    if !data.starts_with(b"\x7fELF") {
-        return Err(ImageError::NotElf {
-            path: path(),
-            what: describe(data),
-        });
-    }
-    let short = || ImageError::Malformed {
-        path: path(),
-        reason: "its header is cut short".to_owned(),
-    };
-    let (class, order) = (
-        *data.get(4).ok_or_else(short)?,
-        *data.get(5).ok_or_else(short)?,
-    );
-    let half = |at: usize| -> Option<u16> {
-        let bytes: [u8; 2] = data.get(at..at + 2)?.try_into().ok()?;
-        Some(if order == 2 {
-            u16::from_be_bytes(bytes)
-        } else {
-            u16::from_le_bytes(bytes)
-        })
-    };
-    let file_type = half(16).ok_or_else(short)?;
-    let machine = abi::Machine(half(18).ok_or_else(short)?);
-    match class {
-        1 => {
-            return Err(ImageError::Bits32 {
-                path: path(),
-                found: machine_name(machine),
-                host: Machine::HOST.name(),
-            });
-        }
-        2 => {}
-        other => {
-            return Err(ImageError::Malformed {
-                path: path(),
-                reason: format!("its header says class {other}"),
-            });
-        }
-    }
-    let known = Machine::of(machine).filter(|_| order != 2);
-    let known = known.ok_or_else(|| ImageError::Architecture {
-        path: path(),
-        found: machine_name(machine),
-        host: Machine::HOST.name(),
-        hint: "",
-    })?;
-    match abi::FileType(file_type) {
-        abi::ET_EXEC | abi::ET_DYN => Ok(known),
-        abi::ET_REL => Err(ImageError::Relocatable { path: path() }),
-        abi::ET_CORE => Err(ImageError::Core { path: path() }),
-        other => Err(ImageError::Malformed {
-            path: path(),
-            reason: format!("its header says file type {}", other.0),
-        }),
-    }
-}
-
-fn machine_name(machine: abi::Machine) -> String {
-    let name = match machine {
-        abi::EM_386 => "x86",
-        abi::EM_X86_64 => "x86-64",
-        abi::EM_ARM => "arm",
-        abi::EM_AARCH64 => "arm64",
-        abi::EM_RISCV => "riscv",
-        abi::EM_PPC => "powerpc",
-        abi::EM_PPC64 => "powerpc64",
-        abi::EM_S390 => "s390x",
-        abi::EM_MIPS => "mips",
-        abi::EM_LOONGARCH => "loongarch",
-        abi::EM_SPARCV9 => "sparc64",
-        abi::EM_BPF => "bpf",
-        other => return format!("machine {}", other.0),
-    };
-    name.to_owned()
 }
