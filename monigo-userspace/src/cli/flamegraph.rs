@@ -3,18 +3,13 @@
 use anyhow::Result;
 
 use super::{args::FlamegraphArgs, recording};
-use crate::{
-    export::write_output,
-    query::{Root, Selection, Source, Window},
-};
+use crate::query::{Root, Selection, Source, Window};
 
 /// Runs the subcommand.
 pub fn run(args: &FlamegraphArgs) -> Result<()> {
     let source = recording::open(&args.db)?;
     let selection = selection(source.as_ref(), args)?;
-    write_output(&args.output, source.as_ref(), &selection).map_err(recording::output_failure)?;
-    eprintln!("monigo: wrote {}", args.output.display());
-    Ok(())
+    recording::write(&args.output, source.as_ref(), &selection).map_err(recording::output_failure)
 }
 
 fn selection(source: &dyn Source, args: &FlamegraphArgs) -> Result<Selection> {

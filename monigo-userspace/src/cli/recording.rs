@@ -1,14 +1,14 @@
 //! What `report`, `flamegraph`, `query` and `serve` share: opening the recording, naming a
 //! function in it, and how wide the terminal is.
 
-use std::io::IsTerminal as _;
+use std::{io::IsTerminal as _, path::Path};
 
 use anyhow::{Result, anyhow};
 
-use super::{Failure, args::DbArgs};
+use super::{Failure, args::DbArgs, exit::say};
 use crate::{
-    export::OutputError,
-    query::{FunctionRow, Lasting, OpenError, QueryError, Source, open_source},
+    export::{self, OutputError},
+    query::{FunctionRow, Lasting, OpenError, QueryError, Selection, Source, open_source},
     store::StoreError,
 };
 
@@ -143,6 +143,19 @@ pub fn output_failure(error: OutputError) -> anyhow::Error {
         OutputError::Query(error) => query_failure(error),
         _ => error.into(),
     }
+}
+
+/// Writes a file, and says so; of a table of a part of the calls, that it is one.
+pub fn write(path: &Path, source: &dyn Source, selection: &Selection) -> Result<(), OutputError> {
+    export::write_output(path, source, selection)?;
+    say!("wrote {}", path.display());
+    if export::is_table(path)
+        && selection.is_ranged()
+        && let Some(found) = source.selected(selection)?.figures
+    {
+        say!("{}", found.remark(selection));
+    }
+    Ok(())
 }
 
 /// Recorded functions with names like `name`, nearest first.

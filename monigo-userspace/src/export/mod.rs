@@ -26,8 +26,8 @@ pub use self::{
     folded::folded,
     html::{HtmlFlames, flames, html},
     output::{
-        EXTENSIONS, OutputError, check_name, has_stacks, selection_page, selection_svg, write_file,
-        write_output,
+        EXTENSIONS, OutputError, check_name, has_stacks, is_table, selection_page,
+        selection_summary, selection_svg, write_file, write_output,
     },
     profile::{Profile, pprof, speedscope},
     story::story_text,

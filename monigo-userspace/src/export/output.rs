@@ -6,13 +6,13 @@ use std::{
 };
 
 use super::{
-    FlameCaption, Summary, flame_svg, folded, format, functions_csv,
+    FlameCaption, Summary, TimeSummary, flame_svg, folded, format, functions_csv,
     html::{HtmlFlames, flames, html},
     parquet::calls_parquet,
     profile::{Profile, firefox, pprof, speedscope},
     svg::calls_like,
 };
-use crate::query::{FunctionRow, QueryError, Selection, Source, Weight, Window};
+use crate::query::{FunctionRow, QueryError, SelectedFigures, Selection, Source, Weight, Window};
 
 /// Why a file was not written.
 #[derive(Debug, thiserror::Error)]
@@ -126,6 +126,11 @@ pub fn has_stacks(path: &Path) -> bool {
     )
 }
 
+/// Whether a file of this name is a plain table, without room for a sentence about its figures.
+pub fn is_table(path: &Path) -> bool {
+    Format::of(path) == Some(Format::Csv)
+}
+
 /// Checks that a file of this name can be written.
 pub fn check_name(path: &Path) -> Result<(), OutputError> {
     match Format::of(path) {
@@ -135,14 +140,14 @@ pub fn check_name(path: &Path) -> Result<(), OutputError> {
 }
 
 /// Writes what `source` knows of `selection` to `path`, in the format that its name ends in: its
-/// stacks, or of its function, whatever the durations of the calls, the table (`.csv`), the summary
-/// (`.json`), or the recorded calls (`.parquet`).
+/// stacks, the table of its functions (`.csv`), the summary (`.json`), or the recorded calls (`.parquet`).
+/// With a range of durations, all of them are about the calls in it.
 pub fn write_output(
     path: &Path,
     source: &dyn Source,
     selection: &Selection,
 ) -> Result<(), OutputError> {
-    let (function, weight) = (selection.function, selection.shown_weight());
+    let weight = selection.shown_weight();
     let format =
         Format::of(path).ok_or_else(|| OutputError::UnknownFormat { path: path.into() })?;
     let profile = || {
@@ -170,13 +175,14 @@ pub fn write_output(
         Format::Speedscope => speedscope(&profile()?)
             .map_err(|error| json(&error))?
             .into_bytes(),
-        Format::Firefox => firefox(source, &profile()?, function)?.into_bytes(),
-        Format::Parquet => calls_parquet(source, function)?,
+        Format::Firefox => {
+            let calls = source.selected(selection)?.calls;
+            firefox(source, &profile()?, &calls)?.into_bytes()
+        }
+        Format::Parquet => calls_parquet(source, &source.selected(selection)?.calls)?,
         Format::Csv => functions_csv(&functions(source, selection)?).into_bytes(),
         Format::Json => {
-            let rows = functions(source, selection)?;
-            let breakdowns = source.breakdown(Window::default())?;
-            let summary = Summary::new(source.overview()?, rows, breakdowns);
+            let summary = selection_summary(source, selection)?;
             let mut text = serde_json::to_string_pretty(&summary).map_err(|error| json(&error))?;
             text.push('\n');
             text.into_bytes()
@@ -197,7 +203,54 @@ fn json(error: &serde_json::Error) -> QueryError {
     QueryError::Store(error.to_string())
 }
 
+/// The summary, of the calls in a range of durations if the selection has one.
+pub fn selection_summary(
+    source: &dyn Source,
+    selection: &Selection,
+) -> Result<Summary, QueryError> {
+    let overview = source.overview()?;
+    if !selection.is_ranged() {
+        let rows = functions(source, selection)?;
+        return Ok(Summary::new(
+            overview,
+            rows,
+            source.breakdown(selection.window)?,
+        ));
+    }
+    let Some(found) = source.selected(selection)?.figures else {
+        return Ok(Summary::new(overview, Vec::new(), Vec::new()));
+    };
+    let remark = found.remark(selection);
+    let mut summary = Summary::new(overview, vec![found.row], Vec::new());
+    for function in &mut summary.functions {
+        function.time_ns = found.time.clone().map(TimeSummary::from);
+    }
+    summary.warnings.push(remark);
+    Ok(summary)
+}
+
+impl SelectedFigures {
+    /// What the figures are about, and how they were made.
+    pub fn remark(&self, selection: &Selection) -> String {
+        let estimated = if self.row.calls_error > 0 {
+            ", which stand for all like them"
+        } else {
+            ""
+        };
+        format!(
+            "figures of {} are of a part of its calls{}: the {} that were recorded{estimated}",
+            self.row.name,
+            calls_like(selection),
+            format::count(self.recorded)
+        )
+    }
+}
+
 fn functions(source: &dyn Source, selection: &Selection) -> Result<Vec<FunctionRow>, QueryError> {
+    if selection.is_ranged() {
+        let figures = source.selected(selection)?.figures;
+        return Ok(figures.map(|found| found.row).into_iter().collect());
+    }
     let mut rows = source.functions(selection.window)?;
     rows.retain(|row| selection.function.is_none_or(|function| function == row.id));
     Ok(rows)

@@ -6,7 +6,7 @@ use duckdb::{Connection, params, types::Value as Cell};
 use serde_json::Value;
 
 use super::OutputError;
-use crate::query::{QueryError, Source};
+use crate::query::{CallSpan, QueryError, Source};
 
 /// Calls fetched in one go.
 const STEP: u32 = 100_000;
@@ -15,12 +15,9 @@ const COLUMNS: &str =
     "function VARCHAR, image VARCHAR, started_at TIMESTAMP_NS, duration_ns BIGINT,
     pid INTEGER, tid INTEGER, goid BIGINT, cpu INTEGER, weight BIGINT, stack VARCHAR";
 
-/// The recorded calls of one function or all, oldest first, with their stacks in folded form
+/// The recorded calls of a selection, oldest first, with their stacks in folded form
 /// (outermost function first). `weight` says how many calls each stands for.
-pub(super) fn calls_parquet(
-    source: &dyn Source,
-    function: Option<u32>,
-) -> Result<Vec<u8>, OutputError> {
+pub(super) fn calls_parquet(source: &dyn Source, calls: &CallSpan) -> Result<Vec<u8>, OutputError> {
     let failed = |error: duckdb::Error| OutputError::Query(QueryError::from(error));
     let overview = source.overview()?;
     let table = Connection::open_in_memory().map_err(failed)?;
@@ -38,11 +35,10 @@ pub(super) fn calls_parquet(
                      SELECT session_id, stack_id, string_agg(function, ';' ORDER BY depth DESC) AS folded
                      FROM stack_frames JOIN frames USING (session_id, frame_id) GROUP BY ALL
                  ) USING (session_id, stack_id)
-                 WHERE session_id = {} AND at_ns <= {} {}
+                 WHERE {} AND at_ns <= {}
                  ORDER BY at_ns, start_ns, tid, c.function_id LIMIT {STEP} OFFSET {offset}",
-                overview.session,
+                calls.calls_condition("c"),
                 overview.last_flush_ns.unwrap_or(0),
-                function.map_or_else(String::new, |id| format!("AND c.function_id = {id}")),
             ),
             STEP,
         )?;

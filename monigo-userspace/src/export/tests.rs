@@ -159,3 +159,71 @@ fn files_by_extension() {
             .contains("no call was recorded")
     );
 }
+
+/// One call of `main.process_order` took 50 ms, the others at most 1 ms.
+#[test]
+fn files_of_slow_calls_hold_them_alone() {
+    let (_database, source) = source();
+    let selection = Selection {
+        slower_than_ns: Some(10_000_000),
+        ..Selection::of(Some(0), Window::default(), Weight::Wall)
+    };
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let write = |name: &str| {
+        let path = directory.path().join(name);
+        write_output(&path, &source, &selection).expect(name);
+        std::fs::read(path).expect(name)
+    };
+    let text = |name: &str| String::from_utf8(write(name)).expect("UTF-8");
+
+    let csv = text("slow.csv");
+    assert_eq!(csv.lines().count(), 2, "{csv}");
+    let row = "0,main.process_order,/srv/orders,/src/main.go,42,1,0,0,0,";
+    assert!(
+        csv.contains(row) && csv.contains(",50000000,50000000,"),
+        "{csv}"
+    );
+
+    let summary: Summary = serde_json::from_str(&text("slow.json")).expect("a summary");
+    let [function] = summary.functions.as_slice() else {
+        panic!("{summary:?}");
+    };
+    assert_eq!((function.calls, function.latency_ns.min), (1, 50_000_000));
+    let remark = summary.warnings.last().expect("a remark");
+    assert!(
+        remark.contains("calls of 10.0 ms or longer: the 1 that"),
+        "{remark}"
+    );
+
+    let path = directory.path().join("slow.parquet");
+    write("slow.parquet");
+    let connection = duckdb::Connection::open_in_memory().expect("opens");
+    let query = format!(
+        "SELECT count(*), min(duration_ns) FROM '{}'",
+        path.display()
+    );
+    let read: (i64, i64) = connection
+        .query_row(&query, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .expect("reads");
+    assert_eq!(read, (1, 50_000_000));
+
+    let firefox: serde_json::Value =
+        serde_json::from_slice(&write("slow.firefox.json")).expect("JSON");
+    let threads = firefox["threads"].as_array().expect("threads");
+    let sum = |part: &str| -> u64 {
+        let lengths = threads.iter().map(|thread| thread[part]["length"].as_u64());
+        lengths.flatten().sum()
+    };
+    // No sample was taken in it.
+    assert_eq!((sum("markers"), sum("samples")), (1, 0));
+
+    let speedscope: serde_json::Value =
+        serde_json::from_slice(&write("slow.speedscope.json")).expect("JSON");
+    let wall = &speedscope["profiles"][0];
+    assert_eq!(wall["endValue"], 50_000_000, "{speedscope}");
+    assert!(text("slow.folded").ends_with(" 50000000\n"));
+    for name in ["slow.svg", "slow.html"] {
+        assert!(text(name).contains("calls of 10.0 ms or longer"), "{name}");
+    }
+    assert!(write("slow.pb.gz").starts_with(&[0x1f, 0x8b]));
+}

@@ -9,7 +9,11 @@ use std::collections::{BTreeMap, HashMap};
 use duckdb::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use super::{FunctionRow, QueryError, totals::Span};
+use super::{
+    FunctionRow, QueryError,
+    samples::{Activity, SampleSum},
+    totals::Span,
+};
 use crate::store::{Reader, Wait};
 
 /// Parts of some time, ns.
@@ -190,6 +194,26 @@ pub(super) fn combine(rows: &[FunctionRow], sums: &Sums) -> Vec<Breakdown> {
         }
     };
     rows.iter().map(one).collect()
+}
+
+/// `wall_ns` of calls that have returned in parts, by the samples of these calls.
+pub(super) fn parts_of(wall_ns: u64, sums: &[SampleSum]) -> TimeParts {
+    let mut sampled = Sampled::default();
+    for sum in sums {
+        for (activity, wait, ns) in sum.parts([]) {
+            match activity {
+                Activity::Running => sampled.on_cpu += ns,
+                Activity::Runnable => sampled.runnable += ns,
+                Activity::Waiting => {
+                    *sampled
+                        .blocked
+                        .entry(wait.unwrap_or(Wait::Other))
+                        .or_default() += ns;
+                }
+            }
+        }
+    }
+    parts(wall_ns, true, &sampled)
 }
 
 /// `wall_ns` in parts; `settled` if every call that was sampled is in it.

@@ -7,8 +7,9 @@ use duckdb::{Connection, params};
 use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
     Heatmap, Histogram, Latency, LatencyPoint, LatencyQuestion, LossRow, OpenError, Overview,
-    ProbeRow, QueryError, ReadingsPoint, ReadingsQuestion, Selection, SeriesPoint, Source,
-    StackRow, Storage, Story, Table, Tail, TailQuestion, Window, breakdown, lock, readings, sql,
+    ProbeRow, QueryError, ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint,
+    Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window, breakdown, lock, readings,
+    sql,
     stacks::Stacks,
     timeline,
     totals::{self, FunctionTotals, Span, Totals},
@@ -50,7 +51,7 @@ pub(super) struct Meta {
     pub image: String,
     file: Option<String>,
     line: Option<u32>,
-    probe: ProbeRow,
+    pub(super) probe: ProbeRow,
     /// Time that the probes of a call take which is only counted, ns.
     count_ns: u32,
 }
@@ -323,6 +324,10 @@ impl Source for DuckSource {
 
     fn stacks(&self, selection: &Selection, limit: u32) -> Result<Vec<StackRow>, QueryError> {
         self.selected_stacks(selection, limit)
+    }
+
+    fn selected(&self, selection: &Selection) -> Result<Selected, QueryError> {
+        self.selected_figures(selection)
     }
 
     fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError> {

@@ -8,6 +8,7 @@ mod breakdown;
 mod compare;
 mod diff;
 mod duck;
+mod figures;
 mod flame;
 mod histogram;
 mod lasting;
@@ -36,6 +37,7 @@ pub use self::{
     },
     diff::DiffNode,
     duck::DuckSource,
+    figures::{CallSpan, Selected, SelectedFigures},
     histogram::Histogram,
     lasting::Lasting,
     open::{OpenError, open_source},
@@ -405,6 +407,14 @@ pub trait Source: Send + Sync {
     fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError>;
     /// All stacks merged from the outermost frame inwards.
     fn flame(&self, selection: &Selection) -> Result<FlameNode, QueryError>;
+    /// Which recorded calls a selection is about, and with a range of durations the function's
+    /// figures over them. Sources that hold no single calls refuse.
+    fn selected(&self, selection: &Selection) -> Result<Selected, QueryError> {
+        let _ = selection;
+        Err(QueryError::Selection(
+            "single calls are not known here".to_owned(),
+        ))
+    }
     /// What slow calls of a function do that fast ones do not.
     fn tail(&self, question: &TailQuestion) -> Result<Tail, QueryError>;
     /// What happened during one recorded call.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use duckdb::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Frame, QueryError, Weight, select::Durations, totals::Span};
+use super::{CallSpan, Frame, QueryError, Weight, select::Durations, totals::Span};
 use crate::store::Wait;
 
 /// What a thread or goroutine did.
@@ -219,6 +219,27 @@ pub(super) fn of_calls_once(
     let once = ", once AS (SELECT row, bool_or(slow) AS slow, max(weight) AS weight FROM belonging GROUP BY row)";
     let sums = SUMS.replace("belonging", "once");
     read(connection, &format!("{BELONGING}{once} {sums}"), chosen)
+}
+
+/// A query for the rows of `samples` that belong to recorded calls of a function, without parameters.
+pub(super) fn rows_of_calls(calls: &CallSpan, function: u32) -> String {
+    let (low, high) = calls.signed_durations();
+    let (none_low, none_high) = Durations::NONE.signed();
+    let values = [
+        calls.session,
+        calls.after_ns,
+        calls.upto_ns,
+        function.into(),
+        low,
+        high,
+        none_low,
+        none_high,
+    ];
+    let query = format!("{BELONGING} SELECT row FROM belonging");
+    (1..).zip(values).fold(query, |query, (number, value)| {
+        // In brackets, since a minus in front of a number is an operator.
+        query.replace(&format!("${number}"), &format!("({value})"))
+    })
 }
 
 fn read(

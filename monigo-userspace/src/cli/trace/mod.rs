@@ -35,14 +35,13 @@ use super::{
     args::{ExitMode, Format, LatencyMode, StackMode},
     exit::{Failure, say},
     operation::Operation,
-    recording::store_failure,
+    recording::{store_failure, write},
     serve::failure_of,
 };
 use crate::{
     api::{self, Bound},
     collect::{Budget, Collector, Command, End, Limits, Mode, Progress, unix_ns},
     discover::Discoverer,
-    export,
     lifecycle::{Event, EventKind},
     probe::{Kernel, PlannedFunction, Sizes},
     query::{DuckSource, Source},
@@ -330,8 +329,7 @@ fn limits(target: &Target, args: &TraceOptions, held: Option<u32>) -> Limits {
 fn summarize(source: &dyn Source, args: &TraceOptions) -> Result<()> {
     let selection = slow::selection(source, args)?;
     for output in &args.output {
-        export::write_output(output, source, &selection)?;
-        say!("wrote {}", output.display());
+        write(output, source, &selection)?;
     }
     if args.slow.any() {
         super::why::explain(source, &args.slow)?;

@@ -1,5 +1,7 @@
 //! `--slower-than`, `--percentile` and `--root` while recording.
 
+use std::path::PathBuf;
+
 use anyhow::{Result, anyhow};
 
 use super::TraceOptions;
@@ -22,10 +24,13 @@ pub fn check(args: &TraceOptions, functions: usize) -> Result<()> {
         (None, None, RootMode::Function) => "--root function",
         (None, None, RootMode::Callers) => return Ok(()),
     };
-    let drawn = args.output.iter().any(|path| export::has_stacks(path));
-    if drawn && functions != 1 {
+    let limited = |path: &PathBuf| args.slow.any() || export::has_stacks(path);
+    if functions != 1
+        && let Some(path) = args.output.iter().find(|path| limited(path))
+    {
         return wrong(format!(
-            "a flame graph with {option} is about one function, and {functions} are traced; trace one, or record with --db and use `monigo flamegraph --fn`"
+            "{} with {option} is about one function, and {functions} are traced; trace one, or record with --db and use `monigo flamegraph --fn`",
+            path.display()
         ));
     }
     if args.slow.any() && args.latency == LatencyMode::Windows {
@@ -41,7 +46,7 @@ pub fn check(args: &TraceOptions, functions: usize) -> Result<()> {
     Ok(())
 }
 
-/// What exported flame graphs hold.
+/// What exported files hold.
 pub fn selection(source: &dyn Source, args: &TraceOptions) -> Result<Selection> {
     let rows = source.functions(Window::default())?;
     let all = Selection::of(None, Window::default(), Weight::from(args.flame));

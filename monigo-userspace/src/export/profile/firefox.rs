@@ -11,7 +11,7 @@ use fxprof_processed_profile::{
 use serde_json::Value;
 
 use super::{super::parquet::integer, Profile, WeighedStack};
-use crate::query::{QueryError, Source};
+use crate::query::{CallSpan, QueryError, Source};
 
 /// Most samples, and most calls, in a file: the profiler page has to hold them all.
 const MOST: u32 = 1_000_000;
@@ -52,26 +52,27 @@ impl StaticSchemaMarker for Call {
     }
 }
 
-/// The recording as JSON for <https://profiler.firefox.com>, of one function or all.
+/// The recording as JSON for <https://profiler.firefox.com>: `chosen` calls, and the samples that belong
+/// to them.
 pub fn firefox(
     source: &dyn Source,
     profile: &Profile,
-    function: Option<u32>,
+    chosen: &CallSpan,
 ) -> Result<String, QueryError> {
-    let session = profile.overview.session;
-    let only = function.map_or_else(String::new, |id| format!(" AND function_id = {id}"));
     let samples = source.sql(
         &format!(
-            "SELECT pid, tid, taken_ns, weight_ns, kind = 'cpu', stack_id FROM samples
-             WHERE session_id = {session}{only} ORDER BY taken_ns"
+            "SELECT pid, tid, taken_ns, weight_ns, kind = 'cpu', stack_id FROM samples s
+             WHERE {} ORDER BY taken_ns",
+            chosen.samples_condition("s")
         ),
         MOST,
     )?;
     let calls = source.sql(
         &format!(
             "SELECT pid, tid, start_ns, duration_ns, weight, name
-             FROM calls JOIN functions USING (session_id, function_id)
-             WHERE session_id = {session}{only} ORDER BY start_ns"
+             FROM calls c JOIN functions USING (session_id, function_id)
+             WHERE {} ORDER BY start_ns",
+            chosen.calls_condition("c")
         ),
         MOST,
     )?;

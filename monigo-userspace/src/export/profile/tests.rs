@@ -101,7 +101,11 @@ fn pprof_is_gzipped_and_names_every_weight() {
 #[test]
 fn firefox_has_threads_with_samples_and_calls() {
     let (_database, source) = source();
-    let text = firefox(&source, &profile(&source), None).expect("serializes");
+    let calls = source
+        .selected(&Selection::default())
+        .expect("answers")
+        .calls;
+    let text = firefox(&source, &profile(&source), &calls).expect("serializes");
     let file: Value = serde_json::from_str(&text).expect("JSON");
     let threads = file["threads"].as_array().expect("threads");
     let samples: u64 = threads
@@ -115,10 +119,94 @@ fn firefox_has_threads_with_samples_and_calls() {
     assert_eq!((samples, markers), (3, 4));
 }
 
+/// The Firefox Profiler comes from no registry. This is what its types say of the tables of a processed
+/// profile: columns are as long as the table, and what points into another table points to something there.
+#[test]
+fn firefox_tables_fit_together() {
+    let (_database, source) = source();
+    let calls = source
+        .selected(&Selection::default())
+        .expect("answers")
+        .calls;
+    let text = firefox(&source, &profile(&source), &calls).expect("serializes");
+    let file: Value = serde_json::from_str(&text).expect("JSON");
+    let meta = &file["meta"];
+    for name in ["interval", "startTime", "processType", "product", "version"] {
+        assert!(!meta[name].is_null(), "{name} in {meta}");
+    }
+    assert!(
+        meta["preprocessedProfileVersion"].as_u64() >= Some(44),
+        "{meta}"
+    );
+    let categories = meta["categories"].as_array().expect("categories");
+    let shared = &file["shared"];
+    let own = |thread: &Value, table: &str| {
+        let own = &thread[table];
+        if own.is_null() {
+            shared[table].clone()
+        } else {
+            own.clone()
+        }
+    };
+    for thread in file["threads"].as_array().expect("threads") {
+        let strings = own(thread, "stringArray")
+            .as_array()
+            .expect("strings")
+            .len();
+        let length = |table: &str| own(thread, table)["length"].as_u64().expect("length") as usize;
+        for table in [
+            "frameTable",
+            "funcTable",
+            "stackTable",
+            "samples",
+            "markers",
+        ] {
+            let columns = own(thread, table);
+            for (name, column) in columns.as_object().expect("columns") {
+                if let Some(column) = column.as_array() {
+                    assert_eq!(column.len(), length(table), "{table}.{name}");
+                }
+            }
+        }
+        for (table, column, into) in [
+            ("frameTable", "func", length("funcTable")),
+            ("frameTable", "category", categories.len()),
+            ("funcTable", "name", strings),
+            ("stackTable", "frame", length("frameTable")),
+            ("stackTable", "prefix", length("stackTable")),
+            ("samples", "stack", length("stackTable")),
+            ("markers", "name", strings),
+            ("markers", "category", categories.len()),
+        ] {
+            let values = own(thread, table)[column].as_array().cloned();
+            for value in values.unwrap_or_else(|| panic!("{table}.{column}")) {
+                let inside = value.is_null() || value.as_u64().is_some_and(|at| at < into as u64);
+                assert!(inside, "{table}.{column}: {value} of {into}");
+            }
+        }
+        let prefixes = own(thread, "stackTable")["prefix"].clone();
+        for (at, prefix) in prefixes.as_array().expect("prefixes").iter().enumerate() {
+            assert!(
+                prefix.as_u64().is_none_or(|prefix| prefix < at as u64),
+                "a caller comes first"
+            );
+        }
+        let schema = meta["markerSchema"].as_array().expect("schema");
+        let data = thread["markers"]["data"].as_array().expect("data");
+        for kind in data.iter().map(|data| &data["type"]) {
+            assert!(schema.iter().any(|known| known["name"] == *kind), "{kind}");
+        }
+    }
+}
+
 #[test]
 fn parquet_is_what_duckdb_reads() {
     let (_database, source) = source();
-    let bytes = crate::export::parquet::calls_parquet(&source, None).expect("writes");
+    let calls = source
+        .selected(&Selection::default())
+        .expect("answers")
+        .calls;
+    let bytes = crate::export::parquet::calls_parquet(&source, &calls).expect("writes");
     let directory = tempfile::tempdir().expect("temporary directory");
     let file = directory.path().join("calls.parquet");
     std::fs::write(&file, bytes).expect("writes");

@@ -17,8 +17,8 @@ use crate::{
     query::{
         Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame,
         FunctionRow, Heatmap, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError,
-        ReadingsPoint, ReadingsQuestion, Selection, SeriesPoint, Source, StackRow, Storage, Story,
-        Table, Tail, TailQuestion, Window, lock,
+        ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint, Source, StackRow,
+        Storage, Story, Table, Tail, TailQuestion, Window, lock,
     },
     store::StoreError,
 };
@@ -170,6 +170,11 @@ impl Source for RemoteSource {
     fn stacks(&self, selection: &Selection, limit: u32) -> Result<Vec<StackRow>, QueryError> {
         let selection = *selection;
         ask!(self, Question::Stacks { selection, limit }, Stacks)
+    }
+
+    fn selected(&self, selection: &Selection) -> Result<Selected, QueryError> {
+        let selection = *selection;
+        ask!(self, Question::Selected { selection }, Selected).map(|selected: Box<_>| *selected)
     }
 
     fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError> {

@@ -24,8 +24,8 @@ pub use self::{
 use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, DiffNode, FlameNode, Frame,
     FunctionRow, Heatmap, LatencyPoint, LatencyQuestion, Overview, QueryError, ReadingsPoint,
-    ReadingsQuestion, Selection, SeriesPoint, StackRow, Storage, Story, Table, Tail, TailQuestion,
-    Window,
+    ReadingsQuestion, Selected, Selection, SeriesPoint, StackRow, Storage, Story, Table, Tail,
+    TailQuestion, Window,
 };
 
 /// Changes when old and new monigos would misunderstand each other.
@@ -74,6 +74,8 @@ pub enum Question {
     Slowest { selection: Selection, limit: u32 },
     /// [`super::Source::stacks`]
     Stacks { selection: Selection, limit: u32 },
+    /// [`super::Source::selected`]
+    Selected { selection: Selection },
     /// [`super::Source::stack`]
     Stack { id: u64 },
     /// [`super::Source::flame`]
@@ -118,6 +120,8 @@ pub enum Answer {
     Slowest(Vec<Call>),
     /// See [`Question::Stacks`].
     Stacks(Vec<StackRow>),
+    /// See [`Question::Selected`].
+    Selected(Box<Selected>),
     /// See [`Question::Stack`].
     Stack(Vec<Frame>),
     /// See [`Question::Flame`]. Flat, since JSON readers limit nesting.

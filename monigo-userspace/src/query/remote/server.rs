@@ -308,6 +308,9 @@ fn answer(source: &dyn Source, question: Question) -> Answer {
         Question::Stacks { selection, limit } => {
             source.stacks(&selection, limit).map(Answer::Stacks)
         }
+        Question::Selected { selection } => source
+            .selected(&selection)
+            .map(|selected| Answer::Selected(Box::new(selected))),
         Question::Stack { id } => source.stack(id).map(Answer::Stack),
         Question::Flame { selection } => source
             .flame(&selection)

@@ -133,7 +133,11 @@ impl DuckSource {
                         format::duration_ns(slow)
                     )));
                 }
-                Ok(sides(slow, fast))
+                // Below the floor, no duration can be told from another.
+                let functions = self.table()?;
+                let meta = functions.metas.get(question.function as usize);
+                let floor_ns = meta.map_or(0, |meta| meta.probe.floor_ns.into());
+                Ok(sides(slow, fast.max(floor_ns).min(slow)))
             }
         }
     }

@@ -175,6 +175,55 @@ fn check_slow_only(source: &dyn Source) {
     );
 }
 
+fn check_figures(source: &dyn Source) {
+    let all = of(Some(0), WHOLE, Weight::Wall);
+    assert_eq!(source.selected(&all).expect("answers").figures, None);
+    let selected = source.selected(&slow(all)).expect("answers");
+    let figures = selected.figures.expect("a range");
+    let row = &figures.row;
+    assert_eq!((row.name.as_str(), row.calls), ("main.process_order", 10));
+    // Every slow call was recorded.
+    assert_eq!((row.calls_error, figures.recorded), (0, 10));
+    let latency = row.latency_ns;
+    assert_eq!(
+        (latency.min, latency.p50, latency.max, latency.total),
+        (SLOW_NS, SLOW_NS, SLOW_NS, 10 * SLOW_NS)
+    );
+    // 1 ms on CPU, 9 ms of lock and 1 ms of waiting for a CPU in each.
+    let time = figures.time.expect("samples");
+    assert_eq!(
+        (time.wall, time.on_cpu, time.runnable),
+        (10 * SLOW_NS, 10_000_000, 10_000_000)
+    );
+    assert_eq!(time.blocked.get(&Wait::Lock), Some(&90_000_000));
+    assert_eq!(time.unattributed, 0);
+    let count = |query: &str| source.sql(query, 1).expect("answers").rows[0][0].as_i64();
+    let calls = selected.calls.calls_condition("c");
+    let samples = selected.calls.samples_condition("s");
+    assert_eq!(
+        count(&format!("SELECT count(*) FROM calls c WHERE {calls}")),
+        Some(10)
+    );
+    // Those of calls inside belong to them, too.
+    assert_eq!(
+        count(&format!("SELECT count(*) FROM samples s WHERE {samples}")),
+        Some(20)
+    );
+
+    let fast = Selection {
+        faster_than_ns: Some(10_000_000),
+        ..all
+    };
+    let figures = source
+        .selected(&fast)
+        .expect("answers")
+        .figures
+        .expect("a range");
+    assert_eq!((figures.row.calls, figures.recorded), (990, 99));
+    // 1.96 times the root of 99 * 10 * 9.
+    assert_eq!(figures.row.calls_error, 186);
+}
+
 fn check_rooted(source: &dyn Source) {
     let rooted = Selection {
         root: Root::Function,
@@ -412,6 +461,7 @@ fn check_comparison(source: &dyn Source) {
 
 fn check_all(source: &dyn Source) {
     check_slow_only(source);
+    check_figures(source);
     check_rooted(source);
     check_tail(source);
     check_story(source);
@@ -431,7 +481,7 @@ fn and_through_the_socket() {
     let path = directory.path().join("slow.duckdb");
     let (_database, source) = slow_and_fast();
     let _server = serve_socket(&path, Arc::new(source), None).expect("serves");
-    check_all(&RemoteSource::open(&path, None, locked(&path)).expect("connects"));
+    check_all(&RemoteSource::open(&path, None, socket::locked(&path)).expect("connects"));
 }
 
 /// Recordings of a monigo that did not store which call a sample belongs to.
