@@ -34,6 +34,9 @@ pub struct SymbolArgs {
     /// them which builds run here
     #[arg(long, value_name = "URL", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub debuginfod: Option<String>,
+    /// Trust debuginfod servers whose certificates are signed by one in this PEM file, and no others
+    #[arg(long, value_name = "FILE", requires = "debuginfod")]
+    pub debuginfod_ca: Option<PathBuf>,
     /// Read the symbols of large programs anew each time, and keep nothing of them on the disk
     #[arg(long)]
     pub no_symbol_cache: bool,
@@ -85,7 +88,9 @@ impl SymbolArgs {
             return Err(Failure::usage(SymbolsError::NoServer));
         }
         let cache = cache_folder().ok_or_else(|| Failure::usage(SymbolsError::NoCache))?;
-        let remote = Remote::new(&servers, cache.join("debuginfod"), Limits::default());
+        let authorities = self.debuginfod_ca.as_deref();
+        let place = cache.join("debuginfod");
+        let remote = Remote::new(&servers, place, Limits::default(), authorities);
         remote.map(Some).map_err(Failure::usage)
     }
 }

@@ -17,7 +17,10 @@ use std::{
     time::Duration,
 };
 
-use ureq::Agent;
+use ureq::{
+    Agent,
+    tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem},
+};
 
 use super::super::files::{open_own, private_folder};
 
@@ -61,6 +64,14 @@ pub enum RemoteError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The file of certificates cannot be used.
+    #[error("{} cannot be used for --debuginfod-ca: {reason}", path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// A URL that is none.
     #[error("'{0}' is no URL of a debuginfod server: it must begin with http:// or https://")]
     Url(String),
@@ -78,8 +89,15 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// A client of `servers`, URLs asked in order, which keeps what it fetches in `cache`.
-    pub fn new(servers: &[&str], cache: PathBuf, limits: Limits) -> Result<Self, RemoteError> {
+    /// A client of `servers`, URLs asked in order, which keeps what it fetches in `cache`. Certificates
+    /// of servers must be signed by those in the PEM file `authorities`, if there is one, else by an
+    /// authority that browsers know.
+    pub fn new(
+        servers: &[&str],
+        cache: PathBuf,
+        limits: Limits,
+        authorities: Option<&Path>,
+    ) -> Result<Self, RemoteError> {
         let mut urls = Vec::new();
         for server in servers {
             if !(server.starts_with("http://") || server.starts_with("https://")) {
@@ -87,7 +105,12 @@ impl Remote {
             }
             urls.push(server.trim_end_matches('/').to_owned());
         }
+        let mut tls = TlsConfig::builder();
+        if let Some(path) = authorities {
+            tls = tls.root_certs(RootCerts::from(read_authorities(path)?));
+        }
         let agent = Agent::config_builder()
+            .tls_config(tls.build())
             .timeout_connect(Some(limits.connect))
             .timeout_recv_response(Some(limits.total))
             .timeout_global(Some(limits.total))
@@ -178,4 +201,25 @@ impl Remote {
         }
         Ok(true)
     }
+}
+
+/// The certificates of a PEM file.
+fn read_authorities(path: &Path) -> Result<Vec<Certificate<'static>>, RemoteError> {
+    let failed = |reason: String| RemoteError::Authorities {
+        path: path.to_owned(),
+        reason,
+    };
+    let text = fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let mut found = Vec::new();
+    for item in parse_pem(&text) {
+        if let PemItem::Certificate(certificate) =
+            item.map_err(|error| failed(error.to_string()))?
+        {
+            found.push(certificate);
+        }
+    }
+    if found.is_empty() {
+        return Err(failed("it holds no certificate in PEM form".to_owned()));
+    }
+    Ok(found)
 }
