@@ -129,6 +129,20 @@ pub fn go_ready(ctx: ProbeContext) -> u32 {
     0
 }
 
+/// A goroutine that could run waits for its turn.
+#[uprobe]
+pub fn go_give_way(ctx: ProbeContext) -> u32 {
+    park::give_way(&ctx);
+    0
+}
+
+/// A goroutine is about to run.
+#[uprobe]
+pub fn go_execute(ctx: ProbeContext) -> u32 {
+    park::execute(&ctx);
+    0
+}
+
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}

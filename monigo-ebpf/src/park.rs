@@ -8,7 +8,7 @@ use aya_ebpf::{
 };
 use monigo_common::{
     cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, condition_holds},
-    event::{KIND_SAMPLE_PARKED, Loss, OFF_CPU_CERTAIN_NS, SampleRecord},
+    event::{KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, Loss, OFF_CPU_CERTAIN_NS, SampleRecord},
     open::OwnerKey,
 };
 
@@ -18,6 +18,9 @@ use crate::{
     record::SUBMIT_FLAGS,
     sample, sched, waker,
 };
+
+/// In place of a reason: the goroutine could run, and waits until the scheduler lets it.
+const GAVE_WAY: u32 = u32::MAX;
 
 /// Counts what the probes on the Go runtime have fired; their cost counts against the budget.
 #[inline(always)]
@@ -159,4 +162,80 @@ pub fn ready<C: EbpfContext>(ctx: &C) {
         _ => 0,
     };
     waker::send(ctx.as_ptr(), gp, since_ns, goid, false);
+}
+
+/// The goroutine in `rax` is put into a queue of those that can run: it was preempted, gave way, or
+/// came back from a system call and finds no processor. It is the first argument of each of the
+/// functions that do so, on the scheduler's stack.
+#[inline(always)]
+pub fn give_way<C: EbpfContext>(ctx: &C) {
+    let Some((_, thread)) = owner::settings_if_traced() else {
+        return;
+    };
+    count();
+    let regs: *const pt_regs = ctx.as_ptr().cast_const().cast();
+    // SAFETY: `regs` is the program's context.
+    let gp = unsafe { (*regs).rax };
+    let Some(open) = OPEN.get_ptr_mut(key(thread.pid, gp)) else {
+        return;
+    };
+    // SAFETY: `open` points to a live map value.
+    unsafe {
+        if (*open).depth == 0 {
+            return;
+        }
+        (*open).park_reason = GAVE_WAY;
+        (*open).ready_ns = 0;
+        (*open).parked_ns = bpf_ktime_get_ns();
+    }
+}
+
+/// `runtime.execute(gp, ...)` is entered: the goroutine in `rax` is about to run. Ends of parks are
+/// seen where the goroutine can be looked at, see [`unpark`].
+#[inline(always)]
+pub fn execute<C: EbpfContext>(ctx: &C) {
+    let Some((control, thread)) = owner::settings_if_traced() else {
+        return;
+    };
+    count();
+    let regs: *const pt_regs = ctx.as_ptr().cast_const().cast();
+    // SAFETY: `regs` is the program's context.
+    let gp = unsafe { (*regs).rax };
+    let Some(open) = OPEN.get_ptr_mut(key(thread.pid, gp)) else {
+        return;
+    };
+    // SAFETY: `open` points to a live map value.
+    let since_ns = unsafe {
+        if (*open).parked_ns == 0 || (*open).park_reason != GAVE_WAY {
+            return;
+        }
+        let since_ns = (*open).parked_ns;
+        (*open).parked_ns = 0;
+        (*open).park_reason = 0;
+        since_ns
+    };
+    // SAFETY: takes no arguments.
+    let away_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(since_ns);
+    let Some(weight_ns) = sched::weight_ns(away_ns) else {
+        return;
+    };
+    let Some(inside) = sample::inside_goroutine(control, thread.pid, gp) else {
+        return;
+    };
+    let Some(mut entry) = RECORDS.reserve::<SampleRecord>(0) else {
+        lose(Loss::RingFull);
+        return;
+    };
+    let out = entry.as_mut_ptr();
+    // SAFETY: `out` is a reserved record of this type; `ctx` is the program's context.
+    unsafe {
+        // The stack is the scheduler's, so none is taken.
+        sample::fill(ctx, out, KIND_SAMPLE_OFF_CPU, &inside, false, true);
+        (*out).user_bytes = 0;
+        (*out).at_ns = since_ns;
+        (*out).weight_ns = weight_ns;
+        (*out).away_ns = away_ns;
+        (*out).preempted = 1;
+    }
+    entry.submit(SUBMIT_FLAGS);
 }

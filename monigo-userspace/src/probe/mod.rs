@@ -29,7 +29,7 @@ pub use self::{
     error::ProbeError,
     kernel::{Kernel, Sizes},
     links::PlannedFunction,
-    parking::Parking,
+    parking::{Parking, Turns},
     programs::Features,
     records::Records,
     watching::Watch,

@@ -17,6 +17,8 @@ use crate::plan::{Frame, FunctionPlan, Site, SiteKind};
 const PARK: &str = "go_park";
 const UNPARK: &str = "go_unpark";
 const READY: &str = "go_ready";
+const GIVE_WAY: &str = "go_give_way";
+const EXECUTE: &str = "go_execute";
 
 /// Where a Go program parks goroutines and makes them ready again.
 #[derive(Clone, Debug)]
@@ -28,6 +30,17 @@ pub struct Parking {
     /// `runtime.ready`; without it, who ends a wait is not known, and neither is for how long a
     /// goroutine could have run.
     pub ready: Option<FunctionPlan>,
+    /// Where goroutines begin and end to wait for their turn; without it, that time is not known.
+    pub turns: Option<Turns>,
+}
+
+/// How the scheduler takes turns with goroutines that can run.
+#[derive(Clone, Debug)]
+pub struct Turns {
+    /// Functions that put the goroutine in their first argument into a queue.
+    pub give_way: Vec<FunctionPlan>,
+    /// `runtime.execute`, which lets one run.
+    pub execute: FunctionPlan,
 }
 
 impl Kernel {
@@ -36,7 +49,10 @@ impl Kernel {
     pub fn watch_parking(&mut self, parking: &Parking, pid: Option<u32>) -> Result<(), ProbeError> {
         let entry = std::slice::from_ref(&parking.park.entry);
         let ready = parking.ready.iter().map(|plan| &plan.entry);
-        for name in [UNPARK, PARK, READY] {
+        let turns = parking.turns.as_ref();
+        let execute = turns.iter().map(|turns| (EXECUTE, &turns.execute.entry));
+        let give_way = turns.iter().flat_map(|turns| &turns.give_way);
+        for name in [UNPARK, PARK, READY, EXECUTE, GIVE_WAY] {
             program::<UProbe>(&mut self.ebpf, name)?
                 .load()
                 .map_err(refused(name))?;
@@ -44,7 +60,9 @@ impl Kernel {
         // Ends first, as with calls.
         let sites = (parking.park.exits.iter().map(|site| (UNPARK, site)))
             .chain(ready.map(|site| (READY, site)))
-            .chain(entry.iter().map(|site| (PARK, site)));
+            .chain(entry.iter().map(|site| (PARK, site)))
+            .chain(execute)
+            .chain(give_way.map(|plan| (GIVE_WAY, &plan.entry)));
         for (name, site) in sites {
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),

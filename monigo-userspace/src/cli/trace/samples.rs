@@ -13,7 +13,7 @@ use super::TraceOptions;
 use crate::{
     cli::args::StackMode,
     plan::ImagePlanner,
-    probe::{Kernel, Parking},
+    probe::{Kernel, Parking, Turns},
     symbols::{Function, Image},
 };
 
@@ -78,25 +78,40 @@ pub fn start(
     warnings
 }
 
+/// What puts goroutines that can run into a queue, in one version of Go or another.
+const GIVE_WAY: [&str; 3] = [
+    "runtime.goschedImpl",
+    "runtime.exitsyscall0",
+    "runtime.exitsyscallNoP",
+];
+
 /// Watches goroutines park.
 fn watch_parking(kernel: &mut Kernel, image: &Image, pid: Option<u32>) -> Result<(), String> {
-    let function = |name: &str| {
-        let mut functions = image.functions().iter();
-        functions.find(|function| function.linkage_names().any(|known| known == name))
-    };
-    let park = function("runtime.gopark").ok_or("the program has no runtime.gopark")?;
-    let wanted: Vec<&Function> = std::iter::once(park)
-        .chain(function("runtime.ready"))
-        .collect();
-    let mut plans = ImagePlanner::new(image).plan_all(&wanted).into_iter();
-    let park = plans
-        .next()
-        .ok_or("runtime.gopark cannot be planned")?
+    let mut names = vec!["runtime.gopark", "runtime.ready", "runtime.execute"];
+    names.extend(GIVE_WAY);
+    let mut found: Vec<Option<&Function>> = vec![None; names.len()];
+    for function in image.functions() {
+        for known in function.linkage_names() {
+            if let Some(at) = names.iter().position(|name| *name == known) {
+                found[at] = Some(function);
+            }
+        }
+    }
+    let image_planner = ImagePlanner::new(image);
+    let plan = |at: usize| found[at].map(|function| image_planner.plan(function));
+    let park = plan(0)
+        .ok_or("the program has no runtime.gopark")?
         .map_err(|reason| format!("runtime.gopark: {reason}"))?;
+    let proven = |at: usize| plan(at).and_then(Result::ok);
+    let turns = proven(2).map(|execute| Turns {
+        give_way: (3..names.len()).filter_map(proven).collect(),
+        execute,
+    });
     let parking = Parking {
         image: Arc::from(image.open_path()),
         park,
-        ready: plans.next().and_then(Result::ok),
+        ready: proven(1),
+        turns,
     };
     kernel
         .watch_parking(&parking, pid)
