@@ -227,6 +227,13 @@ pub fn cpp_left(how: Native) -> Result<PathBuf> {
     native("g++", "left", &files, how, &["-x", "c++"])
 }
 
+/// The C++ target with slow calls.
+pub fn cpp_tail(how: Native) -> Result<PathBuf> {
+    let flags = ["-std=c++20", "-pthread", "-x", "c++"];
+    let files = ["c/harness.c", "cpp/tail.cpp"].map(str::to_owned);
+    native("g++", "tail-cpp", &files, how, &flags)
+}
+
 /// The C++ target with C++20 coroutines.
 pub fn cpp_generators(how: Native) -> Result<PathBuf> {
     let flags = ["-std=c++20", "-pthread", "-x", "c++"];
@@ -282,6 +289,17 @@ pub fn rust_program(name: &str, flags: &[&str]) -> Result<PathBuf> {
             .arg(&source);
         run(&mut command)
     })
+}
+
+/// A Rust target that cargo has built, since it needs crates.
+pub fn rust_example(name: &str) -> Result<PathBuf> {
+    let program = build_directory()?.join("examples").join(name);
+    ensure!(
+        program.exists(),
+        "{} does not exist; `cargo build -p monigo-tests --example {name}` makes it",
+        program.display()
+    );
+    Ok(program)
 }
 
 /// The Go target.

@@ -75,8 +75,29 @@ fn check(program: &Path, function: &str, planted: &Planted) -> Result<()> {
     story(db, directory.path())
 }
 
-/// The flame graph of slow calls weighs them alone.
+/// The flame graph of slow calls weighs them alone, and so do the other files.
 fn slow_only(db: &str, directory: &Path) -> Result<()> {
+    for name in ["slow.json", "slow.csv", "slow.firefox.json"] {
+        let file = directory.join(name);
+        let output = file.to_str().context("path is not UTF-8")?;
+        let arguments = ["flamegraph", "--db", db, "--slower-than", SLOWER_THAN];
+        run(&[&arguments[..], &["-o", output]].concat())?;
+    }
+    let summary = std::fs::read_to_string(directory.join("slow.json"))?;
+    let summary: Value = serde_json::from_str(&summary)?;
+    let function = &summary["functions"][0];
+    let (calls, least) = (&function["calls"], &function["latency_ns"]["min"]);
+    ensure!(
+        calls
+            .as_u64()
+            .is_some_and(|calls| (15..=40).contains(&calls))
+            && least.as_u64().is_some_and(|least| least >= 8_000_000),
+        "{summary}"
+    );
+    let time = &function["time_ns"];
+    let unattributed = time["unattributed"].as_u64().context("a rest")?;
+    let total = function["latency_ns"]["total"].as_u64().context("a sum")?;
+    ensure!(unattributed < total / 2, "{summary}");
     let total = |more: &[&str]| -> Result<u64> {
         let file = directory.join("calls.folded");
         let output = file.to_str().context("path is not UTF-8")?;
@@ -179,6 +200,47 @@ fn a_slow_pipe() -> Result<()> {
         reason: "pipe",
         wait: Some(&["io"]),
         places: &["take", "read_answer", "handle"],
+    })
+}
+
+fn cpp(planted: &Planted) -> Result<()> {
+    let program = targets::cpp_tail(Native::FRAME_POINTERS)?;
+    check(&program, "shop::handle", planted)
+}
+
+#[test]
+fn a_mutex_in_cpp() -> Result<()> {
+    cpp(&Planted {
+        reason: "lock",
+        wait: Some(&["lock"]),
+        places: &["Stock::reserve", "shop::handle"],
+    })
+}
+
+#[test]
+fn a_sleep_in_cpp() -> Result<()> {
+    cpp(&Planted {
+        reason: "sleep",
+        wait: Some(&["sleep"]),
+        places: &["back_off", "shop::handle"],
+    })
+}
+
+#[test]
+fn a_computation_in_cpp() -> Result<()> {
+    cpp(&Planted {
+        reason: "spin",
+        wait: None,
+        places: &["checksum"],
+    })
+}
+
+#[test]
+fn a_pipe_in_cpp() -> Result<()> {
+    cpp(&Planted {
+        reason: "pipe",
+        wait: Some(&["io"]),
+        places: &["read_answer", "shop::handle"],
     })
 }
 
