@@ -17,6 +17,7 @@ pub struct Tally {
     ended: u64,
     not_copied: u64,
     undescribed: BTreeMap<String, u64>,
+    register_lost: u64,
 }
 
 impl Tally {
@@ -28,6 +29,7 @@ impl Tally {
             End::CopyTooSmall => self.too_long += 1,
             End::ProcessUnknown => self.ended += 1,
             End::NotCopied => self.not_copied += 1,
+            End::RegisterLost(_) => self.register_lost += 1,
             End::Undescribed(image) => {
                 *self.undescribed.entry(image.to_string()).or_default() += 1;
             }
@@ -36,7 +38,11 @@ impl Tally {
 
     /// Stacks that ended early.
     pub fn early(&self) -> u64 {
-        self.too_long + self.ended + self.not_copied + self.undescribed.values().sum::<u64>()
+        self.too_long
+            + self.ended
+            + self.not_copied
+            + self.register_lost
+            + self.undescribed.values().sum::<u64>()
     }
 
     /// What the user should know of it.
@@ -59,6 +65,13 @@ impl Tally {
             reasons.push((
                 self.not_copied,
                 "were walked by frame pointers, since more came at once than can be copied"
+                    .to_owned(),
+            ));
+        }
+        if self.register_lost > 0 {
+            reasons.push((
+                self.register_lost,
+                "above code without frame pointers that was interrupted where its registers are not known"
                     .to_owned(),
             ));
         }

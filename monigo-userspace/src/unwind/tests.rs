@@ -127,12 +127,15 @@ fn from_nowhere_the_walk_goes_on_behind_the_call() {
     let walk = taken.walk();
     assert_eq!(walk.return_address, Some(taken.truth[1]));
     assert_eq!(walk.addresses[0], taken.head.ip);
-    // The registers that the frames in between have saved are lost, so callers that go by their frame
-    // pointer may be skipped; nothing else may come.
-    assert_eq!(walk.addresses[1..3], taken.truth[1..3]);
-    let mut truth = taken.truth.iter();
-    let in_order = |address: &u64| truth.any(|truth| truth == address);
-    assert!(walk.addresses[1..].iter().all(in_order), "{walk:x?}");
+    // The registers that the frames in between have saved are lost, so the walk may end at a caller that
+    // goes by its frame pointer, and says so; it skips nothing.
+    assert_eq!(walk.addresses[1..2], taken.truth[1..2]);
+    assert!(
+        taken.truth[1..].starts_with(&walk.addresses[1..]),
+        "{walk:x?}"
+    );
+    let whole = walk.addresses.len() == taken.truth.len();
+    assert_eq!(walk.end == End::Complete, whole, "{walk:x?}");
 
     taken.head.ip = code;
     assert_eq!(taken.walk().addresses[1..], taken.truth);

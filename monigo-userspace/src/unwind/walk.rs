@@ -15,6 +15,9 @@ use crate::probe::StackCopy;
 
 /// Most addresses of a stack.
 const MOST_FRAMES: usize = 512;
+/// In place of a frame pointer that is not known: nothing is read there, so a frame that is found by it
+/// ends the walk, instead of leading past callers.
+const UNKNOWN: u64 = 1;
 /// Most processes whose maps are remembered.
 const MOST_PROCESSES: usize = 1024;
 
@@ -29,6 +32,9 @@ pub enum End {
     CopyTooSmall,
     /// At code in this image that no unwind tables describe.
     Undescribed(Box<str>),
+    /// At code in this image whose frame is found by a register that code without frame pointers had
+    /// saved where nobody knows.
+    RegisterLost(Box<str>),
     /// The process had ended before its maps could be read.
     ProcessUnknown,
     /// It was walked by frame pointers, since there was no room for a copy.
@@ -182,14 +188,16 @@ impl<'a> Stack<'a> {
             // pointers does.
             steps.jump(caller, head.position + 8);
             let saved = self.word(head.position.wrapping_sub(8));
-            if let Some(saved) = saved.filter(|&saved| saved > head.position && saved < head.top) {
-                steps.registers.set_bp(saved);
-            }
+            let saved = saved.filter(|&saved| saved > head.position && saved < head.top);
+            steps.registers.set_bp(saved.unwrap_or(UNKNOWN));
             end = steps.run(cache, None);
         }
         let end = match end {
             Run::Ended | Run::Missed => End::Complete,
             Run::TooLong => End::CopyTooSmall,
+            Run::Unreadable(_) | Run::Lost if steps.registers.bp() == UNKNOWN => {
+                End::RegisterLost(process.name(steps.last))
+            }
             Run::Unreadable(at) if self.goes_on(at) => End::CopyTooSmall,
             Run::Unreadable(_) | Run::Lost => End::Undescribed(process.name(steps.last)),
         };
