@@ -31,6 +31,10 @@ pub enum Target {
     Plan,
     /// Patterns for functions
     Pattern,
+    /// Names of code made at run time
+    PerfMap,
+    /// Stored lists of functions
+    Cache,
 }
 
 impl Target {
@@ -41,6 +45,8 @@ impl Target {
             Self::Pclntab => "pclntab",
             Self::Plan => "plan",
             Self::Pattern => "pattern",
+            Self::PerfMap => "perf_map",
+            Self::Cache => "cache",
         }
     }
 }

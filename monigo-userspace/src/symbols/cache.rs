@@ -172,6 +172,20 @@ impl Cache {
     }
 }
 
+/// An entry as it is stored, for whoever wants to damage one.
+pub fn to_bytes(build_id: &str, functions: &[Function]) -> Option<Vec<u8>> {
+    let origin = Origin {
+        build_id: build_id.to_owned(),
+        stamps: Vec::new(),
+    };
+    Stored::of(&origin, functions, false).map(|stored| encode(&stored))
+}
+
+/// The functions in an entry, whichever image it was made from.
+pub fn from_bytes(bytes: &[u8]) -> Option<Vec<Function>> {
+    decode(bytes)?.functions(&[])
+}
+
 fn encode(stored: &Stored) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + stored.encoded_len());
     bytes.extend(MAGIC);
@@ -366,8 +380,10 @@ mod tests {
             bytes.extend(VERSION.to_le_bytes());
             bytes.extend(crc32fast::hash(&payload).to_le_bytes());
             bytes.extend(payload);
-            if let Some(stored) = decode(&bytes) {
-                let _ = stored.functions(&[]);
+            if let Some(functions) = from_bytes(&bytes) {
+                // What is read can be stored, and comes back.
+                let again = to_bytes("", &functions).expect("stored");
+                proptest::prop_assert_eq!(from_bytes(&again), Some(functions));
             }
         }
     }

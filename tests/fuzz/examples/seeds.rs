@@ -37,6 +37,13 @@ const PATTERNS: [&str; 18] = [
     "operator<<",
 ];
 
+/// As V8, the JVM and .NET write them.
+const PERF_MAPS: [&str; 3] = [
+    "7f3c00001000 1a0 LazyCompile:~handle /srv/shop.js:12:20\n7f3c000011a0 40 Builtin:ArgumentsAdaptor\n7f3c00001000 80 LazyCompile:*handle /srv/shop.js:12:20\n",
+    "0x00007f0010000000 0x40 Interpreter\n0x00007f0010000040 0x1000 Lcom/shop/Order;::total\n",
+    "00007F21D5A71000 1a int32 [shop] Shop.Order::Total(int32)[Tier0]\n",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
     let root = arguments
@@ -45,11 +52,20 @@ fn main() -> Result<(), Box<dyn Error>> {
     for pattern in PATTERNS {
         save(&root, "pattern", pattern.as_bytes())?;
     }
+    for map in PERF_MAPS {
+        save(&root, "perf_map", map.as_bytes())?;
+    }
     for program in arguments {
         let bytes = fs::read(&program)?;
         let file = object::File::parse(&*bytes)?;
         if bytes.len() <= LARGEST_IMAGE {
             save(&root, "elf", &bytes)?;
+            let image = monigo_fuzz::symbols::Image::open(&program)?;
+            let functions = image.functions();
+            let few = &functions[..functions.len().min(MOST_FUNCTIONS)];
+            if let Some(entry) = monigo_fuzz::symbols::cache::to_bytes("", few) {
+                save(&root, "cache", &entry)?;
+            }
             if file.section_by_name(".debug_info").is_some() {
                 save(&root, "dwarf", &bytes)?;
             }
