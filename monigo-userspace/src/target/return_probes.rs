@@ -6,7 +6,7 @@
 //! nothing of the kind can happen, and this module looks for a reason why it could.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashSet},
     fs,
     path::{Path, PathBuf},
     sync::LazyLock,
@@ -15,7 +15,7 @@ use std::{
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionKind};
 
-use crate::symbols::Image;
+use crate::symbols::{Image, ImageId};
 
 /// Functions that unwind, walk or switch stacks, or load code that might.
 const DANGEROUS: [&str; 21] = [
@@ -73,7 +73,13 @@ pub fn obstacle(image: &Image, pids: &[u32]) -> Option<String> {
             Err(reason) => return Some(reason),
         }
     }
-    files.iter().find_map(|file| of_file(file))
+    // The image itself is mapped, too, and so are libraries in each process.
+    let mut looked = HashSet::new();
+    let mut files = files.iter();
+    files.find_map(|file| {
+        let known = ImageId::of(file).is_ok_and(|id| !looked.insert(id));
+        (!known).then(|| of_file(file)).flatten()
+    })
 }
 
 /// Settings of a process under which the kernel ends it at a return probe.

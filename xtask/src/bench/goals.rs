@@ -9,7 +9,7 @@ use super::{
     peers::Peer,
     records,
     report::number,
-    slowdown, start, unwind,
+    screen, slowdown, start, unwind,
 };
 
 /// One goal.
@@ -187,6 +187,16 @@ fn of_probes(look: &Look<'_>) -> Vec<Goal> {
         .remark(format!(
             "includes {} ms in which calls are counted",
             start::WINDOW.as_millis()
+        )),
+        Goal::new(
+            "first name on the screen within 1 s on 200 MB, with nothing kept of an earlier run",
+            "ms",
+            look.one(screen::LARGE, "monigo, nothing kept", screen::FIRST_NAME),
+            |ms| ms <= 1000.0,
+        )
+        .remark(format!(
+            "with a kept list of functions {} ms",
+            shown(look.one(screen::LARGE, "monigo", screen::FIRST_NAME))
         )),
     ]
 }

@@ -17,6 +17,7 @@ mod peers;
 mod plot;
 mod records;
 mod report;
+mod screen;
 mod slowdown;
 mod start;
 mod targets;
@@ -86,6 +87,11 @@ const CASES: [Case; 8] = [
         name: start::NAME,
         about: "start to first number on small and large programs",
         run: start::run,
+    },
+    Case {
+        name: screen::NAME,
+        about: "start to first name on the screen, on small and large programs",
+        run: screen::run,
     },
     Case {
         name: unwind::NAME,

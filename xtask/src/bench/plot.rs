@@ -13,7 +13,7 @@ use super::{
     attach,
     figure::{Figure, Metric, Summary},
     report::number,
-    slowdown, start,
+    screen, slowdown, start,
 };
 
 const WIDTH: i32 = 1100;
@@ -115,6 +115,11 @@ pub fn draw(figures: &[Figure], file: &Path) -> Result<()> {
         ),
         ("From start to probes in place", attach::TOTAL, attach::NAME),
         ("From start to first number", start::FIRST, start::NAME),
+        (
+            "From start to first name on the screen",
+            screen::FIRST_NAME,
+            screen::NAME,
+        ),
     ]
     .into_iter()
     .filter_map(|(title, metric, case)| Panel::of(title, metric, case, figures))

@@ -5,6 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     path::Path,
     sync::Arc,
+    thread,
 };
 
 use anyhow::Result;
@@ -67,6 +68,11 @@ impl<'i> Exits<'i> {
         }
     }
 
+    /// Takes what was found beforehand.
+    fn set_obstacle(&self, found: Option<String>) {
+        self.obstacle.get_or_init(|| said(found));
+    }
+
     /// By return probes where they are cheaper and nothing can go wrong.
     fn choose(&self, group: &Group<'_>, plans: &[FunctionPlan]) -> ExitProbe {
         // What is entered by a tail call returns in the place of the caller, whose end a return
@@ -93,10 +99,7 @@ impl<'i> Exits<'i> {
         }
         let obstacle = self.obstacle.get_or_init(|| {
             let found = return_probes::obstacle(self.image, &self.running);
-            if let Some(reason) = &found {
-                tracing::info!("probing return instructions instead of returns: {reason}");
-            }
-            found
+            said(found)
         });
         let recursive = || {
             let mut functions = group.functions.iter();
@@ -107,6 +110,13 @@ impl<'i> Exits<'i> {
         }
         ExitProbe::Uretprobe
     }
+}
+
+fn said(obstacle: Option<String>) -> Option<String> {
+    if let Some(reason) = &obstacle {
+        tracing::info!("probing return instructions instead of returns: {reason}");
+    }
+    obstacle
 }
 
 /// Why nothing can be traced.
@@ -261,7 +271,25 @@ impl Prepared {
         args: &TraceOptions,
     ) -> Result<Option<PrepareError>> {
         check_go(image, args)?;
-        let groups = matched(image, patterns, args.all).inspect_err(|_| {
+        let exits = Exits::new(image, args.exit_probe, self.running.clone());
+        // Unwind tables and the code of a large image are read while its symbols are.
+        let (groups, planner, obstacle) = thread::scope(|scope| {
+            let others = scope.spawn(|| {
+                let planner = ImagePlanner::new(image);
+                let early = image.is_slow() && args.exit_probe == ExitMode::Auto;
+                let obstacle = early.then(|| return_probes::obstacle(image, &self.running));
+                (planner, obstacle)
+            });
+            let groups = matched(image, patterns, args.all);
+            match others.join() {
+                Ok((planner, obstacle)) => (groups, planner, obstacle),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        });
+        if let Some(obstacle) = obstacle {
+            exits.set_obstacle(obstacle);
+        }
+        let groups = groups.inspect_err(|_| {
             // Often why nothing matches.
             for remark in image.debug_remarks() {
                 say!("{remark}");
@@ -272,8 +300,6 @@ impl Prepared {
         if total > MAX_FUNCTIONS {
             return Err(Failure::usage(PrepareError::TooMany(total)));
         }
-        let planner = ImagePlanner::new(image);
-        let exits = Exits::new(image, args.exit_probe, self.running.clone());
         let functions: Vec<&Function> = groups
             .iter()
             .flat_map(|group| group.functions.iter().copied())

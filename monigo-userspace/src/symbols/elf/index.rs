@@ -173,11 +173,13 @@ pub(in super::super) fn index(image: &Image) -> FunctionIndex {
 /// One function per address, under its best name.
 fn merge(image: &Image, mut symbols: Vec<Symbol<'_>>) -> Vec<Function> {
     let underscores = |name: &str| name.bytes().take_while(|c| *c == b'_').count();
-    symbols.sort_by(|a, b| {
-        let key = |s: &Symbol<'_>| (s.address, s.rank, std::cmp::Reverse(s.size));
+    // Names tell equal ones apart, so the order is the same whatever it was before.
+    symbols.sort_unstable_by(|a, b| {
+        let key = |s: &Symbol<'_>| (s.rank, std::cmp::Reverse(s.size));
         // Mangled names begin with an underscore, too, but never compete with plain ones.
-        key(a)
-            .cmp(&key(b))
+        a.address
+            .cmp(&b.address)
+            .then_with(|| key(a).cmp(&key(b)))
             .then_with(|| underscores(&a.name).cmp(&underscores(&b.name)))
             .then_with(|| a.name.cmp(&b.name))
     });
@@ -212,11 +214,16 @@ fn merge(image: &Image, mut symbols: Vec<Symbol<'_>>) -> Vec<Function> {
 fn add_imported(image: &Image, functions: &mut Vec<Function>, undefined: &HashSet<&str>) {
     let mut names: Vec<&str> = undefined.iter().copied().collect();
     names.sort_unstable();
+    // Most names are ruled out by their length alone, without being hashed.
+    let mut lengths = [false; 256];
+    for name in &names {
+        lengths[name.len() % 256] = true;
+    }
     // A defined symbol of the same name (a PLT entry with an address, say) wins.
     let defined: HashSet<String> = functions
         .iter()
         .flat_map(Function::linkage_names)
-        .filter(|name| undefined.contains(name))
+        .filter(|name| lengths[name.len() % 256] && undefined.contains(name))
         .map(str::to_owned)
         .collect();
     for name in names {
