@@ -124,8 +124,10 @@ fn every_function_of_a_go_server_and_it_goes_on() -> Result<()> {
     let (discovery, truth) = discover(&program.path(), &["--seconds", "10", "--runtime"])?;
     assert!(discovery.probed > 5000, "{}", discovery.probed);
     let slow = discovery.find("main.slow")?;
-    // Among thousands of functions there may be no time to time all that are called.
-    assert!(slow.time_share.is_none_or(|share| share > 0.1), "{slow:?}");
+    // Among thousands of functions there may be no time to time all that are called, or only in windows
+    // shorter than a call, which tell how long it takes at least.
+    let timed = slow.time_share.filter(|_| slow.basis != "unfinished");
+    assert!(timed.is_none_or(|share| share > 0.1), "{slow:?}");
     assert!(discovery.find("main.hot")?.calls_per_second > slow.calls_per_second);
     assert_eq!(
         truth.functions["main.serve"].calls, truth.functions["main.slow"].calls,

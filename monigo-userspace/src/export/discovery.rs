@@ -71,7 +71,7 @@ pub fn basis(figures: &Figures) -> &'static str {
         Basis::Measured => "measured",
         Basis::Sampled => "estimated",
         Basis::AtLeast => "estimated, too hot to count",
-        Basis::Unfinished => "still running",
+        Basis::Unfinished => "still running, at least",
         Basis::CountOnly => "calls estimated",
     }
 }
