@@ -56,14 +56,14 @@ test("a saved page shows the flame graph without a server", async () => {
   await page.close();
 });
 
-test("speedscope opens its file", async () => {
-  const profile = await fetched("flamegraph.speedscope.json?weight=calls");
+/** Has speedscope open a file, and hands its page to `look`. */
+async function inSpeedscope(name, content, look) {
   const release = dirname(createRequire(import.meta.url).resolve("speedscope/dist/release/index.html"));
   const kinds = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css" };
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://localhost").pathname);
     try {
-      const body = path === "/profile.json" ? profile : readFileSync(join(release, path));
+      const body = path === `/${name}` ? content : readFileSync(join(release, path));
       response.setHeader("content-type", kinds[extname(path)] ?? "application/octet-stream");
       response.end(body);
     } catch {
@@ -77,12 +77,30 @@ test("speedscope opens its file", async () => {
     const here = `http://127.0.0.1:${server.address().port}`;
     const refused = [];
     page.on("dialog", (dialog) => { refused.push(dialog.message()); void dialog.dismiss(); });
-    await page.goto(`${here}/index.html#profileURL=${encodeURIComponent(`${here}/profile.json`)}`);
-    await page.getByText(/^calls \(/).waitFor();
-    assert.match(await page.title(), /orders.* - speedscope$/);
+    await page.goto(`${here}/index.html#profileURL=${encodeURIComponent(`${here}/${name}`)}`);
+    await look(page);
     assert.deepEqual(refused, []);
   } finally {
     await page.close();
     server.close();
   }
+}
+
+test("speedscope opens its file", async () => {
+  const profile = await fetched("flamegraph.speedscope.json?weight=calls");
+  await inSpeedscope("profile.json", profile, async (page) => {
+    await page.getByText(/^calls \(/).waitFor();
+    assert.match(await page.title(), /orders.* - speedscope$/);
+  });
+});
+
+// It reads the trace events of Chrome and Perfetto, whose own viewers come from no registry.
+test("a reader of trace events opens the story of a call", async () => {
+  const [slowest] = JSON.parse(await fetched("calls?limit=1"));
+  const trace = await fetched(`story/${slowest.key}/trace.json`);
+  const [thread] = JSON.parse(trace).traceEvents.filter((event) => event.name === "thread_name");
+  await inSpeedscope("trace.json", trace, async (page) => {
+    await page.getByText(thread.args.name).first().waitFor();
+    assert.match(await page.title(), / - speedscope$/);
+  });
 });

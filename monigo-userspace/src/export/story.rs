@@ -27,19 +27,22 @@ struct Line {
 /// The story for people, one line for each nested call and each thing it did.
 pub fn story_text(story: &Story, width: Option<u16>) -> String {
     let call = &story.call;
-    let mut text = format!("{}, {}", story.function, duration_ns(call.duration_ns));
-    let _ = write!(text, ", pid {}, thread {}", call.pid, call.tid);
+    let width = usize::from(width.unwrap_or(WIDTH)).max(BAR + 40);
+    let mut facts = format!(", {}", duration_ns(call.duration_ns));
+    let _ = write!(facts, ", pid {}, thread {}", call.pid, call.tid);
     if let Some(goid) = call.goid {
-        let _ = write!(text, ", goroutine {goid}");
+        let _ = write!(facts, ", goroutine {goid}");
     }
+    // The name of a C++ function may be longer than the line.
+    let name = cut(&story.function, width.saturating_sub(facts.width()));
+    let mut text = format!("{name}{facts}\ncall {}", CallKey::from(call));
     let started = jiff::Timestamp::from_nanosecond(call.start_ns.into());
     if let Ok(started) = started {
         let _ = write!(text, ", started {started:.6}");
     }
-    let _ = writeln!(text, "\ncall {}\n", CallKey::from(call));
+    text.push_str("\n\n");
     let mut lines = lines(story);
     lines.sort_by_key(|line| (line.at_ns, line.depth));
-    let width = usize::from(width.unwrap_or(WIDTH)).max(BAR + 40);
     let whole = call.duration_ns.max(1);
     for line in lines {
         let bar = bar(line.at_ns, line.duration_ns, whole, line.fill);
