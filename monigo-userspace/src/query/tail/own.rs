@@ -98,7 +98,11 @@ impl Code<'_> {
         {
             return false;
         }
-        if is_runtime(&frame.function, self.language) {
+        let name = match self.language {
+            Language::Cpp => without_return_type(&frame.function),
+            _ => &frame.function,
+        };
+        if is_runtime(name, self.language) {
             return false;
         }
         let others: &[&str] = match self.language {
@@ -117,12 +121,35 @@ impl Code<'_> {
     }
 }
 
+/// A C++ name without the type that it returns, which names of template instances begin with:
+/// `void std::sort<int*>(int*, int*)`.
+fn without_return_type(name: &str) -> &str {
+    if name.contains("operator") {
+        return name;
+    }
+    let (mut depth, mut start) = (0_u32, 0);
+    for (at, c) in name.char_indices() {
+        match c {
+            '(' if depth == 0 && !name[at..].starts_with("(anonymous") => break,
+            '<' | '(' => depth += 1,
+            '>' | ')' => depth = depth.saturating_sub(1),
+            ' ' if depth == 0 => start = at + 1,
+            _ => {}
+        }
+    }
+    &name[start..]
+}
+
 /// A name short enough for a sentence: without the types that generic code was made for, the hash
 /// at its end, and arguments.
 pub fn short_name(name: &str, language: Language) -> String {
     if language == Language::Go {
         return name.to_owned();
     }
+    let name = match language {
+        Language::Cpp => without_return_type(name),
+        _ => name,
+    };
     let mut short = String::with_capacity(name.len());
     let mut depth = 0_u32;
     let mut previous = ' ';
@@ -187,6 +214,24 @@ mod tests {
             (Language::C, "clock_gettime", "[vdso]", false),
             (Language::C, "[unknown]", "/srv/shop", false),
             (Language::Cpp, "std::mutex::lock()", "/srv/shop", false),
+            (
+                Language::Cpp,
+                "void std::this_thread::sleep_for<long, std::ratio<1l, 1000l> >(int)",
+                "/srv/shop",
+                false,
+            ),
+            (
+                Language::Cpp,
+                "unsigned long shop::total<int>(int)",
+                "/srv/shop",
+                true,
+            ),
+            (
+                Language::Cpp,
+                "(anonymous namespace)::f(int) const",
+                "/srv/shop",
+                true,
+            ),
             (Language::Rust, "shop::reserve", "/srv/shop", true),
             (
                 Language::Rust,
