@@ -219,7 +219,7 @@ pub fn execute<C: EbpfContext>(ctx: &C) {
     let Some(weight_ns) = sched::weight_ns(away_ns) else {
         return;
     };
-    let Some(inside) = sample::inside_goroutine(control, thread.pid, gp) else {
+    let Some(inside) = sample::inside_goroutine(control, thread.pid, gp, 0) else {
         return;
     };
     let Some(mut entry) = RECORDS.reserve::<SampleRecord>(0) else {

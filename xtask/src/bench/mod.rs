@@ -67,7 +67,7 @@ struct Case {
     run: fn(&Bench) -> Result<Figures>,
 }
 
-const CASES: [Case; 8] = [
+const CASES: [Case; 9] = [
     Case {
         name: slowdown::NAME,
         about: "what a traced call costs the target, and what of it the kernel programs take",
