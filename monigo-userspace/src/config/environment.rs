@@ -5,7 +5,6 @@ use figment::value::{Dict, Value};
 use super::{
     Layers, Source,
     catalogue::{Kind, SETTINGS, Setting},
-    layers::suggestion,
 };
 
 /// Variables that are no settings: the file, the log filter, and where systemd and the tests put things.
@@ -34,12 +33,18 @@ pub fn add(
             layers.add(setting.key, value, Source::Variable(name));
             continue;
         }
-        let hint = suggestion(&name, &names);
-        if !hint.is_empty() {
-            remarks.push(format!("{name} is no setting and is ignored{hint}"));
+        if let Some(near) = names.iter().find(|known| is_near(&name, known)) {
+            remarks.push(format!(
+                "{name} is no setting and is ignored; did you mean {near}?"
+            ));
         }
     }
     remarks
+}
+
+/// Whether it is a slip of the pen; all names begin alike.
+fn is_near(name: &str, known: &str) -> bool {
+    strsim::normalized_damerau_levenshtein(name, known) > 0.85
 }
 
 /// What does not parse stays a text, which the setting's type refuses with a sentence.

@@ -142,9 +142,6 @@ mod tests {
         new.storage.path = Some("x".into());
         new.trace.off_cpu = false;
         new.log.format = crate::config::LogFormat::Json;
-        new.agent
-            .targets
-            .push(crate::config::AgentTarget::default());
         let (change, merged) = Change::between(&old, &new);
         assert_eq!(change.taken, Vec::<&str>::new());
         assert_eq!(change.left.len(), 8);
