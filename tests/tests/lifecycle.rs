@@ -91,7 +91,7 @@ fn events_reach_a_webhook_that_fails_at_first() -> Result<()> {
         &[],
     )?;
     monigo.await_attached()?;
-    let mut next = |event: &str| -> Result<serde_json::Value> {
+    let next = |event: &str| -> Result<serde_json::Value> {
         let body = told
             .recv_timeout(PATIENCE)
             .with_context(|| format!("no {event}"))?;

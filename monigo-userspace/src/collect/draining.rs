@@ -95,7 +95,7 @@ impl Drain {
     /// were any. To be called when nothing is sent any more.
     pub fn finish(&mut self, mut take: impl FnMut(Drained)) -> Option<Tally> {
         let _ = self.orders.send(Order::Finish);
-        for drained in self.drained.iter() {
+        for drained in &self.drained {
             take(drained);
         }
         self.thread.take()?.join().ok().flatten()

@@ -120,7 +120,13 @@ fn the_template_changes_nothing_and_its_lines_are_valid() {
     assert_eq!(problems, [], "{uncommented}");
     let config = config.unwrap();
     assert_eq!(config.agent.targets.len(), 1);
-    assert_eq!(config.check(), []);
+    // The files of the examples are not there, which a check rightly says.
+    let others: Vec<_> = config
+        .check()
+        .into_iter()
+        .filter(|(_, problem)| !problem.contains("No such file"))
+        .collect();
+    assert_eq!(others, []);
     for setting in SETTINGS {
         assert!(text.contains(setting.about), "{}", setting.key);
     }

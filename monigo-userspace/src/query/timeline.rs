@@ -80,7 +80,7 @@ struct Steps {
     by: GroupBy,
     /// Blocks that can be taken as a whole.
     blocks: Blocks,
-    steps: BTreeMap<i64, Step>,
+    found: BTreeMap<i64, Step>,
 }
 
 /// The group of an interval is a column of it divided by a number.
@@ -175,7 +175,11 @@ fn steps(connection: &Connection, span: Span, most: u32) -> Result<Steps, QueryE
             Ok((row.get(0)?, Step { from_ns, to_ns }))
         })?
         .collect::<Result<_, _>>()?;
-    Ok(Steps { by, blocks, steps })
+    Ok(Steps {
+        by,
+        blocks,
+        found: steps,
+    })
 }
 
 /// Buckets by group.
@@ -241,7 +245,7 @@ pub(super) fn series(
             p99: histogram.percentile(0.99),
         }
     };
-    Ok(steps.steps.into_iter().map(point).collect())
+    Ok(steps.found.into_iter().map(point).collect())
 }
 
 /// Calls and latency of several functions over time.
@@ -283,7 +287,7 @@ pub(super) fn latency(
             histogram.add(row.get(2)?, row.get(3)?);
         }
     }
-    let steps = steps.steps;
+    let steps = steps.found;
     let mut points: BTreeMap<i64, LatencyPoint> = steps
         .into_iter()
         .map(|(group, step)| {
@@ -319,7 +323,7 @@ pub(super) fn heatmap(
 ) -> Result<Heatmap, QueryError> {
     let steps = steps(connection, span, columns)?;
     let histograms = histograms(connection, &steps, Some(function))?;
-    let steps = steps.steps;
+    let steps = steps.found;
     let rows_seen = || {
         histograms
             .values()

@@ -2,7 +2,7 @@
 //!
 //! `DuckDB` returns blocks that became free to its own list, and uses them before the file grows; it
 //! cuts free blocks off the end of the file at a checkpoint. So the file stays within the limit if
-//! what is in use does, with a quarter to spare for the log and for checkpoints, which write
+//! what is in use does, with a third to spare for the log and for checkpoints, which write
 //! changed blocks to new places before the old ones are free.
 
 use std::fs;
@@ -19,7 +19,7 @@ impl Database {
             return Ok(());
         };
         let comes = estimate(batch);
-        let most = limit / 4 * 3;
+        let most = limit / 3 * 2;
         if self.path.is_some() && self.file_bytes() + self.log_bytes() + comes <= most {
             return Ok(());
         }

@@ -114,7 +114,7 @@ fn write_distribution(
     for (index, count) in distribution.counts.iter().enumerate() {
         below += count;
         let bound = BOUNDS_SECONDS.get(index).copied().unwrap_or(f64::INFINITY);
-        let labels = labels(&point.labels, Some(("le", number(bound))));
+        let labels = labels(&point.labels, Some(&("le", number(bound))));
         let exemplar = distribution.exemplars.iter().find(|e| e.bucket == index);
         let exemplar = exemplar
             .filter(|_| open)
@@ -143,13 +143,18 @@ fn exemplar_text(exemplar: &Exemplar) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
-fn labels(labels: &[(&'static str, String)], more: Option<(&'static str, String)>) -> String {
+fn labels(labels: &[(&'static str, String)], more: Option<&(&'static str, String)>) -> String {
     let written: Vec<String> = labels
         .iter()
-        .chain(more.as_ref())
+        .chain(more)
         .map(|(name, value)| format!("{name}=\"{}\"", escaped(value, true)))
         .collect();
     if written.is_empty() {

@@ -61,6 +61,7 @@ async fn nothing_measured_is_an_empty_list() {
 }
 
 /// Bodies that are refused, and what the message names.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn refused_bodies() -> Vec<(&'static str, String, &'static str)> {
     let metrics = |change: Value| {
         let mut body = json!({

@@ -121,7 +121,7 @@ fn finding(name: &str, problem: Option<String>) -> Finding {
     }
 }
 
-/// Metrics for Prometheus, or as OpenMetrics with exemplars if the client accepts that
+/// Metrics for Prometheus, or as `OpenMetrics` with exemplars if the client accepts that
 #[utoipa::path(
     get,
     path = "/metrics",

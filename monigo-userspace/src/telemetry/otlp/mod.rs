@@ -203,10 +203,10 @@ impl Export {
     }
 
     async fn gather(&mut self) {
-        let gatherer = Arc::clone(&self.gatherer);
+        let source = Arc::clone(&self.gatherer);
         let upto_ns = self.sent_upto_ns;
-        let gathered = tokio::task::spawn_blocking(move || gatherer.gather(upto_ns)).await;
-        match gathered {
+        let found = tokio::task::spawn_blocking(move || source.gather(upto_ns)).await;
+        match found {
             Ok(Ok(gathered)) => {
                 self.sent_upto_ns = Some(gathered.upto_ns);
                 let mut dropped = gathered.left_out;

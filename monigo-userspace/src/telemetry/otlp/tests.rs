@@ -221,7 +221,7 @@ fn export(settings: &OtlpSettings) -> (Database, OtlpExporter) {
 
 async fn until(exporter: &OtlpExporter, what: impl Fn(&ExporterStatus) -> bool) -> ExporterStatus {
     let handle = exporter.status();
-    let reached = time::timeout(Duration::from_secs(60), async {
+    let reached = time::timeout(Duration::from_mins(1), async {
         loop {
             let status = handle.get();
             if what(&status) {

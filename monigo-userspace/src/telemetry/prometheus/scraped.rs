@@ -34,7 +34,7 @@ fn free_port() -> u16 {
 
 /// Asks until the answer is not empty.
 fn ask(port: u16, path: &str) -> serde_json::Value {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let answer = ureq::get(format!("http://127.0.0.1:{port}{path}")).call();
         let text = answer
