@@ -10,7 +10,7 @@ use monigo::{Monigo, api::HttpSettings, query::Window};
 /// Your service, with the recording below `/watch`.
 fn service(recording: &Path) -> Result<Router, Box<dyn Error>> {
     let mut settings = HttpSettings::default();
-    settings.listen.base_path = "/api/monigo".to_owned();
+    settings.listen.base_path = "/api/monigo".into();
     let monigo = Monigo::builder()
         .recording(recording)
         .settings(settings)

@@ -189,11 +189,18 @@ impl Export {
         let mut ticks = time::interval(interval);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
-            let again = self.breaker.wait_until().unwrap_or_else(Instant::now);
+            let again = self.breaker.wait_until();
+            // Without a wait it is ready at once: a timer takes a moment, and a busy interval would
+            // always come before it.
+            let rested = async {
+                if let Some(again) = again {
+                    time::sleep_until(again.into()).await;
+                }
+            };
             tokio::select! {
                 _ = &mut stopped => break,
                 _ = ticks.tick() => self.gather().await,
-                () = time::sleep_until(again.into()), if self.queue.first().is_some() => {
+                () = rested, if self.queue.first().is_some() => {
                     self.attempt().await;
                 }
             }
