@@ -239,7 +239,6 @@ fn memory_stays_within_its_limit() {
         let used = database.used_bytes().expect("measures");
         assert!(used <= LIMIT, "{used} bytes after {second} batches");
     }
-    assert!(count(&database, "calls") < 60 * 50_000);
     assert_eq!(count(&database, "flushes"), 60);
 }
 
