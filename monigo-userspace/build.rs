@@ -15,9 +15,9 @@ const TOOLCHAINS: [&str; 4] = ["1.95.0", "stable", "nightly", "monigo-bpf"];
 const LINKER_LLVM: u32 = 22;
 
 fn main() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("workspace root")?;
+    // Asked when run: a checkout elsewhere may use the same compiled script.
+    let package = env::var_os("CARGO_MANIFEST_DIR").context("CARGO_MANIFEST_DIR is not set")?;
+    let root = Path::new(&package).parent().context("workspace root")?;
     for input in ["monigo-common/src", "Cargo.toml"] {
         println!("cargo:rerun-if-changed={}", root.join(input).display());
     }

@@ -9,9 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::program::die_with_test;
-
-const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/backtrace.py");
+use crate::{package, program::die_with_test};
 
 /// Frames, innermost first: the image and the ELF virtual address in hexadecimal.
 pub type Stack = Vec<String>;
@@ -29,7 +27,9 @@ pub struct Stacks {
 pub fn stacks(program: &Path, arguments: &[&str]) -> Result<Stacks> {
     let mut command = Command::new("gdb");
     command
-        .args(["-nx", "-batch", "-x", SCRIPT, "--args"])
+        .args(["-nx", "-batch", "-x"])
+        .arg(package().join("src/backtrace.py"))
+        .arg("--args")
         .arg(program)
         .args(arguments)
         .stdin(Stdio::piped())

@@ -40,6 +40,12 @@ fn build_directory() -> Result<PathBuf> {
     Ok(deps.parent().context("build directory")?.to_owned())
 }
 
+/// This package's directory, asked when run: a checkout elsewhere may use the same compiled tests.
+fn package() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR")
+        .map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
+}
+
 /// Lets a process go before others whenever it can run.
 pub fn prefer(pid: u32) -> Result<()> {
     for task in std::fs::read_dir(format!("/proc/{pid}/task"))? {

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-use crate::build_directory;
+use crate::{build_directory, package};
 
 /// How a C or C++ target is compiled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -149,7 +149,7 @@ impl PrivateCopy {
 
 /// Sources of the targets.
 pub fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("targets")
+    package().join("targets")
 }
 
 /// The C target with all its scenarios.

@@ -377,7 +377,7 @@ fn invalid_options() -> Result<()> {
         ("--duration", "0s"),
         ("--duration", "5 parsecs"),
         ("--flush", "1ms"),
-        ("--flush", "2m"),
+        ("--flush", "11m"),
         ("--retention", "-7d"),
         ("--sample-rate", "0"),
         ("--sample-rate", "many"),

@@ -42,7 +42,10 @@ fn passwords_are_hashed_with_salt() -> Result<()> {
 #[test]
 fn no_password_is_a_mistake() -> Result<()> {
     let (status, stdout, stderr) = hash_password("\n")?;
-    ensure!(status == Some(2) && stdout.is_empty(), "{status:?} {stdout}");
+    ensure!(
+        status == Some(2) && stdout.is_empty(),
+        "{status:?} {stdout}"
+    );
     ensure!(stderr.contains("there is no password on stdin"), "{stderr}");
     Ok(())
 }

@@ -19,11 +19,22 @@ fuzz_target!(|bytes: &[u8]| {
         let (Some(start), Some(size)) = (number(), number()) else {
             continue;
         };
-        for address in [start, start.wrapping_add(size / 2), start.wrapping_sub(1), start.wrapping_add(size)] {
+        for address in [
+            start,
+            start.wrapping_add(size / 2),
+            start.wrapping_sub(1),
+            start.wrapping_add(size),
+        ] {
             let name = map.find(address).unwrap_or("name");
             // A byte that is no text becomes three.
-            assert!(!name.is_empty() && name.len() <= 3 * LONGEST_NAME, "{name:?}");
+            assert!(
+                !name.is_empty() && name.len() <= 3 * LONGEST_NAME,
+                "{name:?}"
+            );
         }
     }
-    assert!(map.find(u64::MAX).is_none(), "no code ends behind the last address");
+    assert!(
+        map.find(u64::MAX).is_none(),
+        "no code ends behind the last address"
+    );
 });
