@@ -292,7 +292,7 @@ test("a lost connection shows, and heals", async () => {
   await page.reload();
   await page.locator("[data-banner=lost]").waitFor();
   await page.locator(".state", { hasText: "LOST" }).waitFor();
-  await page.unroute("**/api/v1/events");
+  await page.unrouteAll({ behavior: "wait" });
   await page.locator("[data-banner=lost]").waitFor({ state: "detached" });
   await page.locator(".state", { hasText: "LIVE" }).waitFor();
   // The browser reports each failed request; that is what was asked for here.

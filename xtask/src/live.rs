@@ -1,7 +1,7 @@
 //! A monigo that watches the sample service and serves its dashboard.
 
 use std::{
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Read},
     path::Path,
     process::{Command, Stdio},
     sync::mpsc,
@@ -54,20 +54,15 @@ impl Live {
         let mut process = Guard::spawn(
             command
                 .stdin(Stdio::null())
-                .stdout(Stdio::null())
+                .stdout(Stdio::piped())
                 .stderr(Stdio::piped()),
         )?;
+        let stdout = process.0.stdout.take().context("stdout is piped")?;
         let stderr = process.0.stderr.take().context("stderr is piped")?;
         let (sender, receiver) = mpsc::channel();
-        // Reads to the end, so that monigo never waits for a full pipe.
-        thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                eprintln!("monigo| {line}");
-                if let Some(url) = find_url(&line) {
-                    let _ = sender.send(url.to_owned());
-                }
-            }
-        });
+        // `attach` tells the address among its messages, `serve` as its output.
+        watch(stdout, sender.clone());
+        watch(stderr, sender);
         let url = receiver
             .recv_timeout(START_LIMIT)
             .context("monigo printed no address of its dashboard")?;
@@ -78,6 +73,19 @@ impl Live {
     pub fn url(&self) -> &str {
         &self.url
     }
+}
+
+/// Passes lines on and sends each address in them. Reads to the end, so that monigo never waits for
+/// a full pipe.
+fn watch(pipe: impl Read + Send + 'static, addresses: mpsc::Sender<String>) {
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            eprintln!("monigo| {line}");
+            if let Some(url) = find_url(&line) {
+                let _ = addresses.send(url.to_owned());
+            }
+        }
+    });
 }
 
 /// The first http address in a line.
