@@ -15,6 +15,9 @@ use crate::{
     workspace::Workspace,
 };
 
+// Always among all default members: by itself the package would have its dependencies compiled with
+// other features, once more.
+
 /// Sets up and builds; returns the binary.
 pub fn monigo(workspace: &Workspace) -> Result<PathBuf> {
     setup::run(workspace, Scope::Build)?;
@@ -24,17 +27,13 @@ pub fn monigo(workspace: &Workspace) -> Result<PathBuf> {
 /// Builds, with the set-up done already.
 pub fn compile(workspace: &Workspace) -> Result<PathBuf> {
     eprintln!("==> cargo build (the first time takes some minutes)");
-    process::run(
-        workspace
-            .cargo()
-            .args(["build", "--package", "monigo-userspace"]),
-    )?;
+    process::run(workspace.cargo().args(["build", "--bin", "monigo"]))?;
     Ok(workspace.monigo())
 }
 
 /// Builds monigo in a cargo profile; returns the binary.
 pub fn profile(workspace: &Workspace, profile: &str) -> Result<PathBuf> {
-    built(workspace, profile, &[], "monigo")
+    built(workspace, profile, &["--bin", "monigo"], "monigo")
 }
 
 /// Builds an example of monigo's library; returns the binary.
@@ -52,13 +51,7 @@ fn built(workspace: &Workspace, profile: &str, what: &[&str], file: &str) -> Res
     process::run(
         workspace
             .cargo()
-            .args([
-                "build",
-                "--profile",
-                profile,
-                "--package",
-                "monigo-userspace",
-            ])
+            .args(["build", "--profile", profile])
             .args(what),
     )?;
     let directory = if profile == "dev" { "debug" } else { profile };

@@ -36,8 +36,8 @@ pub fn run(workspace: &Workspace, profile: &str) -> Result<()> {
     let mut cargo = workspace.cargo();
     cargo.args([
         "build",
-        "--package",
-        "monigo-userspace",
+        "--bin",
+        "monigo",
         "--profile",
         profile,
     ]);

@@ -35,7 +35,7 @@ pub fn run(workspace: &Workspace) -> Result<Tally> {
         workspace
             .cargo()
             .args(["nextest", "run", "--color", "never"])
-            .args(["-p", "monigo-tests", "--test", "old_kernel"])
+            .args(["--test", "old_kernel"])
             .args(["--run-ignored", "only"])
             .env("MONIGO_BIN", workspace.monigo())
             .env("MONIGO_OLD_KERNEL", kernel),
