@@ -34,13 +34,7 @@ pub fn run(workspace: &Workspace, profile: &str) -> Result<()> {
     setup::run(workspace, Scope::Build)?;
     eprintln!("==> cargo build --profile {profile}");
     let mut cargo = workspace.cargo();
-    cargo.args([
-        "build",
-        "--bin",
-        "monigo",
-        "--profile",
-        profile,
-    ]);
+    cargo.args(["build", "--bin", "monigo", "--profile", profile]);
     // Other flags would compile the dev profile a second time.
     if profile != "dev" {
         cargo.env("RUSTFLAGS", without_own_paths(workspace));

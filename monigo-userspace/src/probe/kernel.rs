@@ -1,33 +1,29 @@
 //! The loaded programs and their maps.
 
-use std::{fs, ops::Range, path::PathBuf};
+use std::ops::Range;
 
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, IterableMap as _, MapData, PerCpuArray, RingBuf},
-    programs::{RawTracePoint, TracePoint, uprobe::UProbeLinkId},
+    programs::uprobe::UProbeLinkId,
 };
 use monigo_common::{
     config::{Control, Costs, FunctionControl, FutureSite, MAX_FUTURE_SITES},
     copy::{CopyControl, MAX_COPY_BYTES},
     counters::{Buckets, Counters},
     event::Loss,
-    open::{
-        DeepKey, ForeignKey, FutureKey, FutureState, INLINE_DEPTH, OpenCall, OpenCalls, OwnerKey,
-    },
+    open::{DeepKey, ForeignKey, FutureKey, FutureState, OpenCall, OpenCalls, OwnerKey},
 };
 
-use crate::{
-    store::ExitProbe,
-    symbols::futures::{Argument, FutureLayout},
-};
+use crate::store::ExitProbe;
 
 use super::{
     PlannedFunction, ProbeError, Records, batch,
     calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
     layout::{Layout, ThreadLayout},
     links::{FutureSites, Programs},
-    programs::{Features, program, refused},
+    programs::Features,
+    tracepoints::{event_field_offset, trace, watch},
     watching::Group,
     windows::Open,
 };
@@ -68,8 +64,8 @@ pub struct Kernel {
     pub(super) functions: Vec<PlannedFunction>,
     /// Where futures have their state.
     pub(super) future_sites: FutureSites,
-    future_places: Array<MapData, FutureSite>,
-    futures: HashMap<MapData, FutureKey, FutureState>,
+    pub(super) future_places: Array<MapData, FutureSite>,
+    pub(super) futures: HashMap<MapData, FutureKey, FutureState>,
     /// By id, as in the kernel.
     pub(super) controls: Vec<FunctionControl>,
     /// Number of functions that the maps have room for.
@@ -416,141 +412,11 @@ impl Kernel {
         Ok(per_cpu.iter().sum())
     }
 
-    /// Threads and goroutines that have made a traced call, at most `limit`.
-    pub fn owners(&self, limit: usize) -> Vec<OwnerKey> {
-        self.open
-            .keys()
-            .take(limit)
-            .filter_map(Result::ok)
-            .collect()
-    }
-
-    /// Number of calls an owner has open, and the goroutine id it had at the last entry.
-    pub fn open_calls(&self, owner: OwnerKey) -> Option<(u32, u64)> {
-        self.open
-            .get(&owner, 0)
-            .ok()
-            .map(|open| (open.depth, open.goid))
-    }
-
-    /// Forgets an owner and returns the function of each call it had open.
-    pub fn forget(&mut self, owner: OwnerKey) -> Vec<u32> {
-        let Ok(open) = self.open.get(&owner, 0) else {
-            return Vec::new();
-        };
-        let depth = open.depth as usize;
-        let mut functions: Vec<u32> = open
-            .calls
-            .iter()
-            .take(depth.min(INLINE_DEPTH))
-            .map(|call| call.function)
-            .collect();
-        for depth in INLINE_DEPTH..depth {
-            let key = DeepKey {
-                owner,
-                depth: depth as u64,
-            };
-            if let Ok(call) = self.deep.get(&key, 0) {
-                functions.push(call.function);
-                let _ = self.deep.remove(&key);
-            }
-        }
-        let _ = self.open.remove(&owner);
-        functions
-    }
-
-    /// Processes with calls open on stacks that are not their thread's own, with the function of
-    /// each call; at most `limit` calls.
-    pub fn foreign_calls(&self, limit: usize) -> Vec<(ForeignKey, u32)> {
-        self.foreign
-            .iter()
-            .take(limit)
-            .filter_map(Result::ok)
-            .map(|(key, call)| (key, call.function))
-            .collect()
-    }
-
-    /// Forgets such a call.
-    pub fn forget_foreign(&mut self, key: ForeignKey) {
-        let _ = self.foreign.remove(&key);
-    }
-
-    /// Lets the executions of an async function be followed: the futures that one of its poll
-    /// function's plans polls.
-    pub(super) fn add_future_site(
-        &mut self,
-        function: u32,
-        plan: usize,
-        layout: FutureLayout,
-    ) -> Result<(), ProbeError> {
-        let room = self.future_places.len();
-        let Some(site) = self.future_sites.add(function, plan, room) else {
-            let name = &self.functions[function as usize].name;
-            tracing::warn!("too many async functions: of {name}, only polls are counted");
-            return Ok(());
-        };
-        let place = FutureSite {
-            executions: function + 1,
-            argument: match layout.argument {
-                Argument::First => 0,
-                Argument::Second => 1,
-            },
-            state_offset: layout.state_offset,
-            state_bytes: layout.state_bytes,
-            states: layout.states,
-            pad: 0,
-        };
-        self.future_places
-            .set(site, place, 0)
-            .map_err(in_map("FUTURE_SITES"))
-    }
-
-    /// Whether a function counts the executions of the async function before it.
-    pub fn counts_executions(&self, function: u32) -> bool {
-        let function = self.functions.get(function as usize);
-        function.is_some_and(|function| function.executions)
-    }
-
-    /// Open executions of async functions with the function that counts them; at most `limit`.
-    pub fn open_executions(&self, limit: usize) -> Vec<(FutureKey, u32)> {
-        let keys = self.futures.keys().take(limit).filter_map(Result::ok);
-        keys.filter_map(|key| Some((key, self.future_sites.executions(key.site)?)))
-            .collect()
-    }
-
-    /// Forgets such an execution.
-    pub fn forget_execution(&mut self, key: FutureKey) {
-        let _ = self.futures.remove(&key);
-    }
-
     /// The ring buffer, which can be taken once.
     pub fn take_records(&mut self) -> Result<Records, ProbeError> {
         let ring = self.ring.take().ok_or(ProbeError::Missing("RECORDS"))?;
         Ok(Records::new(ring, self.ring_bytes))
     }
-}
-
-fn watch(ebpf: &mut Ebpf, name: &'static str, event: &'static str) -> Result<(), ProbeError> {
-    let program: &mut RawTracePoint = program(ebpf, name)?;
-    program.load().map_err(refused(name))?;
-    program.attach(event).map_err(|source| ProbeError::Watch {
-        event,
-        source: Box::new(source),
-    })?;
-    Ok(())
-}
-
-/// Loads a program for a scheduler event whose fields it reads, and attaches it.
-fn trace(ebpf: &mut Ebpf, name: &'static str, event: &'static str) -> Result<(), ProbeError> {
-    let program: &mut TracePoint = program(ebpf, name)?;
-    program.load().map_err(refused(name))?;
-    program
-        .attach("sched", event)
-        .map_err(|source| ProbeError::Watch {
-            event,
-            source: Box::new(source),
-        })?;
-    Ok(())
 }
 
 fn map<M>(ebpf: &mut Ebpf, name: &'static str) -> Result<M, ProbeError>
@@ -561,70 +427,6 @@ where
     M::try_from(map).map_err(in_map(name))
 }
 
-fn in_map(map: &'static str) -> impl FnOnce(aya::maps::MapError) -> ProbeError {
+pub(super) fn in_map(map: &'static str) -> impl FnOnce(aya::maps::MapError) -> ProbeError {
     move |source| ProbeError::Map { map, source }
-}
-
-/// Where tracefs is, mounting it when nobody has.
-fn tracefs() -> PathBuf {
-    let usual = PathBuf::from("/sys/kernel/tracing");
-    if usual.join("events").exists() {
-        return usual;
-    }
-    let old = PathBuf::from("/sys/kernel/debug/tracing");
-    if old.join("events").exists() {
-        return old;
-    }
-    // A failure shows when the file is read.
-    let _ = nix::mount::mount(
-        Some("nodev"),
-        &usual,
-        Some("tracefs"),
-        nix::mount::MsFlags::empty(),
-        None::<&str>,
-    );
-    usual
-}
-
-/// Offset in bytes of a field of a scheduler event; tracefs describes it.
-fn event_field_offset(event: &'static str, field: &'static str) -> Result<u32, ProbeError> {
-    let path = tracefs().join(format!("events/sched/{event}/format"));
-    let format =
-        fs::read_to_string(&path).map_err(|source| ProbeError::Tracefs { path, source })?;
-    field_offset(&format, field).ok_or(ProbeError::EventFormat { event, field })
-}
-
-/// Offset in bytes of a field in a tracepoint's `format` file.
-fn field_offset(format: &str, field: &str) -> Option<u32> {
-    format.lines().find_map(|line| {
-        let mut parts = line
-            .trim()
-            .strip_prefix("field:")?
-            .split(';')
-            .map(str::trim);
-        let name = parts.next()?.rsplit([' ', '*']).next()?;
-        if name != field {
-            return None;
-        }
-        parts
-            .find_map(|part| part.strip_prefix("offset:"))?
-            .parse()
-            .ok()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::field_offset;
-
-    #[test]
-    fn offset_is_found_in_either_layout() {
-        let old = "name: sched_process_fork\n\tfield:char parent_comm[16];\toffset:8;\tsize:16;\tsigned:0;\n\
-                   \tfield:pid_t child_pid;\toffset:44;\tsize:4;\tsigned:1;\n";
-        assert_eq!(field_offset(old, "child_pid"), Some(44));
-        assert_eq!(field_offset(old, "pid"), None);
-        assert_eq!(field_offset("", "child_pid"), None);
-        let switch = "\tfield:long prev_state;\toffset:32;\tsize:8;\tsigned:1;\n";
-        assert_eq!(field_offset(switch, "prev_state"), Some(32));
-    }
 }

@@ -14,10 +14,12 @@ mod kernel;
 mod layout;
 mod links;
 mod multi;
+mod owners;
 mod parking;
 mod programs;
 mod records;
 mod ticks;
+mod tracepoints;
 mod watching;
 mod windows;
 

@@ -1,0 +1,128 @@
+use crate::probe::Price;
+
+use super::{plan::LEAST_SHARE, *};
+
+const PRICE: Price = Price {
+    cost_ns: 16_000,
+    bias_ns: 700,
+    floor_ns: 100,
+    count_ns: 1_000,
+};
+const FIVE_PERCENT: f64 = 5e7;
+
+fn loads(rates: &[f64]) -> Vec<Load> {
+    rates
+        .iter()
+        .map(|&rate| Load { rate, price: PRICE })
+        .collect()
+}
+
+fn planned(rates: &[f64]) -> Plan {
+    plan(
+        &loads(rates),
+        0.0,
+        StackCost::Walked,
+        FIVE_PERCENT,
+        Mode::Full,
+        0.1,
+    )
+}
+
+#[test]
+fn cheap_functions_are_watched_in_full() {
+    let plan = planned(&[1_000.0, 500.0]);
+    assert_eq!(plan.modes, [Mode::Full, Mode::Full]);
+    assert_eq!(plan.records, Records::All);
+}
+
+#[test]
+fn records_go_first() {
+    let plan = plan(
+        &loads(&[3_100.0]),
+        1_000.0,
+        StackCost::Walked,
+        FIVE_PERCENT,
+        Mode::Full,
+        0.1,
+    );
+    assert_eq!((plan.modes[0], plan.records), (Mode::Full, Records::Fewer));
+}
+
+#[test]
+fn large_copies_are_dearer_than_small_ones() {
+    let records = |bytes| {
+        let stacks = StackCost::Copied(bytes);
+        let loads = loads(&[2_950.0]);
+        plan(&loads, 1_000.0, stacks, FIVE_PERCENT, Mode::Full, 0.1).records
+    };
+    assert_eq!(records(500.0), Records::All);
+    assert_eq!(records(16_384.0), Records::Fewer);
+    assert!(StackCost::None.record_ns() < StackCost::Walked.record_ns());
+}
+
+#[test]
+fn the_dearest_is_timed_in_windows_and_the_budget_used() {
+    let plan = planned(&[500.0, 20_000.0, 100.0]);
+    assert_eq!(plan.modes, [Mode::Full, Mode::Windows, Mode::Full]);
+    assert!(plan.windows > LEAST_SHARE, "{plan:?}");
+    assert!((plan.cost - FIVE_PERCENT).abs() < 1.0, "{plan:?}");
+}
+
+#[test]
+fn then_probed_in_windows_and_then_not_at_all() {
+    let plan = planned(&[100.0, 100_000.0]);
+    assert_eq!(plan.modes, [Mode::Full, Mode::Duty]);
+    assert!(plan.cost <= FIVE_PERCENT * 1.001, "{plan:?}");
+    let plan = planned(&[100.0, 3_000_000.0]);
+    assert_eq!(plan.modes, [Mode::Duty, Mode::Off]);
+    assert!(plan.cost <= FIVE_PERCENT, "{plan:?}");
+}
+
+#[test]
+fn windows_can_be_asked_for() {
+    let plan = plan(
+        &loads(&[10.0, 20.0]),
+        0.0,
+        StackCost::Walked,
+        FIVE_PERCENT,
+        Mode::Windows,
+        0.1,
+    );
+    assert_eq!(plan.modes, [Mode::Windows, Mode::Windows]);
+}
+
+#[test]
+fn steps_down_at_once_and_up_when_calm() {
+    let mut budget = Budget::new(Some(0.05), Mode::Full, 0.1, 1);
+    assert_eq!(budget.evaluate(&loads(&[1_000.0]), 0.0, 1), None);
+    let before = budget.current().clone();
+    let down = budget.evaluate(&loads(&[15_000.0]), 0.0, 1).unwrap();
+    assert_eq!(down.modes, [Mode::Windows]);
+    let names = ["process_order".to_owned()];
+    let sentence = budget.sentence(&before, &loads(&[15_000.0]), &names);
+    assert!(sentence.contains("process_order"), "{sentence}");
+    assert!(sentence.contains("24"), "24 % of one CPU: {sentence}");
+    for _ in 1..CALM {
+        assert_eq!(budget.evaluate(&loads(&[10.0]), 0.0, 1), None);
+    }
+    let up = budget.evaluate(&loads(&[10.0]), 0.0, 1).unwrap();
+    assert_eq!(up.modes, [Mode::Full]);
+}
+
+#[test]
+fn each_process_has_its_share() {
+    let mut budget = Budget::new(Some(0.05), Mode::Full, 0.1, 1);
+    // Not for a little more than the budget.
+    assert_eq!(budget.evaluate(&loads(&[3_300.0]), 0.0, 1), None);
+    assert_eq!(budget.evaluate(&loads(&[9_000.0]), 0.0, 4), None);
+    assert!(budget.evaluate(&loads(&[9_000.0]), 0.0, 1).is_some());
+    let mut less = budget.clone();
+    less.set_apart(less.allowed_ns(4).unwrap());
+    assert!(less.evaluate(&loads(&[9_000.0]), 0.0, 4).is_some());
+}
+
+#[test]
+fn no_limit_changes_nothing() {
+    let mut budget = Budget::new(None, Mode::Full, 0.1, 1);
+    assert_eq!(budget.evaluate(&loads(&[1e9]), 1e6, 1), None);
+}

@@ -1,0 +1,122 @@
+//! Who has calls and executions open, as the kernel's maps hold them.
+
+use monigo_common::{
+    config::FutureSite,
+    open::{DeepKey, ForeignKey, FutureKey, INLINE_DEPTH, OwnerKey},
+};
+
+use crate::symbols::futures::{Argument, FutureLayout};
+
+use super::{
+    ProbeError,
+    kernel::{Kernel, in_map},
+};
+
+impl Kernel {
+    /// Threads and goroutines that have made a traced call, at most `limit`.
+    pub fn owners(&self, limit: usize) -> Vec<OwnerKey> {
+        self.open
+            .keys()
+            .take(limit)
+            .filter_map(Result::ok)
+            .collect()
+    }
+
+    /// Number of calls an owner has open, and the goroutine id it had at the last entry.
+    pub fn open_calls(&self, owner: OwnerKey) -> Option<(u32, u64)> {
+        self.open
+            .get(&owner, 0)
+            .ok()
+            .map(|open| (open.depth, open.goid))
+    }
+
+    /// Forgets an owner and returns the function of each call it had open.
+    pub fn forget(&mut self, owner: OwnerKey) -> Vec<u32> {
+        let Ok(open) = self.open.get(&owner, 0) else {
+            return Vec::new();
+        };
+        let depth = open.depth as usize;
+        let mut functions: Vec<u32> = open
+            .calls
+            .iter()
+            .take(depth.min(INLINE_DEPTH))
+            .map(|call| call.function)
+            .collect();
+        for depth in INLINE_DEPTH..depth {
+            let key = DeepKey {
+                owner,
+                depth: depth as u64,
+            };
+            if let Ok(call) = self.deep.get(&key, 0) {
+                functions.push(call.function);
+                let _ = self.deep.remove(&key);
+            }
+        }
+        let _ = self.open.remove(&owner);
+        functions
+    }
+
+    /// Processes with calls open on stacks that are not their thread's own, with the function of
+    /// each call; at most `limit` calls.
+    pub fn foreign_calls(&self, limit: usize) -> Vec<(ForeignKey, u32)> {
+        self.foreign
+            .iter()
+            .take(limit)
+            .filter_map(Result::ok)
+            .map(|(key, call)| (key, call.function))
+            .collect()
+    }
+
+    /// Forgets such a call.
+    pub fn forget_foreign(&mut self, key: ForeignKey) {
+        let _ = self.foreign.remove(&key);
+    }
+
+    /// Lets the executions of an async function be followed: the futures that one of its poll
+    /// function's plans polls.
+    pub(super) fn add_future_site(
+        &mut self,
+        function: u32,
+        plan: usize,
+        layout: FutureLayout,
+    ) -> Result<(), ProbeError> {
+        let room = self.future_places.len();
+        let Some(site) = self.future_sites.add(function, plan, room) else {
+            let name = &self.functions[function as usize].name;
+            tracing::warn!("too many async functions: of {name}, only polls are counted");
+            return Ok(());
+        };
+        let place = FutureSite {
+            executions: function + 1,
+            argument: match layout.argument {
+                Argument::First => 0,
+                Argument::Second => 1,
+            },
+            state_offset: layout.state_offset,
+            state_bytes: layout.state_bytes,
+            states: layout.states,
+            pad: 0,
+        };
+        self.future_places
+            .set(site, place, 0)
+            .map_err(in_map("FUTURE_SITES"))
+    }
+
+    /// Whether a function counts the executions of the async function before it.
+    pub fn counts_executions(&self, function: u32) -> bool {
+        let function = self.functions.get(function as usize);
+        function.is_some_and(|function| function.executions)
+    }
+
+    /// Open executions of async functions with the function that counts them; at most `limit`.
+    pub fn open_executions(&self, limit: usize) -> Vec<(FutureKey, u32)> {
+        let keys = self.futures.keys().take(limit).filter_map(Result::ok);
+        keys.filter_map(|key| Some((key, self.future_sites.executions(key.site)?)))
+            .collect()
+    }
+
+    /// Forgets such an execution.
+    pub fn forget_execution(&mut self, key: FutureKey) {
+        let _ = self.futures.remove(&key);
+    }
+}
