@@ -8,7 +8,7 @@ use std::{
 
 use monigo::{
     plan::ImagePlanner,
-    probe::{Features, Kernel, PlannedFunction, Sizes, Watch},
+    probe::{Expected, Features, Kernel, PlannedFunction, Sizes, Watch},
     store::ExitProbe,
     symbols::Image,
 };
@@ -41,7 +41,7 @@ fn load(features: Features) -> Kernel {
         futures: 64,
         ring_bytes: 1 << 20,
     };
-    Kernel::load(sizes, features).unwrap()
+    Kernel::load(sizes, features, Expected::default()).unwrap()
 }
 
 #[test]
@@ -151,6 +151,7 @@ fn many_functions_at_once() {
             ring_bytes: 1 << 20,
         },
         BEST,
+        Expected::default(),
     )
     .unwrap();
     eprintln!("loaded for {count} functions in {:?}", started.elapsed());

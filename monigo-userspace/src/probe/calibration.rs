@@ -358,9 +358,7 @@ fn start(
 
 fn stop(kernel: &mut Kernel, links: Vec<Links>) -> Result<(), ProbeError> {
     let disarmed = kernel.arm(false);
-    for links in links.into_iter().rev() {
-        links.detach(&mut kernel.ebpf);
-    }
+    Links::detach_all(links.into_iter().rev().collect(), &mut kernel.ebpf);
     let own = std::process::id();
     let thread = nix::unistd::gettid().as_raw();
     kernel.forget(OwnerKey {
@@ -409,7 +407,7 @@ pub(super) fn return_probes_pass_seccomp(kernel: &mut Kernel) -> Result<bool, Pr
     // With or without probes: the child must not stay.
     let opened = nix::unistd::write(&gate_in, &[1]);
     let status = nix::sys::wait::waitpid(child, None).map_err(failed)?;
-    attached?.detach(&mut kernel.ebpf);
+    Links::detach_all(vec![attached?], &mut kernel.ebpf);
     opened.map_err(failed)?;
     Ok(matches!(status, nix::sys::wait::WaitStatus::Exited(_, 0)))
 }

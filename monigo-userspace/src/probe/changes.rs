@@ -5,7 +5,10 @@
 //! another file, which ends programs that have nothing to do with it. A process is being killed in
 //! this sense also when one of its threads calls `exit`. So whoever ends monigo waits here first.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+};
 
 struct State {
     /// Changes under way.
@@ -50,6 +53,17 @@ impl Drop for Change {
         state().open -= 1;
         CHANGED.notify_all();
     }
+}
+
+/// Closes a link without waiting: its probes are gone at once, but then the kernel waits some 50 ms until
+/// nobody can run its program any more.
+pub(super) fn close_aside(link: impl Send + 'static) {
+    // Begun here: the process may end before the thread has started.
+    let change = Change::begin();
+    thread::spawn(move || {
+        drop(link);
+        drop(change);
+    });
 }
 
 /// Waits until no probe is being put in or taken out, and keeps other threads from going on with it.

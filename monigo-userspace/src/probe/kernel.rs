@@ -22,7 +22,9 @@ use super::{
     calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
     layout::{Layout, ThreadLayout},
     links::{FutureSites, Programs},
+    parking,
     programs::Features,
+    ticks,
     tracepoints::{event_field_offset, trace, watch},
     watching::Group,
     windows::Open,
@@ -52,6 +54,38 @@ impl Sizes {
     /// Enough histograms for most sessions.
     pub const HISTOGRAMS: u32 = 1024;
 }
+
+/// What will be watched besides calls: its programs are checked together with the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// What threads do on CPU, see [`Kernel::sample_cpu`].
+    pub on_cpu: bool,
+    /// What threads wait for, see [`Kernel::sample_off_cpu`].
+    pub off_cpu: bool,
+    /// What goroutines wait for, see [`Kernel::watch_parking`].
+    pub parking: bool,
+}
+
+impl Expected {
+    fn programs(self) -> Vec<&'static str> {
+        let mut names = vec![THREAD_EXIT, PROCESS_EXEC];
+        if self.on_cpu {
+            names.push(ticks::PROGRAM);
+        }
+        if self.off_cpu {
+            names.extend([THREAD_SWITCH, THREAD_WAKING]);
+        }
+        if self.parking {
+            names.extend(parking::PROGRAMS);
+        }
+        names
+    }
+}
+
+const THREAD_EXIT: &str = "thread_exit";
+const PROCESS_EXEC: &str = "process_exec";
+const THREAD_SWITCH: &str = "thread_switch";
+const THREAD_WAKING: &str = "thread_waking";
 
 /// monigo's programs in the kernel.
 pub struct Kernel {
@@ -102,8 +136,8 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// Creates the maps and loads the programs for calls.
-    pub fn load(sizes: Sizes, features: Features) -> Result<Self, ProbeError> {
+    /// Creates the maps and loads the programs for calls, and for what is `expected`.
+    pub fn load(sizes: Sizes, features: Features, expected: Expected) -> Result<Self, ProbeError> {
         let features = features.limited_to_kernel();
         if features.portable_programs {
             tracing::info!("using the programs for kernels before 5.17");
@@ -133,10 +167,10 @@ impl Kernel {
             .map_max_entries("RECORDS", sizes.ring_bytes)
             .load(features.object())
             .map_err(|error| ProbeError::Maps(Box::new(error)))?;
-        let programs = Programs::load(&mut ebpf, features)?;
+        let programs = Programs::load(&mut ebpf, features, &expected.programs())?;
         for (name, event) in [
-            ("thread_exit", "sched_process_exit"),
-            ("process_exec", "sched_process_exec"),
+            (THREAD_EXIT, "sched_process_exit"),
+            (PROCESS_EXEC, "sched_process_exec"),
         ] {
             watch(&mut ebpf, name, event)?;
         }
@@ -272,8 +306,8 @@ impl Kernel {
             control.switch_next_offset = event_field_offset("sched_switch", "next_pid")?;
             control.switch_state_offset = event_field_offset("sched_switch", "prev_state")?;
             control.waking_pid_offset = event_field_offset("sched_waking", "pid")?;
-            trace(&mut self.ebpf, "thread_waking", "sched_waking")?;
-            return trace(&mut self.ebpf, "thread_switch", "sched_switch");
+            trace(&mut self.ebpf, THREAD_WAKING, "sched_waking")?;
+            return trace(&mut self.ebpf, THREAD_SWITCH, "sched_switch");
         }
         let layout = self.layout.switches.ok_or(ProbeError::EventFormat {
             event: "sched_switch",
@@ -281,8 +315,8 @@ impl Kernel {
         })?;
         control.task_pid_offset = layout.pid;
         control.switch_state_offset = layout.state;
-        watch(&mut self.ebpf, "thread_waking", "sched_waking")?;
-        watch(&mut self.ebpf, "thread_switch", "sched_switch")
+        watch(&mut self.ebpf, THREAD_WAKING, "sched_waking")?;
+        watch(&mut self.ebpf, THREAD_SWITCH, "sched_switch")
     }
 
     /// Sends copies of stacks, of at most `bytes` each, instead of walking frame pointers; 0 for

@@ -5,7 +5,6 @@ use std::{
     num::NonZeroU32,
     path::Path,
     sync::Arc,
-    thread,
 };
 
 use aya::{
@@ -22,9 +21,9 @@ use monigo_common::cookie::{
 
 use super::{
     ProbeError,
-    changes::Change,
+    changes::{Change, close_aside},
     multi::{self, MultiLink, MultiProgram},
-    programs::{Features, program, refused},
+    programs::{Features, load, load_early, program},
 };
 use crate::{
     plan::{CostClass, Frame, FunctionPlan, Site, SiteKind},
@@ -199,11 +198,17 @@ impl FutureSites {
 
 impl Programs {
     /// Loads them: for multi links where the kernel takes them, else for perf events. `ebpf` must
-    /// still hold its maps.
-    pub fn load(ebpf: &mut Ebpf, features: Features) -> Result<Self, ProbeError> {
+    /// still hold its maps. Meanwhile the kernel checks the programs named in `early`, too.
+    pub fn load(
+        ebpf: &mut Ebpf,
+        features: Features,
+        early: &[&'static str],
+    ) -> Result<Self, ProbeError> {
         if !features.perf_links {
             let names = Role::ALL.map(|role| (role.program(), role == Role::Return));
-            match multi::load(features.object(), ebpf, &names) {
+            let maps = multi::map_descriptors(ebpf);
+            let load = || multi::load(features.object(), &maps, &names);
+            match load_early(ebpf, early, load) {
                 Ok(programs) => {
                     let loaded = programs.into_iter().map(Loaded::Multi);
                     return Ok(Self {
@@ -320,14 +325,7 @@ impl Links {
         let mut perf = Vec::new();
         for links in all {
             perf.extend(links.perf);
-            for link in links.multi {
-                // Begun here: the process may end before the thread has started.
-                let change = Change::begin();
-                thread::spawn(move || {
-                    drop(link);
-                    drop(change);
-                });
-            }
+            links.multi.into_iter().for_each(close_aside);
         }
         let rest = Self {
             multi: Vec::new(),
@@ -350,8 +348,7 @@ impl Links {
 }
 
 fn load_for_perf(ebpf: &mut Ebpf, role: Role) -> Result<(), ProbeError> {
-    let name = role.program();
-    program::<UProbe>(ebpf, name)?.load().map_err(refused(name))
+    load(ebpf, role.program())
 }
 
 fn cookie(role: Role, id: u32, function: &PlannedFunction, site: &Site, generation: u32) -> Cookie {

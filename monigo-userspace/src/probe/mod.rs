@@ -29,7 +29,7 @@ pub use self::{
     copy::StackCopy,
     decode::{CallStack, Caller, Item, Record, RecordError, Sample, WakerSeen, decode},
     error::ProbeError,
-    kernel::{Kernel, Sizes},
+    kernel::{Expected, Kernel, Sizes},
     links::PlannedFunction,
     parking::{Parking, Turns},
     programs::Features,

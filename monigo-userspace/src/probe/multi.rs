@@ -6,7 +6,7 @@
 //! `include/uapi/linux/bpf.h`.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     ffi::CString,
     io, mem,
     os::{
@@ -14,6 +14,7 @@ use std::{
         unix::ffi::OsStrExt as _,
     },
     path::Path,
+    thread,
 };
 
 use aya::{Ebpf, maps::Map};
@@ -44,14 +45,24 @@ impl Drop for MultiLink {
     }
 }
 
-/// Loads programs by name for multi links over the maps of `ebpf`. Those in `on_return` fire at
+/// Descriptors of maps by name.
+pub type MapDescriptors = HashMap<String, RawFd>;
+
+/// Those of the maps that `ebpf` still holds.
+pub fn map_descriptors(ebpf: &Ebpf) -> MapDescriptors {
+    ebpf.maps()
+        .filter_map(|(name, map)| Some((name.to_owned(), map_fd(map)?)))
+        .collect()
+}
+
+/// Loads programs by name for multi links, side by side, over `maps`. Those in `on_return` fire at
 /// returns.
 ///
 /// # Errors
 /// Whatever keeps this kernel or this object from it; perf events are the way then.
 pub fn load(
     object: &[u8],
-    ebpf: &Ebpf,
+    maps: &MapDescriptors,
     names: &[(&'static str, bool)],
 ) -> Result<Vec<MultiProgram>, io::Error> {
     let other = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
@@ -72,7 +83,7 @@ pub fn load(
     let definitions: Vec<(String, aya_obj::Map)> = object.maps.drain().collect();
     let descriptors: Vec<(&str, RawFd, &aya_obj::Map)> = definitions
         .iter()
-        .filter_map(|(name, map)| Some((name.as_str(), map_fd(ebpf.map(name)?)?, map)))
+        .filter_map(|(name, map)| Some((name.as_str(), *maps.get(name)?, map)))
         .collect();
     object
         .relocate_maps(descriptors.into_iter(), &text)
@@ -81,21 +92,29 @@ pub fn load(
         .relocate_calls(&text)
         .map_err(|error| other(&error))?;
     object.sanitize_functions(aya::features());
-    names
-        .iter()
-        .map(|&(name, on_return)| {
-            let program = object
-                .programs
-                .get(name)
-                .ok_or_else(|| io::Error::other(format!("no program {name}")))?;
-            let function = object
-                .functions
-                .get(&program.function_key())
-                .ok_or_else(|| io::Error::other(format!("no code for program {name}")))?;
-            let fd = load_program(function, &program.license, btf.as_ref())?;
-            Ok(MultiProgram { fd, on_return })
-        })
-        .collect()
+    let load = &|name: &'static str, on_return| {
+        let program = object
+            .programs
+            .get(name)
+            .ok_or_else(|| io::Error::other(format!("no program {name}")))?;
+        let function = object
+            .functions
+            .get(&program.function_key())
+            .ok_or_else(|| io::Error::other(format!("no code for program {name}")))?;
+        let fd = load_program(function, &program.license, btf.as_ref())?;
+        Ok(MultiProgram { fd, on_return })
+    };
+    thread::scope(|scope| {
+        let loading: Vec<_> = names
+            .iter()
+            .map(|&(name, on_return)| scope.spawn(move || load(name, on_return)))
+            .collect();
+        let panicked = |_| io::Error::other("loading a program panicked");
+        let loaded = loading
+            .into_iter()
+            .map(|thread| thread.join().map_err(panicked)?);
+        loaded.collect()
+    })
 }
 
 /// Descriptor of the kinds of maps that the programs use.

@@ -10,7 +10,8 @@ use monigo_common::cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER};
 
 use super::{
     Kernel, ProbeError,
-    programs::{program, refused},
+    changes::close_aside,
+    programs::{load, program},
 };
 use crate::plan::{Frame, FunctionPlan, Site, SiteKind};
 
@@ -19,6 +20,8 @@ const UNPARK: &str = "go_unpark";
 const READY: &str = "go_ready";
 const GIVE_WAY: &str = "go_give_way";
 const EXECUTE: &str = "go_execute";
+/// All of them.
+pub(super) const PROGRAMS: [&str; 5] = [UNPARK, PARK, READY, EXECUTE, GIVE_WAY];
 
 /// Where a Go program parks goroutines and makes them ready again.
 #[derive(Clone, Debug)]
@@ -52,10 +55,8 @@ impl Kernel {
         let turns = parking.turns.as_ref();
         let execute = turns.iter().map(|turns| (EXECUTE, &turns.execute.entry));
         let give_way = turns.iter().flat_map(|turns| &turns.give_way);
-        for name in [UNPARK, PARK, READY, EXECUTE, GIVE_WAY] {
-            program::<UProbe>(&mut self.ebpf, name)?
-                .load()
-                .map_err(refused(name))?;
+        for name in PROGRAMS {
+            load(&mut self.ebpf, name)?;
         }
         // Ends first, as with calls.
         let sites = (parking.park.exits.iter().map(|site| (UNPARK, site)))
@@ -99,9 +100,13 @@ impl Kernel {
     /// Watches them no longer.
     pub fn unwatch_parking(&mut self) {
         for (name, link) in std::mem::take(&mut self.parking).into_iter().rev() {
-            if let Ok(program) = program::<UProbe>(&mut self.ebpf, name) {
-                // A link that is already gone is what we want.
-                let _ = program.detach(link);
+            let program = program::<UProbe>(&mut self.ebpf, name);
+            // A link that is already gone is what we want.
+            if let Some(link) = program
+                .ok()
+                .and_then(|program| program.take_link(link).ok())
+            {
+                close_aside(link);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The objects that the build script compiles, and their programs by name.
 
-use std::path::Path;
+use std::{path::Path, thread};
 
 use aya::{
     Ebpf,
@@ -63,6 +63,38 @@ where
     ebpf.program_mut(name)
         .and_then(|program| program.try_into().ok())
         .ok_or(ProbeError::Missing(name))
+}
+
+/// Has the kernel check a program, unless it has done so already.
+pub fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<(), ProbeError> {
+    let program = ebpf.program_mut(name).ok_or(ProbeError::Missing(name))?;
+    if program.fd().is_ok() {
+        return Ok(());
+    }
+    check(program).map_err(refused(name))
+}
+
+/// Has the kernel check programs side by side, while `meanwhile` runs: it takes a tenth of a second for
+/// some. One that is refused is refused again, and told of, when it is used.
+pub fn load_early<T>(ebpf: &mut Ebpf, names: &[&'static str], meanwhile: impl FnOnce() -> T) -> T {
+    thread::scope(|scope| {
+        for (name, program) in ebpf.programs_mut() {
+            if names.contains(&name) {
+                scope.spawn(move || check(program));
+            }
+        }
+        meanwhile()
+    })
+}
+
+fn check(program: &mut Program) -> Result<(), ProgramError> {
+    match program {
+        Program::PerfEvent(program) => program.load(),
+        Program::RawTracePoint(program) => program.load(),
+        Program::TracePoint(program) => program.load(),
+        Program::UProbe(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
 }
 
 /// The error for a program that the kernel did not load.

@@ -13,10 +13,10 @@ use procfs::process::Process;
 
 use super::{
     Kernel, ProbeError,
-    programs::{program, refused},
+    programs::{load, program, refused},
 };
 
-const PROGRAM: &str = "cpu_sample";
+pub(super) const PROGRAM: &str = "cpu_sample";
 const EVENT: &str = "cpu-clock";
 /// Most threads with a clock of their own; each takes a file descriptor.
 const MOST_THREADS: usize = 64;
@@ -34,8 +34,8 @@ impl Kernel {
     /// # Errors
     /// The kernel refuses the program or the event.
     pub fn sample_cpu(&mut self, hz: u32, pid: Option<u32>) -> Result<(), ProbeError> {
+        load(&mut self.ebpf, PROGRAM)?;
         let program: &mut PerfEvent = program(&mut self.ebpf, PROGRAM)?;
-        program.load().map_err(refused(PROGRAM))?;
         let period = SamplePolicy::Period(1_000_000_000 / u64::from(hz.max(1)));
         let clock = PerfEventConfig::Software(SoftwareEvent::CpuClock);
         for _ in 0..TRIES {

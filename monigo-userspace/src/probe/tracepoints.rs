@@ -9,7 +9,7 @@ use aya::{
 
 use super::{
     ProbeError,
-    programs::{program, refused},
+    programs::{load, program},
 };
 
 /// Loads a program for a scheduler event whose fields it reads by itself, and attaches it.
@@ -18,8 +18,8 @@ pub(super) fn watch(
     name: &'static str,
     event: &'static str,
 ) -> Result<(), ProbeError> {
+    load(ebpf, name)?;
     let program: &mut RawTracePoint = program(ebpf, name)?;
-    program.load().map_err(refused(name))?;
     program.attach(event).map_err(|source| ProbeError::Watch {
         event,
         source: Box::new(source),
@@ -33,8 +33,8 @@ pub(super) fn trace(
     name: &'static str,
     event: &'static str,
 ) -> Result<(), ProbeError> {
+    load(ebpf, name)?;
     let program: &mut TracePoint = program(ebpf, name)?;
-    program.load().map_err(refused(name))?;
     program
         .attach("sched", event)
         .map_err(|source| ProbeError::Watch {

@@ -366,20 +366,21 @@ fn attach(
         },
         ring_bytes: ring_bytes(),
     };
-    let mut kernel = Kernel::load(sizes, args.features.into())?;
+    let mut kernel = Kernel::load(sizes, args.features.into(), samples::expected(args, go))?;
     if !kernel.knows_stacks() && prepared.functions.iter().any(|function| !function.go) {
         say!("{STACKS_UNKNOWN}");
         prepared.warnings.push(STACKS_UNKNOWN.to_owned());
     }
-    if let Err(error) = kernel.calibrate() {
-        say!("{error}; durations include what the probes take");
-    }
+    // First: it forks, and calibration leaves threads that close its links.
     if args.exit_probe == ExitMode::Auto && prepared.has_return_probes() {
         // A process that is started later may run under a seccomp filter.
         let safe = kernel.return_probes_pass_seccomp().unwrap_or(false);
         if !safe {
             prepared.use_exit_sites();
         }
+    }
+    if let Err(error) = kernel.calibrate() {
+        say!("{error}; durations include what the probes take");
     }
     prepared.set_prices(kernel.calibration());
     let mut control = Control {

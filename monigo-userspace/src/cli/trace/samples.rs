@@ -13,7 +13,7 @@ use super::TraceOptions;
 use crate::{
     cli::args::StackMode,
     plan::ImagePlanner,
-    probe::{Kernel, Parking, Turns},
+    probe::{Expected, Kernel, Parking, Turns},
     symbols::{Function, Image},
 };
 
@@ -31,6 +31,16 @@ pub fn off_cpu_threads(args: &TraceOptions) -> u32 {
 
 fn wants_off_cpu(args: &TraceOptions) -> bool {
     !args.no_off_cpu && args.stacks != StackMode::Off
+}
+
+/// What [`start`] will ask the kernel for; `go` for a Go program.
+pub fn expected(args: &TraceOptions, go: bool) -> Expected {
+    let off_cpu = wants_off_cpu(args);
+    Expected {
+        on_cpu: args.stacks != StackMode::Off && args.cpu_hz > 0,
+        off_cpu,
+        parking: off_cpu && go,
+    }
 }
 
 /// Starts what `args` want of functions in `images`, completes `control`, and returns sentences
