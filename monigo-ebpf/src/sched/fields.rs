@@ -57,7 +57,8 @@ impl Thread {
 pub fn preempted(ctx: &Context, control: &Control) -> bool {
     // SAFETY: the helper checks the address.
     let state = unsafe { ctx.read_at::<u64>(control.switch_state_offset as usize) };
-    state.is_ok_and(|state| state & WAITING == 0)
+    // A number in any case, see `raw`.
+    state.unwrap_or(WAITING) & WAITING == 0
 }
 
 /// A field of 4 bytes of the event, at an offset from the kernel's own description. Where it usually

@@ -61,13 +61,15 @@ pub fn preempted(ctx: &Context, control: &Control) -> bool {
     if argument::<0>(ctx) & 1 != 0 {
         return true;
     }
+    // A number in any case: of a state that is none, the compiler may go on to look at the bits, in a
+    // register that the verifier knows nothing in.
     let state = if control.switch_state_offset == 0 {
-        Some(argument::<3>(ctx) as u32)
+        u64::from(argument::<3>(ctx) as u32)
     } else {
         // Before Linux 5.18 the event does not say.
-        word(argument::<1>(ctx), control.switch_state_offset)
+        word(argument::<1>(ctx), control.switch_state_offset).map_or(WAITING, u64::from)
     };
-    state.is_some_and(|state| u64::from(state) & WAITING == 0)
+    state & WAITING == 0
 }
 
 /// An argument of the event.

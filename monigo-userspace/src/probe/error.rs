@@ -98,5 +98,40 @@ fn chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    brief(text)
+}
+
+/// Of the verifier's log, which has a line for each instruction, only why it refuses.
+fn brief(text: String) -> String {
+    const BEGIN: &str = "Verifier output: ";
+    /// Lines after the reason begin like this.
+    const FIGURES: [&str; 3] = ["processed ", "verification time ", "stack depth "];
+    let Some((before, log)) = text.split_once(BEGIN) else {
+        return text;
+    };
+    let mut lines = log.lines().map(str::trim).filter(|line| !line.is_empty());
+    let reason = lines.rfind(|line| !FIGURES.iter().any(|begin| line.starts_with(begin)));
+    tracing::debug!("{text}");
+    reason.map_or_else(
+        || before.trim_end().to_owned(),
+        |reason| format!("{before}The verifier says: {reason}"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_verifier_only_the_reason_is_told() {
+        let log = "0: (b7) r1 = 0  ; R1=0\n; match self { @ option.rs:662\n1303: (57) r2 &= 767\nR2 !read_ok\n\
+                   verification time 3754 usec\nstack depth 200+0\nprocessed 866 insns\n";
+        let text = format!("it returned Permission denied. Verifier output: {log}");
+        assert_eq!(
+            brief(text),
+            "it returned Permission denied. The verifier says: R2 !read_ok"
+        );
+        assert_eq!(brief("no log. Verifier output: ".to_owned()), "no log.");
+        assert_eq!(brief("other".to_owned()), "other");
+    }
 }
