@@ -48,12 +48,16 @@ pub struct ListenSettings {
     pub burst: u32,
     /// Connections that are open at a time. Beyond it, the one that is idle for longest is closed.
     pub max_connections: u32,
+    /// Of them, those of one client (an IPv6 /64 counts as one; trusted proxies are not limited); 0 for no limit.
+    pub max_connections_per_client: u32,
     /// Longest body of a request.
     pub max_body: Size,
+    /// Longest time from a request's head to the end of its body.
+    pub body_timeout: Span,
     /// Longest time from a request's head to the begin of the answer.
     pub request_timeout: Span,
     /// Longest time for a request's head to arrive, for a TLS handshake, for a connection without
-    /// request, and for a client that takes nothing of its answer.
+    /// request, and for a client that takes nothing of its answer, or less than 8 KiB a second in the long run.
     pub idle_timeout: Span,
 }
 
@@ -70,7 +74,9 @@ impl Default for ListenSettings {
             requests_per_second: 100,
             burst: 500,
             max_connections: 512,
+            max_connections_per_client: 128,
             max_body: Size::from_mib(1),
+            body_timeout: Span::from_secs(10),
             request_timeout: Span::from_secs(60),
             idle_timeout: Span::from_secs(15),
         }

@@ -1,6 +1,7 @@
 //! Arguments of every subcommand.
 
 mod explain;
+mod otlp;
 mod settings;
 
 use std::{path::PathBuf, time::Duration};
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::explain::{
     DiffArgs, FlamegraphArgs, RootMode, SlowArgs, StoryArgs, TextFormat, WhyArgs,
 };
+pub use self::otlp::OtlpArgs;
 pub use self::settings::{
     AgentArgs, CommonArgs, ConfigArgs, ConfigCommand, HealthArgs, ListenArgs,
 };
@@ -172,6 +174,9 @@ pub struct TraceArgs {
     /// The server.
     #[command(flatten)]
     pub listen: ListenArgs,
+    /// The OTLP exporter.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
     /// What is not about tracing.
     #[command(flatten)]
     pub common: CommonArgs,

@@ -112,9 +112,11 @@ pub const SETTINGS: &[Setting] = &[
     fixed("listen.requests_per_second", Number, "Requests a second that one client may make in the long run; 0 for no limit.", ""),
     fixed("listen.burst", Number, "Requests that one client may make at once.", ""),
     fixed("listen.max_connections", Number, "Connections that are open at a time.", ""),
+    fixed("listen.max_connections_per_client", Number, "Of them, those of one client, a trusted proxy apart; 0 for no limit.", ""),
     fixed("listen.max_body", Text, "Longest body of a request.", ""),
+    fixed("listen.body_timeout", Text, "Time that the body of a request may take to arrive.", ""),
     fixed("listen.request_timeout", Text, "Time that a request may take to arrive and its answer to begin.", ""),
-    fixed("listen.idle_timeout", Text, "Time after which a connection on which nothing happens is closed.", ""),
+    fixed("listen.idle_timeout", Text, "Time after which a connection on which nothing happens, or whose client takes nothing of its answer, is closed.", ""),
 
     fixed("auth.users_file", Text, "File with lines `name:hash` for HTTP Basic.", "\"/etc/monigo/users\""),
     fixed("auth.api_keys_file", Text, "File with one key a line for the header X-API-Key.", "\"/etc/monigo/keys\""),
@@ -159,6 +161,7 @@ pub const SETTINGS: &[Setting] = &[
     fixed("otlp.queue", Number, "Requests that wait while the receiver cannot be reached; beyond it the oldest is given up.", ""),
     fixed("otlp.metrics", Bool, "Whether metrics are sent.", ""),
     fixed("otlp.spans", Bool, "Whether recorded calls are sent, as spans.", ""),
+    fixed("otlp.profiles", Bool, "Whether stacks are sent, as profiles; a signal that is experimental, and that not every receiver takes.", ""),
 
     live("webhook.url", Text, "Where events are posted, as JSON. https, or http to this host.", "\"https://hooks.example.org/monigo\""),
     live("webhook.url_file", Text, "File with the URL instead.", "\"/etc/monigo/webhook-url\""),

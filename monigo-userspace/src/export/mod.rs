@@ -29,7 +29,7 @@ pub use self::{
         EXTENSIONS, OutputError, check_name, has_stacks, is_table, selection_page,
         selection_summary, selection_svg, write_file, write_output,
     },
-    profile::{Profile, pprof, speedscope},
+    profile::{Profile, WEIGHTS, WeighedStack, pprof, speedscope},
     story::story_text,
     summary::{Events, FunctionSummary, Overhead, Summary, TargetSummary, TimeSummary},
     svg::{FlameCaption, flame_svg},

@@ -160,10 +160,15 @@ pub enum ConfigCommand {
 
 /// Collects options that were given.
 #[derive(Debug, Default)]
-struct Given(Vec<FlagValue>);
+pub(super) struct Given(Vec<FlagValue>);
 
 impl Given {
-    fn add<T: Serialize>(&mut self, key: &'static str, flag: &'static str, value: Option<&T>) {
+    pub(super) fn add<T: Serialize>(
+        &mut self,
+        key: &'static str,
+        flag: &'static str,
+        value: Option<&T>,
+    ) {
         // Everything that options hold is text, numbers or lists of those.
         if let Some(value) = value.and_then(|value| Value::serialize(value).ok()) {
             self.0.push(FlagValue { key, flag, value });
@@ -174,7 +179,13 @@ impl Given {
         self.add(key, flag, Some(&values).filter(|values| !values.is_empty()));
     }
 
-    fn switch(&mut self, key: &'static str, flag: &'static str, given: bool, value: bool) {
+    pub(super) fn switch(
+        &mut self,
+        key: &'static str,
+        flag: &'static str,
+        given: bool,
+        value: bool,
+    ) {
         self.add(key, flag, given.then_some(&value));
     }
 
@@ -220,6 +231,7 @@ impl TraceArgs {
         let mut given = Given::default();
         given.common(&self.common, verbose);
         given.listen(&self.listen);
+        given.otlp(&self.otlp);
         given.database(self.db.as_ref());
         given.add(
             "storage.type",

@@ -1,16 +1,20 @@
-//! OTLP: metrics, and recorded calls as spans, over gRPC or HTTP.
+//! OTLP: metrics, recorded calls as spans, and stacks as profiles, over gRPC or HTTP.
 //!
 //! The messages and the gRPC client come from `opentelemetry-proto`; the exporters of the OpenTelemetry
 //! SDK are not used, since their queues and repetitions cannot be watched, and since their aggregation has
 //! no use for histograms that are exact already.
 
 mod metrics;
+mod profiles;
 mod send;
 mod settings;
 mod spans;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -77,6 +81,7 @@ impl OtlpExporter {
                 service,
                 metrics: settings.metrics,
                 spans: settings.spans,
+                profiles: AtomicBool::new(settings.profiles),
             }),
             sender,
             queue: Queue::new(settings.queue as usize),
@@ -111,6 +116,8 @@ struct Gatherer {
     service: Arc<dyn Service>,
     metrics: bool,
     spans: bool,
+    /// Until the receiver refuses them.
+    profiles: AtomicBool,
 }
 
 /// What there is to send.
@@ -136,8 +143,16 @@ impl Gatherer {
         let upto_ns = overview.last_flush_ns.unwrap_or(overview.started_ns);
         let after_ns = sent_upto_ns.unwrap_or(overview.started_ns);
         let mut left_out = 0;
+        let window = (after_ns, upto_ns);
+        if self.profiles.load(Ordering::Relaxed) && upto_ns > after_ns {
+            let requests = profiles::requests(&*self.source, &resource, window)?;
+            payloads.extend(
+                requests
+                    .into_iter()
+                    .map(|(request, count)| (Payload::Profiles(request), count)),
+            );
+        }
         if self.spans && upto_ns > after_ns {
-            let window = (after_ns, upto_ns);
             let (requests, rest) =
                 spans::requests(&*self.source, &resource, overview.session, window)?;
             left_out = rest;
@@ -237,6 +252,7 @@ impl Export {
             return false;
         };
         let (payload, items) = (payload.clone(), *items);
+        let profiles = matches!(payload, Payload::Profiles(_));
         if self.breaker.stand(Instant::now()) == Stand::HalfOpen {
             self.status
                 .change(|status| status.state = ExporterState::HalfOpen);
@@ -252,6 +268,10 @@ impl Export {
             }
             Err(SendError::Refused(why)) => {
                 // Sending it again would not help; sending the next may not, either.
+                if profiles {
+                    tracing::warn!("the receiver takes no profiles, so no more are sent: {why}");
+                    self.gatherer.profiles.store(false, Ordering::Relaxed);
+                }
                 self.breaker.failed(Instant::now(), None);
                 self.queue.pop();
                 self.status.change(|status| status.dropped += items);

@@ -7,6 +7,10 @@ use opentelemetry_proto::tonic::collector::{
         ExportMetricsServiceRequest, ExportMetricsServiceResponse,
         metrics_service_client::MetricsServiceClient,
     },
+    profiles::v1development::{
+        ExportProfilesServiceRequest, ExportProfilesServiceResponse,
+        profiles_service_client::ProfilesServiceClient,
+    },
     trace::v1::{
         ExportTraceServiceRequest, ExportTraceServiceResponse,
         trace_service_client::TraceServiceClient,
@@ -27,6 +31,7 @@ use super::settings::{OtlpError, OtlpProtocol, OtlpSettings, Plan};
 pub(super) enum Payload {
     Metrics(ExportMetricsServiceRequest),
     Spans(ExportTraceServiceRequest),
+    Profiles(ExportProfilesServiceRequest),
 }
 
 /// Why it was not taken.
@@ -174,6 +179,14 @@ async fn send_grpc(
                 &answer.map_err(|status| of_status(&status))?.into_inner(),
             ))
         }
+        Payload::Profiles(message) => {
+            let answer = ProfilesServiceClient::new(channel)
+                .export(request(message, headers))
+                .await;
+            Ok(rejected_profiles(
+                &answer.map_err(|status| of_status(&status))?.into_inner(),
+            ))
+        }
     }
 }
 
@@ -209,10 +222,11 @@ fn reason(status: &Status) -> String {
 
 fn send_http(agent: &ureq::Agent, plan: &Plan, payload: &Payload) -> Result<u64, SendError> {
     let (kind, body) = match payload {
-        Payload::Metrics(message) => ("metrics", message.encode_to_vec()),
-        Payload::Spans(message) => ("traces", message.encode_to_vec()),
+        Payload::Metrics(message) => ("v1/metrics", message.encode_to_vec()),
+        Payload::Spans(message) => ("v1/traces", message.encode_to_vec()),
+        Payload::Profiles(message) => ("v1development/profiles", message.encode_to_vec()),
     };
-    let url = format!("{}{}/v1/{kind}", plan.origin, plan.path);
+    let url = format!("{}{}/{kind}", plan.origin, plan.path);
     let mut request = agent
         .post(&url)
         .header("content-type", "application/x-protobuf");
@@ -238,6 +252,8 @@ fn send_http(agent: &ureq::Agent, plan: &Plan, payload: &Payload) -> Result<u64,
                     .map_or(0, |answer| rejected_points(&answer)),
                 Payload::Spans(_) => ExportTraceServiceResponse::decode(&body[..])
                     .map_or(0, |answer| rejected_spans(&answer)),
+                Payload::Profiles(_) => ExportProfilesServiceResponse::decode(&body[..])
+                    .map_or(0, |answer| rejected_profiles(&answer)),
             })
         }
         408 | 429 | 502 | 503 | 504 => Err(SendError::Later {
@@ -263,5 +279,13 @@ fn rejected_spans(answer: &ExportTraceServiceResponse) -> u64 {
         .partial_success
         .as_ref()
         .map_or(0, |p| p.rejected_spans);
+    u64::try_from(rejected).unwrap_or(0)
+}
+
+fn rejected_profiles(answer: &ExportProfilesServiceResponse) -> u64 {
+    let rejected = answer
+        .partial_success
+        .as_ref()
+        .map_or(0, |p| p.rejected_profiles);
     u64::try_from(rejected).unwrap_or(0)
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
+use clap::ValueEnum;
 use hyper::Uri;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +12,10 @@ use crate::config::Span;
 /// come from `headers_file`, and from the environment variable `OTEL_EXPORTER_OTLP_HEADERS`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches of the configuration"
+)]
 pub struct OtlpSettings {
     /// For example `https://collector.example:4317`; `None` for no export.
     pub endpoint: Option<String>,
@@ -32,16 +37,19 @@ pub struct OtlpSettings {
     pub metrics: bool,
     /// Whether recorded calls are sent, as spans.
     pub spans: bool,
+    /// Whether stacks of samples and recorded calls are sent, as profiles. The signal is experimental: not
+    /// every receiver takes it.
+    pub profiles: bool,
 }
 
 /// How OTLP is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OtlpProtocol {
-    /// gRPC, usually on port 4317.
+    /// gRPC, usually on port 4317
     #[default]
     Grpc,
-    /// Protobuf in HTTP requests, usually on port 4318.
+    /// Protobuf in HTTP requests, usually on port 4318
     Http,
 }
 
@@ -58,6 +66,7 @@ impl Default for OtlpSettings {
             queue: 64,
             metrics: true,
             spans: true,
+            profiles: false,
         }
     }
 }
@@ -77,7 +86,7 @@ pub enum OtlpError {
     },
     /// `http://` without having asked for it.
     #[error(
-        "{endpoint} would send everything in the clear; use https://, or set plaintext = true if the way to it is safe"
+        "{endpoint} would send everything in the clear; use https://, or set otlp.plaintext = true (--otlp-plaintext) if the way to it is safe"
     )]
     Plaintext {
         /// As written.
@@ -301,5 +310,16 @@ mod tests {
             .expect_err("no header")
             .to_string();
         assert!(!error.contains("only-a-secret"), "{error}");
+    }
+
+    #[test]
+    fn only_what_names_a_receiver_is_checked() {
+        let settings = OtlpSettings::default();
+        assert_eq!(settings.check(), Ok(()));
+        let wrong = OtlpSettings {
+            endpoint: Some("http://a.example:4317".to_owned()),
+            ..settings
+        };
+        assert!(matches!(wrong.check(), Err(OtlpError::Plaintext { .. })));
     }
 }

@@ -1,5 +1,7 @@
 //! Exports to real receivers, over gRPC and HTTP.
 
+mod profiles;
+
 use std::{net::SocketAddr, sync::Mutex};
 
 use axum::{Router, body::Bytes, extract::State, http::StatusCode, routing::post};
@@ -9,6 +11,7 @@ use opentelemetry_proto::tonic::{
             ExportMetricsServiceRequest, ExportMetricsServiceResponse,
             metrics_service_server::{MetricsService, MetricsServiceServer},
         },
+        profiles::v1development::ExportProfilesServiceRequest,
         trace::v1::{
             ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
             trace_service_server::{TraceService, TraceServiceServer},
@@ -39,6 +42,9 @@ struct Received(Arc<Mutex<Got>>);
 struct Got {
     metrics: Vec<ExportMetricsServiceRequest>,
     spans: Vec<ExportTraceServiceRequest>,
+    profiles: Vec<ExportProfilesServiceRequest>,
+    /// Whether HTTP requests with profiles are refused.
+    refuse_profiles: bool,
     authorization: Option<String>,
     /// Spans to reject, once.
     reject: i64,
@@ -84,7 +90,8 @@ impl Received {
     fn grpc(&self, listener: TcpListener) -> JoinHandle<()> {
         let server = Server::builder()
             .add_service(MetricsServiceServer::new(self.clone()))
-            .add_service(TraceServiceServer::new(self.clone()));
+            .add_service(TraceServiceServer::new(self.clone()))
+            .add_service(self.profiles_server());
         let incoming = tonic::transport::server::TcpIncoming::from(listener);
         tokio::spawn(async move {
             server.serve_with_incoming(incoming).await.expect("serves");
@@ -108,7 +115,18 @@ impl Received {
                 .push(ExportTraceServiceRequest::decode(body).expect("decodes"));
             StatusCode::OK
         }
+        async fn profiles(State(received): State<Received>, body: Bytes) -> StatusCode {
+            let mut got = received.0.lock().expect("sound");
+            got.profiles
+                .push(ExportProfilesServiceRequest::decode(body).expect("decodes"));
+            if got.refuse_profiles {
+                StatusCode::NOT_FOUND
+            } else {
+                StatusCode::OK
+            }
+        }
         let router = Router::new()
+            .route("/otel/v1development/profiles", post(profiles))
             .route("/otel/v1/metrics", post(metrics))
             .route("/otel/v1/traces", post(spans))
             .with_state(self.clone());
@@ -374,17 +392,4 @@ async fn what_a_receiver_refuses_is_not_repeated() {
     until(&exporter, |status| status.state == ExporterState::Ok).await;
     exporter.shutdown().await;
     server.abort();
-}
-
-#[tokio::test]
-async fn without_an_endpoint_nothing_is_exported() {
-    let database = Database::in_memory().expect("opens");
-    drop(database);
-    let settings = OtlpSettings::default();
-    assert_eq!(settings.check(), Ok(()));
-    let wrong = OtlpSettings {
-        endpoint: Some("http://a.example:4317".to_owned()),
-        ..OtlpSettings::default()
-    };
-    assert!(matches!(wrong.check(), Err(OtlpError::Plaintext { .. })));
 }
