@@ -1,6 +1,6 @@
 //! Any of several ways to authenticate.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use axum::{
     extract::Request,
@@ -12,6 +12,7 @@ use subtle::ConstantTimeEq as _;
 use super::{
     ApiKeys, BasicAuth, Check, RateLimit,
     basic::CHALLENGE,
+    credentials::{Credentials, Ways},
     keys::{Offer, hash},
     rate::too_many,
     refuse,
@@ -46,6 +47,10 @@ impl TokenAccess {
             cookie: format!("monigo_token_{port}"),
             https,
         }
+    }
+
+    pub(super) fn token(&self) -> &Secret {
+        &self.token
     }
 
     fn is(&self, guess: &str) -> bool {
@@ -105,10 +110,15 @@ fn token_parameter(uri: &Uri) -> Option<&str> {
 /// 429, without verifying, who has guessed wrong 10 times a minute. Without any way, everybody is let through.
 #[derive(Debug)]
 pub struct Authentication {
-    basic: Option<BasicAuth>,
-    keys: Option<ApiKeys>,
-    token: Option<TokenAccess>,
+    ways: Source,
     guesses: RateLimit,
+}
+
+/// Where the ways come from.
+#[derive(Debug)]
+enum Source {
+    Fixed(Arc<Ways>),
+    Files(Credentials),
 }
 
 impl Authentication {
@@ -118,27 +128,44 @@ impl Authentication {
         keys: Option<ApiKeys>,
         token: Option<TokenAccess>,
     ) -> Self {
+        Self::with(Source::Fixed(Arc::new(Ways { basic, keys, token })))
+    }
+
+    /// Those that the settings name.
+    pub(super) fn of(credentials: Credentials) -> Self {
+        Self::with(Source::Files(credentials))
+    }
+
+    fn with(ways: Source) -> Self {
         Self {
-            basic,
-            keys,
-            token,
+            ways,
             guesses: RateLimit::per_minute(GUESSES, GUESSES),
+        }
+    }
+
+    fn ways(&self) -> Arc<Ways> {
+        match &self.ways {
+            Source::Fixed(ways) => Arc::clone(ways),
+            Source::Files(credentials) => credentials.now(),
         }
     }
 
     /// Whether anything is asked for.
     pub fn is_required(&self) -> bool {
-        self.basic.is_some() || self.keys.is_some() || self.token.is_some()
+        self.ways().any().is_some()
     }
 
     pub(super) fn schemes(&self) -> Schemes {
+        let ways = self.ways();
         Schemes {
-            basic: self.basic.is_some(),
-            api_key: self.keys.is_some(),
-            token: self.token.is_some(),
+            basic: ways.basic.is_some(),
+            api_key: ways.keys.is_some(),
+            token: ways.token.is_some(),
         }
     }
+}
 
+impl Ways {
     fn refuse_stranger(&self, headers: &HeaderMap) -> Response {
         let ways = [
             self.basic.as_ref().map(|_| "a name and password"),
@@ -170,27 +197,28 @@ impl Authentication {
 
 impl Check for Authentication {
     async fn check(&self, request: Request) -> Result<Request, Response> {
-        if !self.is_required() {
+        let ways = self.ways();
+        if ways.any().is_none() {
             return Ok(request);
         }
         let headers = request.headers().clone();
-        let basic = self.basic.as_ref();
+        let basic = ways.basic.as_ref();
         let parameter = token_parameter(request.uri());
-        let by_address = match (&self.token, parameter) {
+        let by_address = match (&ways.token, parameter) {
             (Some(token), Some(guess)) => Offer::judge(token.is(guess)),
             _ => Offer::Nothing,
         };
         // What costs next to nothing to verify comes first, so that guesses of others behind the same
         // address lock nobody out.
         let offers = [
-            self.keys.as_ref().map(|keys| keys.offer(&headers)),
-            self.token.as_ref().map(|token| token.offer(&headers)),
+            ways.keys.as_ref().map(|keys| keys.offer(&headers)),
+            ways.token.as_ref().map(|token| token.offer(&headers)),
             basic.map(|basic| basic.seen(&headers)),
         ];
         if offers.contains(&Some(Offer::Right)) {
             return Ok(request);
         }
-        if let (Offer::Right, Some(token)) = (by_address, &self.token) {
+        if let (Offer::Right, Some(token)) = (by_address, &ways.token) {
             return Err(token.welcome());
         }
         if offers.contains(&Some(Offer::Wrong)) || by_address == Offer::Wrong {
@@ -208,6 +236,6 @@ impl Check for Authentication {
                 return Ok(request);
             }
         }
-        Err(self.refuse_stranger(&headers))
+        Err(ways.refuse_stranger(&headers))
     }
 }

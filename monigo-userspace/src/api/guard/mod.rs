@@ -20,6 +20,7 @@ mod allow;
 mod authentication;
 mod basic;
 mod client;
+mod credentials;
 mod headers;
 mod host;
 mod keys;
@@ -29,6 +30,7 @@ mod rate;
 mod stack;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use axum::{
     http::{HeaderMap, StatusCode, header},
@@ -36,7 +38,6 @@ use axum::{
 };
 
 pub use self::stack::GuardError;
-pub(super) use self::stack::Guards;
 pub use self::{
     allow::AllowList,
     authentication::{Authentication, TokenAccess},
@@ -49,6 +50,7 @@ pub use self::{
     origin::OriginCheck,
     rate::RateLimit,
 };
+pub(super) use self::{rate::network_of, stack::Guards};
 use super::error::ApiError;
 
 /// Refuses in the words of the API, or as a page where a browser navigates.

@@ -1,13 +1,6 @@
 //! All guards of the server, as its settings want them.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    num::NonZeroU32,
-    os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use axum::{
     Router,
@@ -24,8 +17,10 @@ use tower_http::{
 };
 
 use super::{
-    AllowList, ApiKeyError, ApiKeys, Authentication, BasicAuth, BasicAuthError, ClientAddress,
-    Guard, HostCheck, OriginCheck, RateLimit, SecurityHeaders, TokenAccess,
+    AllowList, ApiKeyError, Authentication, BasicAuthError, ClientAddress, Guard, HostCheck,
+    OriginCheck, RateLimit, SecurityHeaders, TokenAccess,
+    credentials::{Credentials, Place, SHORTEST_TOKEN},
+    whole::{Bodies, whole},
 };
 use crate::api::{
     error::ApiError,
@@ -89,8 +84,6 @@ pub enum GuardError {
     BasePath(String),
 }
 
-const SHORTEST_TOKEN: usize = 16;
-
 /// The guards, and what to open in a browser.
 pub struct Guards {
     headers: SecurityHeaders,
@@ -101,7 +94,7 @@ pub struct Guards {
     cors: Option<CorsLayer>,
     origin: OriginCheck,
     authentication: Authentication,
-    max_body_bytes: usize,
+    bodies: Bodies,
     timeout: Duration,
     /// Holds the token when there is one.
     pub url: String,
@@ -115,19 +108,16 @@ impl Guards {
         check_base_path(&listen.base_path)?;
         let https = settings.tls.cert_file.is_some();
         let remote = bound.is_some_and(|bound| !bound.ip().to_canonical().is_loopback());
-        let mut ways = Ways::read(settings)?;
-        match ways.any() {
-            Some(setting) if listen.insecure => return Err(GuardError::Contradiction { setting }),
-            None if remote && !listen.insecure => ways.token = Some(random_token()),
-            _ => {}
-        }
         let port = bound.map_or(0, |bound| bound.port());
-        let url = bound.map_or_else(String::new, |bound| url(bound, https, ways.token.as_ref()));
-        let authentication = Authentication::any_of(
-            ways.basic,
-            ways.keys,
-            ways.token.map(|token| TokenAccess::new(token, port, https)),
-        );
+        let otherwise = (remote && !listen.insecure).then(random_token);
+        let credentials = Credentials::read(&settings.auth, Place { port, https }, otherwise)?;
+        let ways = credentials.now();
+        if let Some(setting) = ways.any().filter(|_| listen.insecure) {
+            return Err(GuardError::Contradiction { setting });
+        }
+        let token = ways.token.as_ref().map(TokenAccess::token);
+        let url = bound.map_or_else(String::new, |bound| url(bound, https, token));
+        let authentication = Authentication::of(credentials);
         let names = HostCheck::new(listen.allowed_hosts.iter().cloned());
         let host = match bound {
             Some(bound) if !remote => Some(names.or_loopback(bound)),
@@ -158,7 +148,10 @@ impl Guards {
                 .https_only(https)
                 .below(["/api".to_owned(), listen.base_path.clone()]),
             authentication,
-            max_body_bytes: usize::try_from(listen.max_body.bytes()).unwrap_or(usize::MAX),
+            bodies: Bodies {
+                max_bytes: usize::try_from(listen.max_body.bytes()).unwrap_or(usize::MAX),
+                limit: listen.body_timeout.duration(),
+            },
             timeout: listen.request_timeout.duration(),
             url,
         })
@@ -173,8 +166,9 @@ impl Guards {
     pub fn around(self, router: Router) -> Router {
         // From the inside out.
         router
-            .layer(DefaultBodyLimit::max(self.max_body_bytes))
+            .layer(DefaultBodyLimit::max(self.bodies.max_bytes))
             .layer(CompressionLayer::new())
+            .layer(middleware::from_fn_with_state(self.bodies, whole))
             .layer(middleware::from_fn_with_state(self.timeout, in_time))
             .layer(Guard::new(self.authentication))
             .layer(Guard::new(self.origin))
@@ -188,96 +182,6 @@ impl Guards {
             }))
             .layer(self.headers)
     }
-}
-
-/// The ways to authenticate that are configured.
-#[derive(Default)]
-struct Ways {
-    basic: Option<BasicAuth>,
-    keys: Option<ApiKeys>,
-    token: Option<Secret>,
-}
-
-impl Ways {
-    fn read(settings: &HttpSettings) -> Result<Self, GuardError> {
-        let auth = &settings.auth;
-        let mut ways = Self::default();
-        if let Some(path) = &auth.users_file {
-            let text = read_secret("auth.users_file", path)?;
-            let users = BasicAuth::parse(&text).map_err(|reason| GuardError::Users {
-                path: path.clone(),
-                reason,
-            })?;
-            ways.basic = Some(users);
-        }
-        if let Some(path) = &auth.api_keys_file {
-            let text = read_secret("auth.api_keys_file", path)?;
-            let setting = format!("auth.api_keys_file: {}", path.display());
-            ways.keys = Some(keys(&text, setting)?);
-        }
-        if let Some(key) = &auth.api_key {
-            let key = keys(key, "auth.api_key".to_owned())?;
-            ways.keys = Some(match ways.keys {
-                Some(keys) => keys.and(key),
-                None => key,
-            });
-        }
-        let token = match (&auth.token, &auth.token_file) {
-            (Some(token), _) => Some((token.clone(), "auth.token")),
-            (None, Some(path)) => Some((read_secret("auth.token_file", path)?, "auth.token_file")),
-            (None, None) => None,
-        };
-        if let Some((token, setting)) = token {
-            ways.token = Some(checked(&token, setting)?);
-        }
-        Ok(ways)
-    }
-
-    fn any(&self) -> Option<&'static str> {
-        [
-            self.basic.as_ref().map(|_| "auth.users_file"),
-            self.keys
-                .as_ref()
-                .map(|_| "auth.api_keys_file or auth.api_key"),
-            self.token.as_ref().map(|_| "auth.token"),
-        ]
-        .into_iter()
-        .flatten()
-        .next()
-    }
-}
-
-fn keys(text: &Secret, setting: String) -> Result<ApiKeys, GuardError> {
-    ApiKeys::parse(text).map_err(|reason| GuardError::Keys { setting, reason })
-}
-
-/// It goes into an address and a cookie.
-fn checked(token: &Secret, setting: &'static str) -> Result<Secret, GuardError> {
-    let token = token.expose().trim();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if token.len() >= SHORTEST_TOKEN && token.bytes().all(plain) {
-        Ok(Secret::new(token))
-    } else {
-        Err(GuardError::Token { setting })
-    }
-}
-
-fn read_secret(setting: &'static str, path: &Path) -> Result<Secret, GuardError> {
-    let unreadable = |source| GuardError::Unreadable {
-        setting,
-        path: path.to_owned(),
-        source,
-    };
-    let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode();
-    if mode & 0o007 != 0 {
-        tracing::warn!(
-            "{setting}: every user of this host may read {}; `chmod 600` it",
-            path.display()
-        );
-    }
-    fs::read_to_string(path)
-        .map(Secret::new)
-        .map_err(unreadable)
 }
 
 /// 128 bits from the system's generator, in hex.
@@ -344,7 +248,7 @@ fn cors(origins: &[String]) -> Result<Option<CorsLayer>, GuardError> {
     Ok(Some(layer))
 }
 
-/// Ends what takes too long before the answer begins, reading the request's body included.
+/// Ends what takes too long before the answer begins.
 async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     tokio::time::timeout(limit, next.run(request))
         .await
