@@ -2,13 +2,7 @@
 //!
 //! HTTP/1.1 only: a browser's few requests gain nothing from HTTP/2, whose limits are harder to reason about.
 
-use std::{
-    collections::HashMap,
-    convert::Infallible,
-    net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -22,33 +16,45 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::{GracefulShutdown, Watcher},
 };
+use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Notify, watch},
+    sync::watch,
 };
-use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
-use super::{settings::ListenSettings, tls::Tls};
+use super::{
+    pace::Paced,
+    places::{Busy, Place, Places},
+    settings::ListenSettings,
+    tls::Tls,
+};
 
 /// Longest head of a request, bytes.
 const LONGEST_HEAD: usize = 32 << 10;
 /// Pause when connections cannot be accepted, which mostly means that descriptors have run out.
 const REST: Duration = Duration::from_millis(200);
 
+/// What of an answer may wait in the kernel for a slow client, bytes. The kernel lets writing go on when a third of
+/// it was taken: with the megabytes that it would grow to, slow clients would look like those that take nothing.
+const SEND_BUFFER: usize = 128 << 10;
+
 /// What is asked of connections.
-#[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    max_connections: usize,
+    places: Places,
     idle: Duration,
 }
 
 impl From<&ListenSettings> for Limits {
     fn from(settings: &ListenSettings) -> Self {
         Self {
-            max_connections: (settings.max_connections as usize).max(1),
+            places: Places::new(
+                settings.max_connections as usize,
+                settings.max_connections_per_client as usize,
+                settings.trusted_proxies.clone(),
+            ),
             idle: settings.idle_timeout.duration(),
         }
     }
@@ -63,7 +69,8 @@ pub async fn serve(
     mut stopping: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
-    let open = Arc::new(Connections::new(limits.max_connections));
+    let Limits { places, idle } = limits;
+    let places = Arc::new(places);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -78,7 +85,7 @@ pub async fn serve(
             }
         };
         // Without a place, the connection is closed unanswered.
-        let Some(place) = open.enter() else {
+        let Some(place) = places.enter(peer.ip()) else {
             continue;
         };
         let tls = tls.as_ref().map(Tls::config);
@@ -86,7 +93,7 @@ pub async fn serve(
         tokio::spawn(async move {
             let evicted = place.evicted();
             tokio::select! {
-                () = connection(stream, peer, tls, router, &place, limits.idle, watcher) => {}
+                () = connection(stream, peer, tls, router, &place, idle, watcher) => {}
                 () = evicted.notified() => {}
             }
         });
@@ -106,9 +113,8 @@ async fn connection(
 ) {
     // Small answers should not wait for acknowledgements of earlier ones.
     let _ = stream.set_nodelay(true);
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(idle));
-    let stream = Box::pin(stream);
+    let _ = SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER);
+    let stream = Paced::new(stream, idle);
     let Some(config) = tls else {
         return converse(stream, peer, router, place, idle, watcher).await;
     };
@@ -158,149 +164,4 @@ fn until_sent(body: Body, busy: Busy) -> Body {
         let _held = &busy;
         frame
     }))
-}
-
-/// The connections that are open.
-struct Connections {
-    most: usize,
-    open: Mutex<HashMap<u64, Entry>>,
-}
-
-struct Entry {
-    /// Requests being answered.
-    requests: usize,
-    /// Since when there are none.
-    idle_since: Instant,
-    evict: Arc<Notify>,
-}
-
-impl Connections {
-    fn new(most: usize) -> Self {
-        Self {
-            most,
-            open: Mutex::default(),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A place for a new connection. When there is none, the connection that is idle for longest loses
-    /// its; `None` when none is idle.
-    fn enter(self: &Arc<Self>) -> Option<Place> {
-        let mut open = self.lock();
-        if open.len() >= self.most {
-            let idle = open
-                .iter()
-                .filter(|(_, entry)| entry.requests == 0)
-                .min_by_key(|(number, entry)| (entry.idle_since, **number))
-                .map(|(number, _)| *number)?;
-            if let Some(entry) = open.remove(&idle) {
-                entry.evict.notify_one();
-            }
-        }
-        let number = loop {
-            let number = rand::random();
-            if !open.contains_key(&number) {
-                break number;
-            }
-        };
-        let evict = Arc::new(Notify::new());
-        let entry = Entry {
-            requests: 0,
-            idle_since: Instant::now(),
-            evict: Arc::clone(&evict),
-        };
-        open.insert(number, entry);
-        drop(open);
-        Some(Place {
-            connections: Arc::clone(self),
-            number,
-            evict,
-        })
-    }
-
-    fn change(&self, number: u64, change: impl FnOnce(&mut Entry)) {
-        if let Some(entry) = self.lock().get_mut(&number) {
-            change(entry);
-        }
-    }
-}
-
-/// A connection's place; given back when dropped.
-struct Place {
-    connections: Arc<Connections>,
-    number: u64,
-    evict: Arc<Notify>,
-}
-
-impl Place {
-    /// Notified when another connection takes the place.
-    fn evicted(&self) -> Arc<Notify> {
-        Arc::clone(&self.evict)
-    }
-
-    /// A request begins; it ends when the result is dropped.
-    fn begin(&self) -> Busy {
-        self.connections
-            .change(self.number, |entry| entry.requests += 1);
-        Busy {
-            connections: Arc::clone(&self.connections),
-            number: self.number,
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.connections.lock().remove(&self.number);
-    }
-}
-
-/// A request that is being answered.
-struct Busy {
-    connections: Arc<Connections>,
-    number: u64,
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.connections.change(self.number, |entry| {
-            entry.requests -= 1;
-            entry.idle_since = Instant::now();
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_connection_that_is_idle_for_longest_makes_room() {
-        let open = Arc::new(Connections::new(3));
-        let places: Vec<Place> = (0..3).filter_map(|_| open.enter()).collect();
-        let first = places[0].begin();
-        // The second is idle for longest; the third was busy meanwhile.
-        drop(places[2].begin());
-        let fourth = open.enter().expect("one is idle");
-        assert!(open.lock().contains_key(&places[0].number));
-        assert!(!open.lock().contains_key(&places[1].number));
-        assert!(open.lock().contains_key(&places[2].number));
-        let busy = (places[2].begin(), fourth.begin());
-        assert!(open.enter().is_none(), "all are busy");
-        drop((first, busy));
-        assert!(open.enter().is_some());
-    }
-
-    #[test]
-    fn places_are_given_back() {
-        let open = Arc::new(Connections::new(2));
-        let place = open.enter().unwrap();
-        let busy = place.begin();
-        drop(place);
-        drop(busy);
-        assert!(open.lock().is_empty());
-    }
 }

@@ -14,7 +14,9 @@ mod events;
 pub mod guard;
 mod listen;
 pub mod live;
+mod pace;
 mod params;
+mod places;
 mod routes;
 mod settings;
 #[cfg(test)]

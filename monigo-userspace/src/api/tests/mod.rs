@@ -1,6 +1,7 @@
 //! The server as a client sees it.
 
 mod connections;
+mod crowds;
 mod discovery;
 mod events;
 mod files;

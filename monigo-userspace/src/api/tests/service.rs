@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::{BOUND, fixture, get, loopback, send};
-use crate::api::HttpSettings;
+use crate::api::{HttpSettings, LiveStatus};
 
 const BASE: &str = "/monigo/api/v1";
 
@@ -287,4 +287,39 @@ async fn probes_and_scrapes() {
         "{}",
         scraped.body
     );
+}
+
+#[tokio::test]
+async fn a_dead_collector_is_told_of() {
+    let fixture = loopback();
+    let alive = LiveStatus {
+        flushed: Some(std::time::Instant::now()),
+        ..LiveStatus::default()
+    };
+    fixture.status.send(alive.clone()).unwrap();
+    let ready = get(&fixture.router, "/readyz").await;
+    assert_eq!(ready.status, StatusCode::OK, "{}", ready.body);
+    let message = async || {
+        let ready = get(&fixture.router, "/readyz").await;
+        assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+        let body = ready.json();
+        assert_eq!(body["ready"], false);
+        let checks = body["checks"].as_array().unwrap().clone();
+        let wrong: Vec<_> = checks.iter().filter(|check| check["ok"] == false).collect();
+        assert_eq!(wrong.len(), 1, "{wrong:?}");
+        format!("{}: {}", wrong[0]["name"], wrong[0]["message"])
+    };
+    let full = Some("the disk is full".to_owned());
+    let failing = LiveStatus {
+        store_error: full,
+        ..alive.clone()
+    };
+    fixture.status.send(failing).unwrap();
+    assert_eq!(message().await, r#""store": "the disk is full""#);
+    fixture.status.send(alive).unwrap();
+    // Whoever flushes is gone, without a word.
+    drop(fixture.flush);
+    assert_eq!(message().await, r#""collector": "the recording is over""#);
+    let alive = get(&fixture.router, "/healthz").await;
+    assert_eq!(alive.status, StatusCode::OK, "the server itself lives");
 }
