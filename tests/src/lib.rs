@@ -7,12 +7,14 @@ pub mod gdb;
 pub mod lines;
 pub mod monigo;
 pub mod program;
+pub mod serving;
 pub mod targets;
 
 pub use self::{
     compare::{Moment, check_counts, check_counts_after_end, observe},
     monigo::{Function, Monigo, Outcome, Report},
     program::{Program, Truth},
+    serving::Serving,
 };
 
 use std::path::PathBuf;

@@ -57,7 +57,8 @@ impl Program {
         Self::spawn(command)
     }
 
-    fn spawn(mut command: Command) -> Result<Self> {
+    /// Starts a command that becomes the target, or starts it, with the same input and output.
+    pub fn spawn(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         die_with_test(&mut command);
         let mut child = command

@@ -45,8 +45,20 @@ impl Live {
 
     /// Serves a recording that is over.
     pub fn serve(workspace: &Workspace, database: &Path) -> Result<Self> {
+        Self::serve_with_keys(workspace, database, None)
+    }
+
+    /// The same to those only who have one of the keys in a file.
+    pub fn serve_with_keys(
+        workspace: &Workspace,
+        database: &Path,
+        keys: Option<&Path>,
+    ) -> Result<Self> {
         let mut command = as_root(&workspace.monigo())?;
         command.args(["serve", "--port", "0", "--db"]).arg(database);
+        if let Some(keys) = keys {
+            command.arg("--api-keys-file").arg(keys);
+        }
         Self::start(&mut command)
     }
 
