@@ -1,17 +1,15 @@
-//! A real Prometheus scrapes the text and answers questions about it.
+//! A real Prometheus scrapes a server with TLS that demands a token, and answers questions about what it got.
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use axum::{Router, http::HeaderMap, http::header, routing::get};
-
-use super::{Format, render};
 use crate::{
+    api::{self, Content, HttpSettings, LiveState},
     query::{DuckSource, Source},
     service::Recorded,
     store::{Database, fixture},
@@ -65,27 +63,39 @@ async fn prometheus_scrapes_and_answers() {
     let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
     let source: Arc<dyn Source> = Arc::new(source);
     let service = Arc::new(Recorded::new(Arc::clone(&source)));
-    let answer = move |headers: HeaderMap| {
-        let accept = headers
-            .get(header::ACCEPT)
-            .and_then(|value| value.to_str().ok());
-        let format = Format::of_accept(accept);
-        let text = render(&*source, &*service, format).expect("renders");
-        std::future::ready(([(header::CONTENT_TYPE, format.content_type())], text))
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("listens");
-    let target = listener.local_addr().expect("address");
-    let router = Router::new().route("/metrics", get(answer));
-    let server = tokio::spawn(async move { axum::serve(listener, router).await });
-
     let directory = tempfile::tempdir().expect("directory");
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("made");
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).expect("writes");
+        path
+    };
+    let token = file("token", "0123456789abcdef0123456789abcdef");
+    let cert = file("cert.pem", &made.cert.pem());
+    let mut settings = HttpSettings::default();
+    settings.auth.token_file = Some(token.clone());
+    settings.tls.cert_file = Some(cert.clone());
+    settings.tls.key_file = Some(file("key.pem", &made.signing_key.serialize_pem()));
+    let content = Content {
+        source,
+        service,
+        live: LiveState::finished(""),
+        discoverer: None,
+    };
+    let any = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0);
+    let bound = api::bind(any).expect("listens");
+    let server = api::serve(bound, content, &settings).expect("serves");
+    let target = server.address();
+
     let config = directory.path().join("prometheus.yml");
     fs::write(
         &config,
         format!(
-            "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}\nscrape_configs:\n- job_name: monigo\n  static_configs: [{{targets: ['{target}']}}]\n"
+            "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs:\n- job_name: monigo\n  \
+             scheme: https\n  tls_config: {{ca_file: {}}}\n  authorization: {{credentials_file: {}}}\n  \
+             static_configs: [{{targets: ['{target}']}}]\n",
+            cert.display(),
+            token.display()
         ),
     )
     .expect("writes");
@@ -126,7 +136,7 @@ async fn prometheus_scrapes_and_answers() {
     });
     let (calls, median, up, exemplars, build) = answers.await.expect("asked");
     drop(prometheus);
-    server.abort();
+    server.shutdown().await;
     assert!((calls - 1001.0).abs() < 0.5 && (up - 1.0).abs() < 0.5 && (build - 1.0).abs() < 0.5);
     // 1 to 1000 µs; 500 µs is a bound.
     assert!((median - 500e-6).abs() < 30e-6, "{median}");
