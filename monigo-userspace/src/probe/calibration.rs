@@ -11,14 +11,14 @@ use std::{
 };
 
 use monigo_common::{
-    config::{Control, Costs, FunctionControl, WATCH_COUNTED},
-    cookie::CLASSES,
+    config::{Control, FunctionControl, WATCH_COUNTED},
     open::OwnerKey,
 };
 
 use super::{
     Kernel, PlannedFunction, ProbeError,
     links::{Links, Role, Selection},
+    prices::Calibration,
 };
 use crate::{
     plan::{CostClass, FunctionPlan, Site, SiteKind},
@@ -190,73 +190,7 @@ fn probed() -> [Probed; PROBED as usize] {
     ]
 }
 
-/// What the probes of one call of a function do to it, ns.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Price {
-    /// Time that they take from the target.
-    pub cost_ns: u32,
-    /// Part of it that lies inside the measured duration, and is subtracted.
-    pub bias_ns: u32,
-    /// A duration below this cannot be told from none.
-    pub floor_ns: u32,
-    /// Time that the entry probe takes when calls are only counted.
-    pub count_ns: u32,
-}
-
-/// Prices by the class of the entry site and of the exit site. Zeros when not measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Calibration {
-    prices: [[Price; CLASSES]; CLASSES],
-}
-
 impl Calibration {
-    /// For the kernel side.
-    pub fn costs(&self) -> Costs {
-        Costs {
-            bias_ns: self.prices.map(|row| row.map(|price| price.bias_ns)),
-            cost_ns: self.prices.map(|row| row.map(|price| price.cost_ns)),
-        }
-    }
-
-    /// Of the probes of one passage through a function, from its entry to its dearest exit, ns.
-    pub(super) fn price_of(&self, plan: &FunctionPlan) -> u32 {
-        let from = plan.entry.cost as usize;
-        let ends = plan.exits.iter().map(|site| site.cost as usize);
-        ends.map(|to| self.prices[from][to].cost_ns)
-            .max()
-            .unwrap_or(0)
-    }
-
-    /// Of one call of `function`, by its dearest way.
-    pub fn price(&self, function: &PlannedFunction) -> Price {
-        let mut dearest = Price::default();
-        for plan in &function.plans {
-            let from = plan.entry.cost as usize;
-            let ends: Vec<usize> = match function.exit {
-                ExitProbe::Ret => plan.exits.iter().map(|site| site.cost as usize).collect(),
-                ExitProbe::Uretprobe => {
-                    vec![usize::from(monigo_common::cookie::CLASS_RETURN_PROBE)]
-                }
-            };
-            let count_ns = dearest.count_ns.max(self.prices[from][0].count_ns);
-            if ends.is_empty() && plan.has_end() {
-                // Prices are those of two probes.
-                let cost_ns = self.prices[from][from].cost_ns / 2;
-                dearest.cost_ns = dearest.cost_ns.max(cost_ns);
-            }
-            for to in ends {
-                let price = self.prices[from][to];
-                if price.cost_ns > dearest.cost_ns {
-                    dearest = price;
-                }
-            }
-            // A function that never returns has its entry probe alone.
-            dearest.count_ns = count_ns;
-            dearest.cost_ns = dearest.cost_ns.max(count_ns);
-        }
-        dearest
-    }
-
     /// Measures with the programs of `kernel`, which is left as it was.
     pub(super) fn measure(kernel: &mut Kernel) -> Result<Self, ProbeError> {
         let functions = probed();

@@ -19,10 +19,11 @@ use crate::store::ExitProbe;
 
 use super::{
     PlannedFunction, ProbeError, Records, batch,
-    calibration::{self, Calibration, PROBED as CALIBRATION_FUNCTIONS, Price},
+    calibration::{self, PROBED as CALIBRATION_FUNCTIONS},
     layout::{Layout, ThreadLayout},
     links::{FutureSites, Programs},
     parking,
+    prices::{Calibration, Price},
     programs::Features,
     ticks,
     tracepoints::{event_field_offset, trace, watch},

@@ -16,6 +16,7 @@ mod links;
 mod multi;
 mod owners;
 mod parking;
+mod prices;
 mod programs;
 mod records;
 mod ticks;
@@ -24,7 +25,6 @@ mod watching;
 mod windows;
 
 pub use self::{
-    calibration::{Calibration, Price},
     changes::settle,
     copy::StackCopy,
     decode::{CallStack, Caller, Item, Record, RecordError, Sample, WakerSeen, decode},
@@ -32,6 +32,7 @@ pub use self::{
     kernel::{Expected, Kernel, Sizes},
     links::PlannedFunction,
     parking::{Parking, Turns},
+    prices::{Calibration, Price},
     programs::Features,
     records::Records,
     watching::Watch,

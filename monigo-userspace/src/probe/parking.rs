@@ -82,8 +82,7 @@ impl Kernel {
                 })?;
             self.parking.push((name, link));
         }
-        // Prices are those of two probes.
-        self.park_probe_ns = self.calibration().price_of(&parking.park) / 2;
+        self.park_probe_ns = self.calibration().price_of_parking(parking);
         Ok(())
     }
 
