@@ -30,6 +30,16 @@ pub struct Live {
 impl Live {
     /// Attaches and waits until the dashboard has an address.
     pub fn attach(workspace: &Workspace, service: &Service, database: &Path) -> Result<Self> {
+        Self::attach_with_keys(workspace, service, database, None)
+    }
+
+    /// The same for those only who have one of the keys in a file.
+    pub fn attach_with_keys(
+        workspace: &Workspace,
+        service: &Service,
+        database: &Path,
+        keys: Option<&Path>,
+    ) -> Result<Self> {
         let mut command = as_root(&workspace.monigo())?;
         command.arg("attach").arg(service.pid().to_string());
         for function in FUNCTIONS {
@@ -40,25 +50,16 @@ impl Live {
             .args(["--max-overhead", "off"])
             .args(["--no-tui", "--port", "0", "--db"])
             .arg(database);
+        if let Some(keys) = keys {
+            command.arg("--api-keys-file").arg(keys);
+        }
         Self::start(&mut command)
     }
 
     /// Serves a recording that is over.
     pub fn serve(workspace: &Workspace, database: &Path) -> Result<Self> {
-        Self::serve_with_keys(workspace, database, None)
-    }
-
-    /// The same to those only who have one of the keys in a file.
-    pub fn serve_with_keys(
-        workspace: &Workspace,
-        database: &Path,
-        keys: Option<&Path>,
-    ) -> Result<Self> {
         let mut command = as_root(&workspace.monigo())?;
         command.args(["serve", "--port", "0", "--db"]).arg(database);
-        if let Some(keys) = keys {
-            command.arg("--api-keys-file").arg(keys);
-        }
         Self::start(&mut command)
     }
 

@@ -1,6 +1,11 @@
 //! The API of a real monigo on the sample service, as its own description promises it.
 
-use std::{path::Path, process::Command};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::Command,
+};
 
 use anyhow::{Context as _, Result};
 
@@ -12,24 +17,25 @@ const RATE: &str = "80/s";
 /// Requests that are made up for each operation and phase.
 const EXAMPLES: &str = "60";
 
+/// The document cannot say that the start comes before the end. Wrong keys are guesses, and after ten of them the
+/// answer is another one; the server's own tests try them on every route.
+const LEFT_OUT: &str = "positive_data_acceptance,ignored_auth";
+
 pub fn run(workspace: &Workspace) -> Result<Tally> {
     let scratch = tempfile::tempdir()?;
-    let database = scratch.path().join("api.duckdb");
+    let (keys, key) = (scratch.path().join("keys"), "key-of-the-suite-0123456789");
+    fs::write(&keys, key)?;
+    fs::set_permissions(&keys, Permissions::from_mode(0o600))?;
     let service = Service::start(&workspace.target.join("demo/orders"))?;
-    let live = Live::attach(workspace, &service, &database)?;
-    let open = ask(workspace, scratch.path(), live.url(), None);
-    drop(live);
+    let passes = [("open.duckdb", None), ("guarded.duckdb", Some(key))];
+    let asked = passes.iter().try_for_each(|&(name, key)| {
+        let database = scratch.path().join(name);
+        let keys = key.map(|_| keys.as_path());
+        let live = Live::attach_with_keys(workspace, &service, &database, keys)?;
+        ask(workspace, scratch.path(), live.url(), key).context(name)
+    });
     service.stop();
-    open.context("without authentication")?;
-
-    // The recording of that, for those only who have a key.
-    let key = "key-of-the-suite-0123456789";
-    let keys = scratch.path().join("keys");
-    std::fs::write(&keys, key)?;
-    let guarded = Live::serve_with_keys(workspace, &database, Some(&keys))?;
-    let asked = ask(workspace, scratch.path(), guarded.url(), Some(key));
-    drop(guarded);
-    asked.context("with an API key")?;
+    asked?;
     Ok(Tally {
         passed: 2,
         failed: 0,
@@ -47,8 +53,7 @@ fn ask(workspace: &Workspace, scratch: &Path, url: &str, key: Option<&str>) -> R
         .args(["--rate-limit", RATE, "--max-examples", EXAMPLES])
         // A stream does not end.
         .args(["--exclude-path-regex", "/events$"])
-        // The document cannot say that the start comes before the end.
-        .args(["--exclude-checks", "positive_data_acceptance"])
+        .args(["--exclude-checks", LEFT_OUT])
         .args(["--seed", "1", "--no-color"])
         .current_dir(scratch);
     if let Some(key) = key {
