@@ -284,9 +284,22 @@ export interface Discovery {
   traced: Record<string, { state: string; message?: string }>;
 }
 
+/** The session that all questions are about; null for the only one. */
+let session: number | null = null;
+
+/** Sets which session all questions are about from now on. */
+export function askAbout(chosen: number | null): void {
+  session = chosen;
+}
+
+/** As part of an address, which holds no parameters yet. */
+export function sessionQuery(): string {
+  return session === null ? "" : `?session=${session}`;
+}
+
 /** Address of a question, relative to the page. */
 export function address(path: string, params: Record<string, string | number | null | undefined> = {}): string {
-  const query = new URLSearchParams();
+  const query = new URLSearchParams(sessionQuery());
   for (const [name, value] of Object.entries(params)) {
     if (value !== null && value !== undefined) query.set(name, String(value));
   }

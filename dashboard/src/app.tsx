@@ -2,13 +2,14 @@
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { address, ask, SignedOut, whenSignedOut, type FunctionRow, type LiveStatus, type Overview } from "./api";
 import { ViewContext, type View } from "./context";
-import { useAnswer, useRoute, useTheme } from "./hooks";
+import { useAnswer, useTheme, type Navigate } from "./hooks";
 import { useShortcuts } from "./keys";
 import { listen, type Connection } from "./live";
 import { basename } from "./logic/format";
 import { boundsOf, defaultRange, isBetween, rangeText, windowParams } from "./logic/range";
-import { opened, type Page } from "./logic/route";
+import { opened, type Page, type Route } from "./logic/route";
 import { everything, isEverything } from "./logic/selection";
+import type { Session } from "./logic/sessions";
 import { setZone } from "./logic/zone";
 import { serviceAddress, type ServiceInfo } from "./service";
 import { Banners } from "./view/banners";
@@ -121,8 +122,15 @@ function useSignedOut(): [string | null, () => void] {
   return [why, useCallback(() => { setWhy(null); }, [])];
 }
 
-export function App() {
-  const [route, navigate] = useRoute();
+interface Props {
+  route: Route;
+  navigate: Navigate;
+  sessions: readonly Session[];
+  session: number | null;
+}
+
+/** The pages about one session. */
+export function App({ route, navigate, sessions, session }: Props) {
   const [theme, toggleTheme] = useTheme();
   const [paused, setPaused] = useState(false);
   const [help, setHelp] = useState(false);
@@ -167,11 +175,12 @@ export function App() {
     return (
       <main class="blank">
         <p role="status">{live.error ? `${live.error}; trying again…` : "Loading…"}</p>
+        {live.error && route.session !== null && <p><a href="#/">Show the latest session</a></p>}
       </main>
     );
   }
   const state = { ended, paused, connection: live.connection };
-  const view: View = { overview, route, navigate, theme, range, bounds, window: params, clock, version, functions: functions.data, service, zone };
+  const view: View = { overview, route, navigate, theme, range, bounds, window: params, clock, version, functions: functions.data, service, sessions, session, zone };
   return (
     <ViewContext.Provider value={view}>
       <a class="skip" href="#main" onClick={(event) => {

@@ -7,6 +7,7 @@ import type { Navigate, Theme } from "./hooks";
 import type { Range } from "./logic/range";
 import type { Route } from "./logic/route";
 import { callParams } from "./logic/selection";
+import type { Session } from "./logic/sessions";
 import type { ServiceInfo } from "./service";
 import type { ZoneChoice } from "./view/zone-choice";
 
@@ -28,6 +29,9 @@ export interface View {
   /** The functions of the window; null until the first answer. */
   functions: FunctionRow[] | null;
   service: Answer<ServiceInfo>;
+  /** All sessions, newest first; and which of them is shown. */
+  sessions: readonly Session[];
+  session: number | null;
   zone: ZoneChoice;
 }
 

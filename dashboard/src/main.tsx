@@ -1,5 +1,5 @@
 import { render } from "preact";
-import { App } from "./app";
+import { Root } from "./root";
 import "uplot/dist/uPlot.min.css";
 import "./style/base.css";
 import "./style/header.css";
@@ -11,4 +11,4 @@ import "./style/nav.css";
 import "./style/service.css";
 
 const root = document.getElementById("app");
-if (root) render(<App />, root);
+if (root) render(<Root />, root);

@@ -1,5 +1,7 @@
 // The answers about the service beside its calls. Mirrors monigo-userspace/src/service.
 
+import { sessionQuery } from "./api";
+
 export interface ServiceInfo {
   service_name: string;
   service_start_time: string;
@@ -138,6 +140,11 @@ const base = document.querySelector<HTMLMetaElement>("meta[name=monigo-api]")?.c
 
 /** Address of a question about the service, relative to the page. */
 export function serviceAddress(path: string): string {
+  return `${base}/${path}${sessionQuery()}`;
+}
+
+/** Address of what is about no session: the list of them, the description of the API. */
+export function serverAddress(path: string): string {
   return `${base}/${path}`;
 }
 

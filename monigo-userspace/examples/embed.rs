@@ -57,6 +57,7 @@ mod tests {
                 kernel: "6.18".to_owned(),
                 command_line: "monigo".to_owned(),
                 flush_ns: 1_000_000_000,
+                label: None,
                 target_path: "/bin/orders".to_owned(),
                 build_id: None,
                 language: Language::Go,

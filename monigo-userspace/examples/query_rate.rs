@@ -122,6 +122,7 @@ fn session() -> NewSession {
         kernel: "6.18.0".to_owned(),
         command_line: String::new(),
         flush_ns: SECOND,
+        label: None,
         target_path: "/srv/orders".to_owned(),
         build_id: None,
         language: Language::Go,

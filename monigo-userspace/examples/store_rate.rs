@@ -69,6 +69,7 @@ fn session() -> NewSession {
         kernel: "6.18.0".to_owned(),
         command_line: "store_rate".to_owned(),
         flush_ns: 1_000_000_000,
+        label: None,
         target_path: "/bin/target".to_owned(),
         build_id: None,
         language: Language::C,

@@ -16,14 +16,18 @@
 //!
 //! The guards of the API can be used by themselves, see [`crate::api::guard`].
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use axum::Router;
-use tokio::task::JoinHandle;
 
 use crate::{
-    api::{self, Content, HttpSettings, LiveState, ServeError, Server},
-    query::{OpenError, QueryError, Source, open_source},
+    api::{self, Content, HttpSettings, LiveState, ServeError, Server, Sessions},
+    collect::unix_ns,
+    query::{Lasting, OpenError, QueryError, SessionRow, Source, Standing},
     service::{Recorded, Service},
 };
 
@@ -103,58 +107,61 @@ impl Builder {
 
     /// Opens what was named. Blocks for a moment.
     pub fn build(self) -> Result<Monigo, BuildError> {
-        let (source, recorded): (Arc<dyn Source>, _) = match (self.source, self.recording) {
+        let (sessions, content) = match (self.source, self.recording) {
             (Some(_), Some(_)) => return Err(BuildError::Two),
             (None, None) => return Err(BuildError::Nothing),
-            (Some(source), None) => (source, false),
-            (None, Some(path)) => match open_source(&path, self.session) {
-                Ok(source) => (source.into(), true),
-                Err(reason) => {
-                    let reason = Box::new(reason);
-                    return Err(BuildError::Open { path, reason });
-                }
-            },
-        };
-        let goes_on = recorded && source.overview()?.ended_ns.is_none();
-        let (live, watching) = match self.live {
-            Some(live) => (live, None),
-            None if goes_on => {
-                let runtime = tokio::runtime::Handle::try_current();
-                let _entered = runtime.as_ref().map_err(|_| BuildError::NoRuntime)?.enter();
-                let (live, task) = api::live::poll(Arc::clone(&source));
-                (live, Some(Watching(task)))
+            (Some(source), None) => {
+                let service = self
+                    .service
+                    .unwrap_or_else(|| Arc::new(Recorded::new(Arc::clone(&source))));
+                let content = Content {
+                    source,
+                    service,
+                    live: self.live.unwrap_or_else(|| LiveState::finished("")),
+                    discoverer: None,
+                };
+                (content.clone().into(), content)
             }
-            None => (LiveState::finished(""), None),
+            (None, Some(path)) => open(&path, self.session, self.service)?,
         };
-        let service = self
-            .service
-            .unwrap_or_else(|| Arc::new(Recorded::new(Arc::clone(&source))));
         Ok(Monigo {
-            content: Content {
-                source,
-                service,
-                live,
-                discoverer: None,
-            },
+            sessions,
+            content,
             settings: self.settings,
-            _watching: watching,
         })
     }
 }
 
-/// A recording, and the API over it.
-pub struct Monigo {
-    content: Content,
-    settings: HttpSettings,
-    _watching: Option<Watching>,
+/// The sessions of a recording, and the one that is shown by default.
+fn open(
+    path: &Path,
+    named: Option<i64>,
+    service: Option<Arc<dyn Service>>,
+) -> Result<(Arc<Sessions>, Content), BuildError> {
+    let failed = |reason| BuildError::Open {
+        path: path.to_owned(),
+        reason: Box::new(reason),
+    };
+    let first = Arc::new(Lasting::open(path, named).map_err(failed)?);
+    let row: SessionRow = first.overview()?.into();
+    let goes_on = row.standing(unix_ns()) == Standing::Recording;
+    if goes_on && tokio::runtime::Handle::try_current().is_err() {
+        return Err(BuildError::NoRuntime);
+    }
+    let sessions = Sessions::of_file(path, first, named);
+    let mut content = sessions.content(named).map_err(failed)?;
+    if let Some(service) = service {
+        content.service = service;
+        sessions.begin(row.session, None, content.clone());
+    }
+    Ok((Arc::new(sessions), content))
 }
 
-struct Watching(JoinHandle<()>);
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// A recording, and the API over it.
+pub struct Monigo {
+    sessions: Arc<Sessions>,
+    content: Content,
+    settings: HttpSettings,
 }
 
 impl Monigo {
@@ -180,14 +187,14 @@ impl Monigo {
     /// A router does not know where it is served: unlike [`Monigo::serve`], it asks for authentication only when the
     /// settings have some.
     pub fn router(&self) -> Result<Router, ServeError> {
-        api::service_router(self.content.clone(), &self.settings)
+        api::service_router(Arc::clone(&self.sessions), &self.settings)
     }
 
     /// Serves the dashboard and the API at the address of the settings. To be called on a tokio runtime.
     pub fn serve(&self) -> Result<Server, ServeError> {
         let listen = &self.settings.listen;
         let bound = api::bind(SocketAddr::new(listen.address, listen.port))?;
-        api::serve(bound, self.content.clone(), &self.settings)
+        api::serve(bound, Arc::clone(&self.sessions), &self.settings)
     }
 }
 

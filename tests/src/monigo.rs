@@ -221,6 +221,13 @@ where
 
 /// What the server at `address` answers to a GET request; fails unless that is JSON with status 200.
 pub fn get(address: SocketAddr, path: &str) -> Result<serde_json::Value> {
+    let (status, body) = fetch(address, path)?;
+    ensure!(status == 200, "{status}: {body}");
+    serde_json::from_str(&body).with_context(|| body.clone())
+}
+
+/// Status and text of what the server at `address` answers to a GET request.
+pub fn fetch(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     write!(
         stream,
@@ -229,8 +236,8 @@ pub fn get(address: SocketAddr, path: &str) -> Result<serde_json::Value> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
-    ensure!(head.starts_with("HTTP/1.1 200 "), "{answer}");
-    serde_json::from_str(body).with_context(|| answer.clone())
+    let status = head.split(' ').nth(1).context("no status")?;
+    Ok((status.parse()?, body.to_owned()))
 }
 
 /// A running monigo. It dies with the test.
@@ -302,12 +309,17 @@ impl Monigo {
         }
         arguments.extend(more);
         let mut monigo = Self::spawn(arguments)?;
-        let address = monigo.stderr.wait_for("the server's address", |line| {
-            let url = line.strip_prefix("monigo: dashboard at http://")?;
-            url.trim_end_matches('/').parse().ok()
-        })?;
+        let address = monigo.await_address()?;
         monigo.await_attached()?;
         Ok((monigo, address))
+    }
+
+    /// Waits until the server is there, and returns its address.
+    pub fn await_address(&mut self) -> Result<SocketAddr> {
+        self.stderr.wait_for("the server's address", |line| {
+            let url = line.strip_prefix("monigo: dashboard at http://")?;
+            url.trim_end_matches('/').parse().ok()
+        })
     }
 
     /// Waits until all probes are in.

@@ -136,7 +136,7 @@ impl Drop for Program {
 }
 
 /// Makes the kernel kill the child if the test dies without running destructors.
-pub(crate) fn die_with_test(command: &mut Command) {
+pub fn die_with_test(command: &mut Command) {
     // SAFETY: `prctl` is async-signal-safe and touches nothing of the parent.
     unsafe {
         command.pre_exec(|| {

@@ -138,7 +138,7 @@ fn systemd_is_told() -> Result<()> {
     let path = copy.path();
     let file = folder.path().join("m.toml");
     let target = format!(
-        "[[agent.targets]]\npath = \"{}\"\nfunctions = [\"leaf\"]\n",
+        "[service]\nheadless = true\n[[agent.targets]]\npath = \"{}\"\nfunctions = [\"leaf\"]\n",
         text(&path)?
     );
     fs::write(&file, &target)?;

@@ -40,6 +40,8 @@ export interface Route {
   topic: Topic;
   /** State of the goroutines or threads that are listed. */
   state: string | null;
+  /** The session that was chosen; null to follow the latest. */
+  session: number | null;
 }
 
 /** What changes when another function is opened, or none: what is about one function goes. */
@@ -54,7 +56,7 @@ export function turned(page: Page): Partial<Route> {
 
 export const home: Route = {
   page: "overview", fn: null, range: null, weight: "wall", sort: defaultSort, filter: "", search: "",
-  root: "callers", selection: everything, call: null, topic: "LoadStatistics", state: null,
+  root: "callers", selection: everything, call: null, topic: "LoadStatistics", state: null, session: null,
 };
 
 const columns: readonly Column[] = [
@@ -92,6 +94,7 @@ export function parse(hash: string): Route {
     call: /^\d{1,9}-\d{1,9}-\d{1,20}$/.test(params.get("call") ?? "") ? params.get("call") : null,
     topic: topics.find((known) => known === params.get("topic")) ?? home.topic,
     state: params.get("state"),
+    session: /^[1-9]\d{0,14}$/.test(params.get("session") ?? "") ? Number(params.get("session")) : null,
   };
 }
 
@@ -111,6 +114,7 @@ export function format(route: Route): string {
   if (route.call !== null) params.set("call", route.call);
   if (route.topic !== home.topic) params.set("topic", route.topic);
   if (route.state !== null) params.set("state", route.state);
+  if (route.session !== null) params.set("session", String(route.session));
   const query = params.toString();
   return `${formatPath(route)}${query ? `?${query}` : ""}`;
 }

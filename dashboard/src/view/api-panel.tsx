@@ -2,18 +2,18 @@
 import { useMemo } from "preact/hooks";
 import { useAnswer } from "../hooks";
 import { operations } from "../logic/openapi";
-import { serviceAddress } from "../service";
+import { serverAddress } from "../service";
 import { Empty, Panel } from "./panel";
 
 export function ApiPanel() {
-  const answer = useAnswer<unknown>(serviceAddress("openapi.json"), "openapi", 0);
+  const answer = useAnswer<unknown>(serverAddress("openapi.json"), "openapi", 0);
   const list = useMemo(() => operations(answer.data), [answer.data]);
   return (
     <Panel
       title="API" class="api" note="everything on these pages can be asked for"
       tools={
         <span class="files">
-          <a href={serviceAddress("openapi.json")}>OpenAPI description</a>
+          <a href={serverAddress("openapi.json")}>OpenAPI description</a>
           <a href="metrics">Prometheus metrics</a>
           <a href="healthz">liveness</a>
           <a href="readyz">readiness</a>

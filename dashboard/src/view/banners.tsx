@@ -2,6 +2,7 @@ import type { LiveStatus } from "../api";
 import { useView } from "../context";
 import { count, duration, moment } from "../logic/format";
 import { usePrice } from "./header";
+import { Restarted } from "./sessions";
 import { useStanding, type LiveFacts } from "./standing";
 
 interface Props {
@@ -46,6 +47,7 @@ export function Banners({ state, status, error }: Props) {
         )}
         {!lost && error && <p class="banner danger"><strong>Not up to date:</strong> {error}.</p>}
       </div>
+      <Restarted />
       {standing === "paused" && (
         <p class="banner paused" data-banner="paused">
           <strong>Paused</strong>{last === null ? "." : ` at ${at}: figures stand still; monigo goes on recording.`}

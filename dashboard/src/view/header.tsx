@@ -3,6 +3,7 @@ import { cost } from "../logic/figures";
 import { basename, count } from "../logic/format";
 import { languageName } from "../logic/names";
 import type { Standing } from "../logic/standing";
+import { SessionSelect } from "./sessions";
 import { useStanding, type LiveFacts } from "./standing";
 
 interface Props {
@@ -32,6 +33,7 @@ export function Header({ state, togglePause, toggleTheme, openHelp }: Props) {
         <span class="muted pids" title={pids.join(", ")}>
           {pids.length === 0 ? "no process yet" : `pid ${shown}`}
         </span>
+        <SessionSelect />
         <span class="muted host">on {overview.host}</span>
         {price && <span class="muted cost" title={price}>{price}</span>}
       </div>

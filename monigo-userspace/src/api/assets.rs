@@ -9,7 +9,7 @@ use axum::{
 };
 use rust_embed::{EmbeddedFile, RustEmbed};
 
-use super::{App, error::ApiError, v1::wrong_method};
+use super::{Common, error::ApiError, v1::wrong_method};
 
 #[derive(RustEmbed)]
 #[folder = "../dashboard/dist"]
@@ -27,7 +27,7 @@ const PAGE: &str = "index.html";
 const HASHED: &str = "assets/";
 
 /// A file of the front end, or its page for any path that is not a file.
-pub async fn asset(State(app): State<Arc<App>>, method: Method, uri: Uri) -> Response {
+pub async fn asset(State(common): State<Arc<Common>>, method: Method, uri: Uri) -> Response {
     if !matches!(method, Method::GET | Method::HEAD) {
         let allow = [(header::ALLOW, HeaderValue::from_static("GET, HEAD"))];
         return (allow, wrong_method(method).await).into_response();
@@ -35,7 +35,7 @@ pub async fn asset(State(app): State<Arc<App>>, method: Method, uri: Uri) -> Res
     let path = uri.path().trim_start_matches('/');
     if let Some(file) = Dist::get(path) {
         if path == PAGE {
-            return page(file, &app.base_path);
+            return page(file, &common.base_path);
         }
         return respond(path, file);
     }
@@ -48,7 +48,7 @@ pub async fn asset(State(app): State<Arc<App>>, method: Method, uri: Uri) -> Res
         return ApiError::not_found(format!("there is no /{path}")).into_response();
     }
     match Dist::get(PAGE) {
-        Some(file) => page(file, &app.base_path),
+        Some(file) => page(file, &common.base_path),
         None => (StatusCode::OK, Html(NOT_BUILT)).into_response(),
     }
 }

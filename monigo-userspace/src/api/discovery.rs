@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, State, rejection::JsonRejection},
+    extract::{DefaultBodyLimit, rejection::JsonRejection},
     http::StatusCode,
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{App, error::ApiError};
+use super::{App, Chosen, Common, error::ApiError};
 use crate::discover::{Discoverer, Discovery, Ranking, RequestError};
 
 /// Longest body of a request, bytes; Rust names can be long.
@@ -19,9 +19,7 @@ const LONGEST_BODY: usize = 64 << 10;
 /// Most functions in an answer.
 const MOST_FUNCTIONS: usize = 200;
 
-type Shared = State<Arc<App>>;
-
-pub fn router() -> Router<Arc<App>> {
+pub fn router() -> Router<Arc<Common>> {
     Router::new()
         .route("/discover", get(state).post(start))
         .route("/trace", post(trace))
@@ -36,7 +34,7 @@ struct Standing {
     discovery: Discovery,
 }
 
-async fn state(State(app): Shared) -> Json<Standing> {
+async fn state(Chosen(app): Chosen) -> Json<Standing> {
     let discoverer = discoverer(&app).ok();
     let mut discovery = discoverer
         .as_ref()
@@ -63,7 +61,7 @@ async fn state(State(app): Shared) -> Json<Standing> {
 struct Nothing {}
 
 async fn start(
-    State(app): Shared,
+    Chosen(app): Chosen,
     body: Result<Json<Nothing>, JsonRejection>,
 ) -> Result<StatusCode, ApiError> {
     let Json(Nothing {}) = body.map_err(|error| unreadable(&error))?;
@@ -78,7 +76,7 @@ struct Wanted {
 }
 
 async fn trace(
-    State(app): Shared,
+    Chosen(app): Chosen,
     body: Result<Json<Wanted>, JsonRejection>,
 ) -> Result<StatusCode, ApiError> {
     let Json(Wanted { function }) = body.map_err(|error| unreadable(&error))?;

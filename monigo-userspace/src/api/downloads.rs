@@ -1,16 +1,14 @@
 //! Files to keep: the flame graph as SVG or folded stacks, the function table as CSV.
 
-use std::sync::Arc;
-
 use axum::{
     body::Body,
-    extract::{Path, State},
+    extract::Path,
     http::{HeaderName, header},
     response::{IntoResponse, Response},
 };
 
 use super::{
-    App,
+    App, Chosen,
     error::ApiError,
     params::{Params, SELECTION},
     routes,
@@ -21,7 +19,7 @@ use crate::{
 };
 
 /// `GET flamegraph.svg`.
-pub async fn svg(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn svg(Chosen(app): Chosen, params: Params) -> Result<Response, ApiError> {
     let selection = params.only(&SELECTION)?.selection()?;
     let drawn = app
         .ask(move |source| split(export::selection_svg(source, &selection)))
@@ -30,7 +28,7 @@ pub async fn svg(State(app): State<Arc<App>>, params: Params) -> Result<Response
 }
 
 /// `GET flamegraph.html`.
-pub async fn html(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn html(Chosen(app): Chosen, params: Params) -> Result<Response, ApiError> {
     let selection = params.only(&SELECTION)?.selection()?;
     let page = app
         .ask(move |source| split(export::selection_page(source, &selection)))
@@ -43,14 +41,14 @@ pub async fn html(State(app): State<Arc<App>>, params: Params) -> Result<Respons
 }
 
 /// `GET flamegraph.pb.gz`, for `go tool pprof`.
-pub async fn pprof(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn pprof(Chosen(app): Chosen, params: Params) -> Result<Response, ApiError> {
     let profile = profile(&app, params).await?;
     let bytes = export::pprof(&profile).map_err(|error| ApiError::internal(&error))?;
     Ok(attachment("flamegraph.pb.gz", "application/gzip", bytes))
 }
 
 /// `GET flamegraph.speedscope.json`.
-pub async fn speedscope(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn speedscope(Chosen(app): Chosen, params: Params) -> Result<Response, ApiError> {
     let profile = profile(&app, params).await?;
     let text = export::speedscope(&profile).map_err(|error| ApiError::internal(&error))?;
     Ok(attachment(
@@ -60,7 +58,7 @@ pub async fn speedscope(State(app): State<Arc<App>>, params: Params) -> Result<R
     ))
 }
 
-async fn profile(app: &Arc<App>, params: Params) -> Result<Profile, ApiError> {
+async fn profile(app: &App, params: Params) -> Result<Profile, ApiError> {
     let selection = params.only(&SELECTION)?.selection()?;
     let profile = app
         .ask(move |source| Profile::read(source, &selection))
@@ -72,7 +70,7 @@ async fn profile(app: &Arc<App>, params: Params) -> Result<Profile, ApiError> {
 }
 
 /// `GET flamegraph.folded`.
-pub async fn folded(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn folded(Chosen(app): Chosen, params: Params) -> Result<Response, ApiError> {
     let selection = params.only(&SELECTION)?.selection()?;
     let root = app.ask(move |source| source.flame(&selection)).await?;
     let text = export::folded(&root);
@@ -87,7 +85,7 @@ pub async fn folded(State(app): State<Arc<App>>, params: Params) -> Result<Respo
 }
 
 /// `GET tail.svg`.
-pub async fn tail_svg(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn tail_svg(Chosen(app): Chosen, params: Params) -> Result<Response, ApiError> {
     let question = routes::tail_question(params)?;
     let drawn = app
         .ask(move |source| Ok(export::tail_svg(&source.tail(&question)?)))
@@ -96,7 +94,7 @@ pub async fn tail_svg(State(app): State<Arc<App>>, params: Params) -> Result<Res
 }
 
 /// `GET diff.svg`.
-pub async fn diff_svg(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn diff_svg(Chosen(app): Chosen, params: Params) -> Result<Response, ApiError> {
     let question = routes::compare_question(params)?;
     let drawn = app
         .ask(move |source| Ok(export::comparison_svg(&source.compare(&question)?)))
@@ -106,7 +104,7 @@ pub async fn diff_svg(State(app): State<Arc<App>>, params: Params) -> Result<Res
 
 /// `GET story/{call}/trace.json`.
 pub async fn trace(
-    State(app): State<Arc<App>>,
+    Chosen(app): Chosen,
     Path(call): Path<String>,
     params: Params,
 ) -> Result<Response, ApiError> {
@@ -119,7 +117,7 @@ pub async fn trace(
 }
 
 /// `GET functions.csv`.
-pub async fn csv(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn csv(Chosen(app): Chosen, params: Params) -> Result<Response, ApiError> {
     let window = params.only(&["from", "to"])?.window()?;
     let rows = app.ask(move |source| source.functions(window)).await?;
     let text = export::functions_csv(&rows);

@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::query::QueryError;
+use crate::query::{OpenError, QueryError};
 
 /// The body of every error.
 #[derive(Debug, Serialize, ToSchema)]
@@ -102,6 +102,24 @@ impl ApiError {
             "internal",
             "monigo failed to answer this; its log on stderr says more",
         )
+    }
+}
+
+impl From<OpenError> for ApiError {
+    fn from(error: OpenError) -> Self {
+        match &error {
+            OpenError::UnknownSession { .. } => {
+                Self::new(StatusCode::NOT_FOUND, "unknown_session", error.to_string())
+            }
+            OpenError::NoSession => Self::new(
+                StatusCode::NOT_FOUND,
+                "no_session",
+                "nothing was recorded yet; a session begins when a target is found",
+            ),
+            OpenError::Query(error) => error.clone().into(),
+            OpenError::Store(_) => QueryError::Store(error.to_string()).into(),
+            OpenError::HeldElsewhere { .. } => QueryError::Remote(error.to_string()).into(),
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    extract::State,
     http::StatusCode,
     response::{
         IntoResponse, Response,
@@ -18,7 +17,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::{IntervalStream, WatchStream};
 
-use super::{App, error::ApiError, live::LiveState, params::Params};
+use super::{Chosen, error::ApiError, live::LiveState, params::Params};
 
 /// Time between pings. They are events, not comments, so that the page can tell a silent
 /// recording from a lost connection.
@@ -35,21 +34,23 @@ const RETRY: Duration = Duration::from_secs(1);
     tag = "service",
     responses((status = OK, description = "A stream that lasts", body = String, content_type = "text/event-stream")),
 )]
-pub async fn service_events(app: State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn service_events(app: Chosen, params: Params) -> Result<Response, ApiError> {
     events(app, params).await
 }
 
 /// `GET events`.
-pub async fn events(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn events(Chosen(app): Chosen, params: Params) -> Result<Response, ApiError> {
     params.only(&[])?;
-    let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "too_many_streams",
-            "too many dashboards are open on this monigo",
-        )
-    })?;
-    let events = stream_of(&app.content.live, app.stopping.clone(), permit);
+    let permit = Arc::clone(&app.common.streams)
+        .try_acquire_owned()
+        .map_err(|_| {
+            ApiError::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_streams",
+                "too many dashboards are open on this monigo",
+            )
+        })?;
+    let events = stream_of(&app.content.live, app.common.stopping.clone(), permit);
     Ok(Sse::new(events).into_response())
 }
 

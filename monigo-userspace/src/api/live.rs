@@ -55,12 +55,22 @@ impl LiveState {
     }
 }
 
+/// Looks at a source until dropped.
+#[derive(Debug)]
+pub struct Watching(JoinHandle<()>);
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Shortest time between two looks at a source.
 const SHORTEST_POLL: Duration = Duration::from_millis(250);
 
 /// Watches a source that cannot announce its flushes, such as another monigo behind its socket:
-/// looks at the overview once per flush interval. The task ends with the recording.
-pub fn poll(source: Arc<dyn Source>) -> (LiveState, JoinHandle<()>) {
+/// looks at the overview once per flush interval, until the recording ends or the second part of the answer is dropped.
+pub fn poll(source: Arc<dyn Source>) -> (LiveState, Watching) {
     let (flush, flushes) = watch::channel(0_u64);
     let (tell, status) = watch::channel(LiveStatus::default());
     let task = tokio::spawn(async move {
@@ -91,7 +101,7 @@ pub fn poll(source: Arc<dyn Source>) -> (LiveState, JoinHandle<()>) {
             tokio::time::sleep(pause.max(SHORTEST_POLL)).await;
         }
     });
-    (LiveState { flushes, status }, task)
+    (LiveState { flushes, status }, Watching(task))
 }
 
 fn set_status(tell: &watch::Sender<LiveStatus>, text: String, ended: bool) {

@@ -1,7 +1,7 @@
 //! Views: the dashboard server.
 //!
-//! [`serve`] answers questions about calls under `/api/v1`, from one [`Source`], and about the service around
-//! them under a base path ([`v1`]), from one [`Service`]; it announces each flush as a server-sent event, and hands
+//! [`serve`] answers questions about calls under `/api/v1`, from a [`Source`], and about the service around
+//! them under a base path ([`v1`]), from a [`Service`], each about the session that `?session=` names; it announces each flush as a server-sent event, and hands
 //! out the embedded front end. Requests read, with two exceptions in `discovery`: looking for functions, and
 //! tracing one more. There is no SQL here. Every path of every listener is behind the [`guard`]s.
 
@@ -18,6 +18,7 @@ mod pace;
 mod params;
 mod places;
 mod routes;
+mod sessions;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -26,17 +27,18 @@ mod v1;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Bytes, routing::any};
+use axum::{Router, body::Bytes, extract::FromRequestParts, http::request::Parts, routing::any};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
     task::JoinHandle,
 };
 
-use self::{error::ApiError, guard::Guards, tls::Tls};
+use self::{error::ApiError, guard::Guards, params::Params, tls::Tls};
 pub use self::{
     listen::{Holder, ServeError},
     live::{LiveState, LiveStatus},
+    sessions::{Label, Sessions, Stored},
     settings::{AuthSettings, HttpSettings, ListenSettings, Secret, TlsSettings},
     tls::TlsError,
 };
@@ -44,7 +46,7 @@ use crate::{
     discover::Discoverer,
     query::{QueryError, Source},
     service::{Service, ServiceError},
-    telemetry::prometheus,
+    telemetry::prometheus::{self, Scraped},
 };
 
 /// Questions answered at the same time; more wait their turn.
@@ -70,8 +72,8 @@ pub struct Content {
 }
 
 /// What the handlers share.
-struct App {
-    content: Content,
+struct Common {
+    sessions: Arc<Sessions>,
     /// The `OpenAPI` document.
     document: Bytes,
     /// Where the API of the service is.
@@ -81,6 +83,12 @@ struct App {
     streams: Arc<Semaphore>,
 }
 
+/// What a request is about: the session that its parameter `session` names, or the latest.
+struct App {
+    content: Content,
+    common: Arc<Common>,
+}
+
 impl App {
     /// Puts a question to the source on a blocking thread.
     async fn ask<T: Send + 'static>(
@@ -88,8 +96,8 @@ impl App {
         question: impl FnOnce(&dyn Source) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let source = Arc::clone(&self.content.source);
-        self.block(move || question(source.as_ref()).map_err(ApiError::from))
-            .await
+        let answer = move || question(source.as_ref()).map_err(ApiError::from);
+        self.common.block(answer).await
     }
 
     /// Asks about the service on a blocking thread.
@@ -98,16 +106,38 @@ impl App {
         question: impl FnOnce(&dyn Service) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ApiError> {
         let service = Arc::clone(&self.content.service);
-        self.block(move || question(service.as_ref()).map_err(ApiError::from))
-            .await
+        let answer = move || question(service.as_ref()).map_err(ApiError::from);
+        self.common.block(answer).await
     }
+}
 
+/// The session of a request; to be taken before its other parameters.
+struct Chosen(App);
+
+impl FromRequestParts<Arc<Common>> for Chosen {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, common: &Arc<Common>) -> Result<Self, ApiError> {
+        let session = Params::take_session(parts)?;
+        let sessions = Arc::clone(&common.sessions);
+        // Apart from questions, of which only some are answered at a time: mostly it is a look into a map.
+        let found = tokio::task::spawn_blocking(move || sessions.content(session)).await;
+        let content = found.map_err(|error| ApiError::internal(&error))??;
+        let common = Arc::clone(common);
+        Ok(Self(App { content, common }))
+    }
+}
+
+impl Common {
     /// What Prometheus scrapes.
     async fn scrape(&self, format: prometheus::Format) -> Result<String, ApiError> {
-        let source = Arc::clone(&self.content.source);
-        let service = Arc::clone(&self.content.service);
-        self.block(move || Ok(prometheus::render(&*source, &*service, format)?))
-            .await
+        let sessions = Arc::clone(&self.sessions);
+        self.block(move || {
+            let current = sessions.current()?;
+            let scraped: Vec<_> = current.iter().map(scraped).collect();
+            Ok(prometheus::render(&scraped, format)?)
+        })
+        .await
     }
 
     async fn block<T: Send + 'static>(
@@ -131,6 +161,16 @@ impl App {
             .await
             .unwrap_or_else(|_| Err(ApiError::timeout(ANSWER_TIMEOUT)))
     }
+}
+
+fn scraped((label, content): &(Option<Label>, Content)) -> Scraped<'_> {
+    let mut scraped = Scraped::alone(&*content.source, &*content.service);
+    if let Some(label) = label {
+        scraped.labels.push(("target", label.target.clone()));
+        let session = label.session.map(|id| ("session", id.to_string()));
+        scraped.labels.extend(session);
+    }
+    scraped
 }
 
 /// A running dashboard server. Dropping it stops it at once; [`Server::shutdown`] lets open
@@ -192,7 +232,7 @@ pub fn bind(address: SocketAddr) -> Result<Bound, ServeError> {
 /// settings have another way to authenticate or say that none is wanted. To be called on a runtime.
 pub fn serve(
     bound: Bound,
-    content: Content,
+    sessions: impl Into<Arc<Sessions>>,
     settings: &HttpSettings,
 ) -> Result<Server, ServeError> {
     let Bound {
@@ -210,7 +250,7 @@ pub fn serve(
     }
     let url = guards.url.clone();
     let (stop, stopping) = watch::channel(false);
-    let router = router(content, settings, guards, stopping.clone());
+    let router = router(sessions.into(), settings, guards, stopping.clone());
     let limits = (&settings.listen).into();
     let task = tokio::spawn(connections::serve(listener, router, tls, limits, stopping));
     Ok(Server {
@@ -223,25 +263,28 @@ pub fn serve(
 
 /// The dashboard and the API as a router, guards included, to be nested in another service. It needs
 /// `into_make_service_with_connect_info::<SocketAddr>()` where clients are told apart by address.
-pub fn service_router(content: Content, settings: &HttpSettings) -> Result<Router, ServeError> {
+pub fn service_router(
+    sessions: impl Into<Arc<Sessions>>,
+    settings: &HttpSettings,
+) -> Result<Router, ServeError> {
     let guards = Guards::new(settings, None)?;
     let (stop, stopping) = watch::channel(false);
-    let router = router(content, settings, guards, stopping);
+    let router = router(sessions.into(), settings, guards, stopping);
     // Streams end with the router, and not before.
     Ok(router.layer(axum::Extension(Arc::new(stop))))
 }
 
 /// Everything the server answers, guards included.
 fn router(
-    content: Content,
+    sessions: Arc<Sessions>,
     settings: &HttpSettings,
     guards: Guards,
     stopping: watch::Receiver<bool>,
 ) -> Router {
     let base_path = settings.listen.base_path.clone();
     let (v1, document) = v1::routes(&base_path, guards.schemes());
-    let app = Arc::new(App {
-        content,
+    let common = Arc::new(Common {
+        sessions,
         document: document.to_json().unwrap_or_default().into(),
         base_path,
         stopping,
@@ -255,6 +298,6 @@ fn router(
         .merge(v1)
         .fallback(assets::asset)
         .method_not_allowed_fallback(v1::wrong_method)
-        .with_state(app);
+        .with_state(common);
     guards.around(router)
 }

@@ -30,6 +30,27 @@ impl<S: Sync> FromRequestParts<S> for Params {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let mut params = Self::read(parts)?;
+        if parts.extensions.get::<SessionTaken>().is_some() {
+            params.0.remove("session");
+        }
+        Ok(params)
+    }
+}
+
+/// The parameter `session` was taken, and is none of the endpoint's own.
+#[derive(Clone, Copy)]
+struct SessionTaken;
+
+impl Params {
+    /// Takes the parameter `session` out: which session a request is about.
+    pub fn take_session(parts: &mut Parts) -> Result<Option<i64>, ApiError> {
+        let session = Self::read(parts)?.session("session")?;
+        parts.extensions.insert(SessionTaken);
+        Ok(session)
+    }
+
+    fn read(parts: &Parts) -> Result<Self, ApiError> {
         Query::<HashMap<String, String>>::try_from_uri(&parts.uri)
             .map(|Query(pairs)| Self(pairs))
             .map_err(|error| {
@@ -40,9 +61,7 @@ impl<S: Sync> FromRequestParts<S> for Params {
                 )
             })
     }
-}
 
-impl Params {
     /// Refuses parameters that the endpoint does not take, so that a misspelt one is noticed.
     pub fn only(self, known: &[&str]) -> Result<Self, ApiError> {
         let mut unknown: Vec<&String> = self

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::{
     Json, Router,
-    extract::{OriginalUri, Path, State},
+    extract::{OriginalUri, Path},
     routing::get,
 };
 use serde::Serialize;
 
 use super::{
-    App, discovery, downloads,
+    Chosen, Common, discovery, downloads,
     error::ApiError,
     events,
     live::LiveStatus,
@@ -22,14 +22,13 @@ use crate::query::{
 };
 
 type Answer<T> = Result<Json<T>, ApiError>;
-type Shared = State<Arc<App>>;
 
 /// Most steps of a series, and most columns of a heatmap.
 const MAX_POINTS: u32 = 2_000;
 /// Most calls or stacks in one answer.
 const MAX_ROWS: u32 = 1_000;
 
-pub fn router() -> Router<Arc<App>> {
+pub fn router() -> Router<Arc<Common>> {
     Router::new()
         .route("/overview", get(overview))
         .route("/functions", get(functions))
@@ -72,7 +71,7 @@ struct LiveOverview {
     status: LiveStatus,
 }
 
-async fn overview(State(app): Shared, params: Params) -> Answer<LiveOverview> {
+async fn overview(Chosen(app): Chosen, params: Params) -> Answer<LiveOverview> {
     params.only(&[])?;
     // Read first: a flush between the two then shows as new data, not as data seen already.
     let sequence = *app.content.live.flushes.borrow();
@@ -86,14 +85,14 @@ async fn overview(State(app): Shared, params: Params) -> Answer<LiveOverview> {
     }))
 }
 
-async fn functions(State(app): Shared, params: Params) -> Answer<Vec<FunctionRow>> {
+async fn functions(Chosen(app): Chosen, params: Params) -> Answer<Vec<FunctionRow>> {
     let window = params.only(&["from", "to"])?.window()?;
     app.ask(move |source| source.functions(window))
         .await
         .map(Json)
 }
 
-async fn breakdown(State(app): Shared, params: Params) -> Answer<Vec<Breakdown>> {
+async fn breakdown(Chosen(app): Chosen, params: Params) -> Answer<Vec<Breakdown>> {
     let window = params.only(&["from", "to"])?.window()?;
     app.ask(move |source| source.breakdown(window))
         .await
@@ -101,7 +100,7 @@ async fn breakdown(State(app): Shared, params: Params) -> Answer<Vec<Breakdown>>
 }
 
 async fn histogram(
-    State(app): Shared,
+    Chosen(app): Chosen,
     Path(id): Path<String>,
     params: Params,
 ) -> Answer<Vec<Bucket>> {
@@ -112,7 +111,7 @@ async fn histogram(
         .map(Json)
 }
 
-async fn series(State(app): Shared, params: Params) -> Answer<Vec<SeriesPoint>> {
+async fn series(Chosen(app): Chosen, params: Params) -> Answer<Vec<SeriesPoint>> {
     let params = params.only(&["function", "from", "to", "points"])?;
     let (function, window) = (params.function()?, params.window()?);
     let points = params.count("points", 240, MAX_POINTS)?;
@@ -121,7 +120,7 @@ async fn series(State(app): Shared, params: Params) -> Answer<Vec<SeriesPoint>> 
         .map(Json)
 }
 
-async fn heatmap(State(app): Shared, params: Params) -> Answer<Heatmap> {
+async fn heatmap(Chosen(app): Chosen, params: Params) -> Answer<Heatmap> {
     let params = params.only(&["function", "from", "to", "columns"])?;
     let window = params.window()?;
     let function = params
@@ -151,7 +150,7 @@ impl From<Call> for NamedCall {
     }
 }
 
-async fn calls(State(app): Shared, params: Params) -> Answer<Vec<NamedCall>> {
+async fn calls(Chosen(app): Chosen, params: Params) -> Answer<Vec<NamedCall>> {
     let params = params.only(&[&SELECTION[..], &["limit"]].concat())?;
     let selection = params.selection()?;
     let limit = params.count("limit", 50, MAX_ROWS)?;
@@ -161,7 +160,7 @@ async fn calls(State(app): Shared, params: Params) -> Answer<Vec<NamedCall>> {
     Ok(Json(calls.into_iter().map(NamedCall::from).collect()))
 }
 
-async fn stacks(State(app): Shared, params: Params) -> Answer<Vec<StackRow>> {
+async fn stacks(Chosen(app): Chosen, params: Params) -> Answer<Vec<StackRow>> {
     let params = params.only(&[&SELECTION[..], &["limit"]].concat())?;
     let selection = params.selection()?;
     let limit = params.count("limit", 20, MAX_ROWS)?;
@@ -170,7 +169,7 @@ async fn stacks(State(app): Shared, params: Params) -> Answer<Vec<StackRow>> {
         .map(Json)
 }
 
-async fn stack(State(app): Shared, Path(id): Path<String>, params: Params) -> Answer<Vec<Frame>> {
+async fn stack(Chosen(app): Chosen, Path(id): Path<String>, params: Params) -> Answer<Vec<Frame>> {
     params.only(&[])?;
     let id = parse_id(&id, "stack")?;
     let frames = app.ask(move |source| source.stack(id)).await?;
@@ -180,7 +179,7 @@ async fn stack(State(app): Shared, Path(id): Path<String>, params: Params) -> An
     Ok(Json(frames))
 }
 
-async fn flame(State(app): Shared, params: Params) -> Answer<FlameNode> {
+async fn flame(Chosen(app): Chosen, params: Params) -> Answer<FlameNode> {
     let selection = params.only(&SELECTION)?.selection()?;
     app.ask(move |source| source.flame(&selection))
         .await
@@ -188,7 +187,7 @@ async fn flame(State(app): Shared, params: Params) -> Answer<FlameNode> {
 }
 
 /// Slow calls of a function against fast ones.
-async fn tail(State(app): Shared, params: Params) -> Answer<Tail> {
+async fn tail(Chosen(app): Chosen, params: Params) -> Answer<Tail> {
     let question = tail_question(params)?;
     app.ask(move |source| source.tail(&question))
         .await
@@ -208,7 +207,7 @@ pub fn tail_question(params: Params) -> Result<TailQuestion, ApiError> {
 }
 
 /// Two sessions, or two parts of one: what is looked at, and what it is compared with.
-async fn diff(State(app): Shared, params: Params) -> Answer<Comparison> {
+async fn diff(Chosen(app): Chosen, params: Params) -> Answer<Comparison> {
     let question = compare_question(params)?;
     app.ask(move |source| source.compare(&question))
         .await
@@ -218,7 +217,6 @@ async fn diff(State(app): Shared, params: Params) -> Answer<Comparison> {
 /// What `diff` and its drawing take.
 pub fn compare_question(params: Params) -> Result<CompareQuestion, ApiError> {
     let params = params.only(&[
-        "session",
         "from",
         "to",
         "against_session",
@@ -233,7 +231,7 @@ pub fn compare_question(params: Params) -> Result<CompareQuestion, ApiError> {
             window: params.window_of("against_from", "against_to")?,
         },
         after: Part {
-            session: params.session("session")?,
+            session: None,
             window: params.window()?,
         },
         function: params.text("name"),
@@ -242,7 +240,7 @@ pub fn compare_question(params: Params) -> Result<CompareQuestion, ApiError> {
 }
 
 /// What happened during one recorded call, by its key.
-async fn story(State(app): Shared, Path(call): Path<String>, params: Params) -> Answer<Story> {
+async fn story(Chosen(app): Chosen, Path(call): Path<String>, params: Params) -> Answer<Story> {
     params.only(&[])?;
     let call: CallKey = parse_id(&call, "call")?;
     app.ask(move |source| source.story(call)).await.map(Json)

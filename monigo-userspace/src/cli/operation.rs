@@ -100,7 +100,10 @@ impl Operation {
 
     /// systemd is told that all is well only while `count` grows, as long as anybody holds it.
     pub fn watch_over(&self, count: Arc<AtomicU64>) {
-        lock(&self.beats).push(Beat { count, seen: 0 });
+        let mut beats = lock(&self.beats);
+        // Nobody else holds the others any more.
+        beats.retain(|beat| Arc::strong_count(&beat.count) > 1);
+        beats.push(Beat { count, seen: 0 });
     }
 
     /// Says that the work has begun, and minds the file and the watchdog from now on.

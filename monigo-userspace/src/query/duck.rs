@@ -8,8 +8,8 @@ use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
     Heatmap, Histogram, Latency, LatencyPoint, LatencyQuestion, LossRow, OpenError, Overview,
     ProbeRow, QueryError, ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint,
-    Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window, breakdown, lock, readings,
-    sql,
+    SessionRow, Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window, breakdown,
+    lock, readings, sessions, sql,
     stacks::Stacks,
     timeline,
     totals::{self, FunctionTotals, Span, Totals},
@@ -57,7 +57,7 @@ pub(super) struct Meta {
 }
 
 /// The session's row.
-pub(super) struct SessionRow {
+pub(super) struct SessionState {
     pub overview: Overview,
     pruned_before_ns: Option<i64>,
     detailed_from_ns: Option<i64>,
@@ -126,7 +126,7 @@ impl DuckSource {
         }
     }
 
-    pub(super) fn session_row(&self) -> Result<SessionRow, QueryError> {
+    pub(super) fn session_row(&self) -> Result<SessionState, QueryError> {
         self.reader
             .with(|connection| read_session(connection, self.session))
     }
@@ -144,7 +144,7 @@ impl DuckSource {
     }
 
     /// Seconds of the window that lie within the session.
-    fn seconds(row: &SessionRow, window: Window) -> f64 {
+    fn seconds(row: &SessionState, window: Window) -> f64 {
         let overview = &row.overview;
         let begin = overview
             .started_ns
@@ -215,7 +215,7 @@ impl DuckSource {
 
 impl Source for DuckSource {
     fn overview(&self) -> Result<Overview, QueryError> {
-        let SessionRow {
+        let SessionState {
             mut overview,
             pruned_before_ns,
             detailed_from_ns,
@@ -377,6 +377,10 @@ impl Source for DuckSource {
             .with(|connection| timeline::last_runs(connection, self.session))
     }
 
+    fn sessions(&self) -> Result<Vec<SessionRow>, QueryError> {
+        sessions(&self.reader)
+    }
+
     fn storage(&self) -> Result<Storage, QueryError> {
         Storage::of(&self.reader)
     }
@@ -393,7 +397,7 @@ fn ratio(part: f64, whole: f64) -> f64 {
 }
 
 /// Values of an enum are stored as its serde names.
-fn parse<T: serde::de::DeserializeOwned>(name: String) -> Result<T, QueryError> {
+pub(super) fn parse<T: serde::de::DeserializeOwned>(name: String) -> Result<T, QueryError> {
     serde_json::from_value(serde_json::Value::String(name))
         .map_err(|error| QueryError::Store(error.to_string()))
 }
@@ -462,7 +466,7 @@ fn read_functions(connection: &Connection, session: i64) -> Result<Vec<Meta>, Qu
     Ok(functions)
 }
 
-fn read_session(connection: &Connection, session: i64) -> Result<SessionRow, QueryError> {
+fn read_session(connection: &Connection, session: i64) -> Result<SessionState, QueryError> {
     let mut statement = connection.prepare_cached(
         "SELECT target_path, language, host, kernel, monigo_version, started_ns, ended_ns,
                 (SELECT max(at_ns) FROM flushes WHERE session_id = s.session_id), flush_ns,
@@ -489,7 +493,7 @@ fn read_session(connection: &Connection, session: i64) -> Result<SessionRow, Que
         losses: read_losses(connection, session)?,
         warnings: Vec::new(),
     };
-    Ok(SessionRow {
+    Ok(SessionState {
         overview,
         pruned_before_ns: row.get(9)?,
         detailed_from_ns: row.get(10)?,

@@ -13,8 +13,8 @@ use std::{
 use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
     Heatmap, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError, ReadingsPoint,
-    ReadingsQuestion, Selection, SeriesPoint, Source, StackRow, Storage, Story, Table, Tail,
-    TailQuestion, Window, lock, open_source,
+    ReadingsQuestion, Selection, SeriesPoint, SessionRow, Source, StackRow, Storage, Story, Table,
+    Tail, TailQuestion, Window, lock, open_source,
 };
 
 /// Least time between two attempts to open.
@@ -49,6 +49,11 @@ impl Lasting {
                 error: String::new(),
             }),
         })
+    }
+
+    /// The session that it answers about.
+    pub const fn session(&self) -> i64 {
+        self.session
     }
 
     /// The source, opened if it is time to try.
@@ -176,6 +181,10 @@ impl Source for Lasting {
 
     fn latency_series(&self, question: &LatencyQuestion) -> Result<Vec<LatencyPoint>, QueryError> {
         self.ask(|source| source.latency_series(question))
+    }
+
+    fn sessions(&self) -> Result<Vec<SessionRow>, QueryError> {
+        self.ask(|source| source.sessions())
     }
 
     fn storage(&self) -> Result<Storage, QueryError> {

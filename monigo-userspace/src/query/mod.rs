@@ -18,6 +18,7 @@ pub mod remote;
 mod samples;
 mod select;
 mod selected;
+mod sessions;
 mod sql;
 mod stacks;
 mod story;
@@ -44,6 +45,7 @@ pub use self::{
     readings::{ReadingsPoint, ReadingsQuestion, Storage},
     samples::Activity,
     select::{Percentile, Root, Selection},
+    sessions::{SessionRow, Standing, sessions},
     story::{CallKey, NestedCall, Story, StoryEvent},
     tail::{CallGroup, Cause, Tail, TailQuestion, phrase},
     timeline::{FunctionLatency, LatencyPoint, LatencyQuestion},
@@ -438,6 +440,11 @@ pub trait Source: Send + Sync {
     /// Functions without calls are left out.
     fn last_runs(&self) -> Result<Vec<(u32, i64)>, QueryError> {
         Ok(Vec::new())
+    }
+    /// All sessions of the database that this one is in, newest first; where there are very many, those that
+    /// have not ended and the newest.
+    fn sessions(&self) -> Result<Vec<SessionRow>, QueryError> {
+        Ok(vec![self.overview()?.into()])
     }
     /// What the database takes, with all its sessions.
     fn storage(&self) -> Result<Storage, QueryError> {

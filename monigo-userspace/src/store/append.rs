@@ -153,8 +153,8 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
     )?;
     connection.execute(
         "INSERT INTO sessions (session_id, started_ns, monigo_version, host, kernel, command_line,
-                               flush_ns, target_path, build_id, language)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                               flush_ns, target_path, build_id, language, label)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             id,
             session.started_ns,
@@ -166,6 +166,7 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
             session.target_path,
             session.build_id,
             session.language.name(),
+            session.label,
         ],
     )?;
     for sentence in &session.warnings {

@@ -35,6 +35,7 @@ pub(crate) fn session() -> NewSession {
         kernel: "6.18.0".to_owned(),
         command_line: "monigo attach /srv/orders --fn process_order".to_owned(),
         flush_ns: SECOND,
+        label: None,
         target_path: "/srv/orders".to_owned(),
         build_id: None,
         language: Language::Go,

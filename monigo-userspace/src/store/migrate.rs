@@ -59,6 +59,10 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 4,
         sql: include_str!("migrations/0004_readings.sql"),
     },
+    Migration {
+        version: 5,
+        sql: include_str!("migrations/0005_labels.sql"),
+    },
 ];
 
 /// What a file holds.

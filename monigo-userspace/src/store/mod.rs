@@ -52,6 +52,8 @@ pub struct NewSession {
     pub command_line: String,
     /// Time between flushes in ns.
     pub flush_ns: i64,
+    /// What the configuration calls the target, if it does.
+    pub label: Option<String>,
     /// The target's path as shown.
     pub target_path: String,
     /// GNU build id in hex, if the image has one.

@@ -82,7 +82,7 @@ fn what_was_appended_is_there_after_reopening() {
         ("processes", 1),
         ("losses", 1),
         ("readings", 4),
-        ("schema_version", 4),
+        ("schema_version", 5),
     ] {
         assert_eq!(count(&database, table), rows, "{table}");
     }
@@ -225,7 +225,7 @@ fn flush_times_grow_even_if_the_clock_steps_back() {
 // Migrations
 
 const NEXT: Migration = Migration {
-    version: 5,
+    version: 6,
     sql: "ALTER TABLE calls ADD COLUMN note VARCHAR DEFAULT 'old'",
 };
 
@@ -242,7 +242,7 @@ fn an_older_file_is_brought_forward_with_its_data() {
         })
         .expect("counts");
     assert_eq!(old, 4);
-    assert_eq!(count(&database, "schema_version"), 5);
+    assert_eq!(count(&database, "schema_version"), 6);
 }
 
 /// A file as monigo 0.1.0 wrote it: `main.process_order` was called 1000 times, for 1 ms each.
@@ -304,12 +304,12 @@ fn a_failing_migration_changes_nothing() {
     let (_directory, file) = temporary();
     fixture::record(&mut Database::open(&file).expect("today's version"));
     let bad = Migration {
-        version: 5,
+        version: 6,
         sql: "DROP VIEW v_calls; ALTER TABLE calls ADD COLUMN pid VARCHAR",
     };
     let error = Database::open_with(&file, &[MIGRATIONS, &[bad]].concat()).expect_err("fails");
     assert!(
-        matches!(error, StoreError::Migration { version: 5, .. }),
+        matches!(error, StoreError::Migration { version: 6, .. }),
         "{error}"
     );
     let database = Database::open(&file).expect("still today's version");
@@ -319,21 +319,21 @@ fn a_failing_migration_changes_nothing() {
 #[test]
 fn a_newer_file_is_refused_with_both_versions() {
     let (_directory, file) = temporary();
-    drop(Database::open_with(&file, &[MIGRATIONS, &[NEXT]].concat()).expect("version 5"));
+    drop(Database::open_with(&file, &[MIGRATIONS, &[NEXT]].concat()).expect("version 6"));
     for result in [Database::open(&file), Database::open_read_only(&file)] {
         let error = result.expect_err("newer");
         assert!(
             matches!(
                 error,
                 StoreError::NewerSchema {
-                    found: 5,
-                    supported: 4,
+                    found: 6,
+                    supported: 5,
                     ..
                 }
             ),
             "{error}"
         );
-        assert!(error.to_string().contains("schema version 5"), "{error}");
+        assert!(error.to_string().contains("schema version 6"), "{error}");
     }
 }
 

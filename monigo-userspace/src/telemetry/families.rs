@@ -99,6 +99,47 @@ pub fn families(source: &dyn Source, service: &dyn Service) -> Result<Vec<Family
     Ok(all)
 }
 
+/// Metrics about the host, monigo itself and its database, which are the same in every recording.
+const COMMON: [&str; 2] = ["monigo_build", "monigo_storage_bytes"];
+
+/// Adds the metrics of one more recording, told apart from others by `labels`. What is about the host or monigo itself stays as
+/// it is, once.
+pub fn merge(all: &mut Vec<Family>, more: Vec<Family>, labels: &[(&'static str, String)]) {
+    for mut family in more {
+        let host = ("scope", "system");
+        let webhook = ("exporter", "webhook");
+        family.points = std::mem::take(&mut family.points)
+            .into_iter()
+            .filter_map(|mut point| {
+                let is = |(name, value): (&str, &str)| {
+                    point.labels.iter().any(|(n, v)| *n == name && v == value)
+                };
+                let common = COMMON.contains(&family.name) || is(host) || is(webhook);
+                if common {
+                    let known = all.iter().find(|known| known.name == family.name);
+                    let known = known.map_or(&[][..], |known| &known.points);
+                    let told = known.iter().any(|other| other.labels == point.labels);
+                    return (!told).then_some(point);
+                }
+                if !labels.is_empty() {
+                    for (name, _) in &mut point.labels {
+                        // What the target is called takes this name from where it is.
+                        if *name == "target" {
+                            *name = "path";
+                        }
+                    }
+                    point.labels.splice(0..0, labels.iter().cloned());
+                }
+                Some(point)
+            })
+            .collect();
+        match all.iter_mut().find(|known| known.name == family.name) {
+            Some(known) => known.points.append(&mut family.points),
+            None => all.push(family),
+        }
+    }
+}
+
 /// The bucket that a duration belongs to.
 fn bucket_of(seconds: f64) -> usize {
     BOUNDS_SECONDS.partition_point(|bound| *bound < seconds)

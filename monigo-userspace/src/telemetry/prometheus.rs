@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use super::families::{
-    BOUNDS_SECONDS, Distribution, Exemplar, Family, Kind, Point, Value, families,
+    BOUNDS_SECONDS, Distribution, Exemplar, Family, Kind, Point, Value, families, merge,
 };
 use crate::{
     query::{QueryError, Source},
@@ -48,13 +48,35 @@ impl Format {
     }
 }
 
-/// All metrics of a recording, its service and monigo itself.
-pub fn render(
-    source: &dyn Source,
-    service: &dyn Service,
-    format: Format,
-) -> Result<String, QueryError> {
-    Ok(write(&families(source, service)?, format))
+/// A recording and its service.
+pub struct Scraped<'a> {
+    /// What tells it apart from others: names and values. Nothing where there are no others.
+    pub labels: Vec<(&'static str, String)>,
+    /// Calls.
+    pub source: &'a dyn Source,
+    /// The service around them.
+    pub service: &'a dyn Service,
+}
+
+impl<'a> Scraped<'a> {
+    /// The only one.
+    pub fn alone(source: &'a dyn Source, service: &'a dyn Service) -> Self {
+        Self {
+            labels: Vec::new(),
+            source,
+            service,
+        }
+    }
+}
+
+/// All metrics of recordings, their services and monigo itself.
+pub fn render(recordings: &[Scraped<'_>], format: Format) -> Result<String, QueryError> {
+    let mut all = Vec::new();
+    for recording in recordings {
+        let found = families(recording.source, recording.service)?;
+        merge(&mut all, found, &recording.labels);
+    }
+    Ok(write(&all, format))
 }
 
 /// Writes metrics down.

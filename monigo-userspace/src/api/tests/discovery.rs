@@ -66,7 +66,7 @@ fn server(
         )
     };
     let guards = Guards::new(settings, Some(bound)).expect("settings");
-    router(content, settings, guards, stopping)
+    router(content.into(), settings, guards, stopping)
 }
 
 fn local(discoverer: Option<Arc<dyn Discoverer>>) -> Router {

@@ -8,6 +8,7 @@ mod files;
 mod guards;
 mod questions;
 mod service;
+mod sessions;
 mod socket;
 mod walk;
 
@@ -186,7 +187,7 @@ fn fixture(settings: &HttpSettings, bound: SocketAddr) -> Fixture {
         source,
         router: {
             let guards = Guards::new(settings, Some(bound)).expect("settings");
-            router(content(asked, live), settings, guards, stopping)
+            router(content(asked, live).into(), settings, guards, stopping)
         },
         flush,
         status,

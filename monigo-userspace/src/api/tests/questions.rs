@@ -86,7 +86,7 @@ async fn questions_about_slow_calls_reach_the_source() {
             "no_such_calls",
         ),
         (
-            "/api/v1/diff?session=2&against_session=1&against_to=9",
+            "/api/v1/diff?session=7&against_session=1&against_to=9",
             StatusCode::OK,
             "",
         ),

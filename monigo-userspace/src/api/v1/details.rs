@@ -1,16 +1,13 @@
 //! What is known of one function, as text or as a picture.
 
-use std::sync::Arc;
-
 use axum::{
-    extract::State,
     http::header,
     response::{IntoResponse as _, Response},
 };
 
 use super::profile::{self, Kind};
 use crate::{
-    api::{App, error::ApiError, params::Params},
+    api::{Chosen, error::ApiError, params::Params},
     query::QueryError,
 };
 
@@ -34,10 +31,7 @@ use crate::{
         (status = NOT_FOUND, description = "No such function is traced, or none of its calls was recorded with a stack", body = crate::api::error::ErrorBody),
     ),
 )]
-pub async fn function_details(
-    State(app): State<Arc<App>>,
-    params: Params,
-) -> Result<Response, ApiError> {
+pub async fn function_details(Chosen(app): Chosen, params: Params) -> Result<Response, ApiError> {
     let params = params.only(&["name", "reportType"])?;
     let name = params
         .text("name")

@@ -10,8 +10,8 @@ use axum::{
 use utoipa::{
     OpenApi,
     openapi::{
-        Content, Ref, RefOr, Required, ResponseBuilder,
-        path::Operation,
+        Content, ObjectBuilder, Ref, RefOr, Required, ResponseBuilder, Type,
+        path::{Operation, ParameterBuilder, ParameterIn},
         security::{
             ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
         },
@@ -20,7 +20,7 @@ use utoipa::{
 
 use super::profile::Kind;
 use crate::api::{
-    App,
+    Common,
     error::{ApiError, ErrorBody},
     params::Params,
 };
@@ -60,10 +60,13 @@ pub struct Monigo;
     tag = "server",
     responses((status = OK, description = "An OpenAPI document", body = serde_json::Value)),
 )]
-pub async fn openapi(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn openapi(
+    State(common): State<Arc<Common>>,
+    params: Params,
+) -> Result<Response, ApiError> {
     params.only(&[])?;
     let json = [(header::CONTENT_TYPE, "application/json")];
-    Ok((json, app.document.clone()).into_response())
+    Ok((json, common.document.clone()).into_response())
 }
 
 /// Answers that every route may give, and why.
@@ -123,9 +126,39 @@ pub fn complete(document: &mut utoipa::openapi::OpenApi, schemes: Schemes) {
     for item in document.paths.paths.values_mut() {
         let operations = [&mut item.get, &mut item.post];
         for operation in operations.into_iter().flatten() {
+            if !operation.tags.iter().flatten().any(|tag| tag == "server") {
+                add_session(operation);
+            }
             add_refusals(operation);
         }
     }
+}
+
+/// Everything that is not about the server is about a session.
+fn add_session(operation: &mut Operation) {
+    let id = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .minimum(Some(1));
+    let parameter = ParameterBuilder::new()
+        .name("session")
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some("Id of a session; the latest without"))
+        .schema(Some(id))
+        .build();
+    operation
+        .parameters
+        .get_or_insert_default()
+        .push(RefOr::T(parameter));
+    let schema = Ref::from_schema_name("ErrorBody");
+    let unknown = ResponseBuilder::new()
+        .description("There is no such session")
+        .content("application/json", Content::new(Some(RefOr::Ref(schema))))
+        .build();
+    let responses = &mut operation.responses.responses;
+    responses
+        .entry("404".to_owned())
+        .or_insert(RefOr::T(unknown));
 }
 
 fn add_refusals(operation: &mut Operation) {

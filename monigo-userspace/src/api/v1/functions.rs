@@ -1,13 +1,13 @@
 //! Every traced function.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    api::{App, error::ApiError, params::Params},
+    api::{Chosen, error::ApiError, params::Params},
     query::FunctionRow,
     system::metrics::rfc3339,
 };
@@ -84,7 +84,7 @@ impl Function {
     responses((status = OK, description = "By total time, longest first", body = [Function])),
 )]
 pub async fn function(
-    State(app): State<Arc<App>>,
+    Chosen(app): Chosen,
     params: Params,
 ) -> Result<Json<Vec<Function>>, ApiError> {
     let window = params.only(&[])?.window()?;

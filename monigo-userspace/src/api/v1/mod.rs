@@ -12,6 +12,7 @@ mod probes;
 mod profile;
 mod series;
 mod service;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -20,11 +21,12 @@ use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use self::document::Schemes;
-use super::{App, error::ApiError, events};
+use super::{Common, error::ApiError, events};
 
 /// The routes with their description.
-pub fn routes(base: &str, schemes: Schemes) -> (Router<Arc<App>>, utoipa::openapi::OpenApi) {
+pub fn routes(base: &str, schemes: Schemes) -> (Router<Arc<Common>>, utoipa::openapi::OpenApi) {
     let v1 = OpenApiRouter::new()
+        .routes(routes!(sessions::sessions))
         .routes(routes!(service::service_info))
         .routes(routes!(service::metrics))
         .routes(routes!(series::service_metrics))

@@ -13,7 +13,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    api::{App, error::ApiError, live::LiveState, params::Params},
+    api::{Common, Sessions, error::ApiError, live::LiveState, params::Params},
+    query::OpenError,
     telemetry::prometheus::Format,
 };
 
@@ -41,7 +42,7 @@ pub struct Readiness {
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Finding {
-    /// `collector`, `flush`, `store` or `database`.
+    /// `collector`, `flush`, `store` or `database`; of an agent's targets with the name of the target.
     name: String,
     /// Passed.
     ok: bool,
@@ -72,16 +73,18 @@ pub async fn healthz(params: Params) -> Result<Json<Alive>, ApiError> {
         (status = SERVICE_UNAVAILABLE, description = "It does not", body = Readiness),
     ),
 )]
-pub async fn readyz(State(app): State<Arc<App>>, params: Params) -> Result<Response, ApiError> {
+pub async fn readyz(
+    State(common): State<Arc<Common>>,
+    params: Params,
+) -> Result<Response, ApiError> {
     params.only(&[])?;
-    let answer = app.ask(|source| source.overview()).await;
-    let flush = answer.as_ref().map_or(0, |overview| overview.flush_ns);
-    let flush = Duration::from_nanos(u64::try_from(flush).unwrap_or(0));
-    let mut checks = recording(&app.content.live, flush);
-    checks.push(finding(
-        "database",
-        answer.err().map(|error| error.message().to_owned()),
-    ));
+    let sessions = Arc::clone(&common.sessions);
+    let look = common.block(move || Ok(looked_at(&sessions)?)).await;
+    let (mut checks, problem) = match look {
+        Ok(found) => found,
+        Err(error) => (Vec::new(), Some(error.message().to_owned())),
+    };
+    checks.push(finding("database", problem));
     let ready = checks.iter().all(|check| check.ok);
     let status = if ready {
         StatusCode::OK
@@ -89,6 +92,24 @@ pub async fn readyz(State(app): State<Arc<App>>, params: Params) -> Result<Respo
         StatusCode::SERVICE_UNAVAILABLE
     };
     Ok((status, Json(Readiness { ready, checks })).into_response())
+}
+
+/// Checks of all recordings, each with the target's name if they have one, and why the database does not answer.
+fn looked_at(sessions: &Sessions) -> Result<(Vec<Finding>, Option<String>), OpenError> {
+    let (mut checks, mut problem) = (Vec::new(), None);
+    for (label, content) in sessions.current()? {
+        let answer = content.source.overview();
+        let flush = answer.as_ref().map_or(0, |overview| overview.flush_ns);
+        let flush = Duration::from_nanos(u64::try_from(flush).unwrap_or(0));
+        problem = problem.or(answer.err().map(|error| error.to_string()));
+        for mut check in recording(&content.live, flush) {
+            if let Some(label) = &label {
+                check.name = format!("{} {}", check.name, label.target);
+            }
+            checks.push(check);
+        }
+    }
+    Ok((checks, problem))
 }
 
 /// Checks of a recording that this process makes; none where there is none.
@@ -129,14 +150,14 @@ fn finding(name: &str, problem: Option<String>) -> Finding {
     responses((status = OK, description = "Prometheus text format", body = String, content_type = "text/plain")),
 )]
 pub async fn prometheus(
-    State(app): State<Arc<App>>,
+    State(common): State<Arc<Common>>,
     params: Params,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     params.only(&[])?;
     let accept = headers.get(header::ACCEPT);
     let format = Format::of_accept(accept.and_then(|value| value.to_str().ok()));
-    let text = app.scrape(format).await?;
+    let text = common.scrape(format).await?;
     let kind = [(header::CONTENT_TYPE, format.content_type())];
     Ok((kind, text).into_response())
 }

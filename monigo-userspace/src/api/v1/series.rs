@@ -1,8 +1,8 @@
 //! Figures over time: `service-metrics` and `reports`.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use axum::{Json, extract::State};
+use axum::Json;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::{
@@ -12,7 +12,7 @@ use utoipa::{
 
 use super::body::Body;
 use crate::{
-    api::{App, error::ApiError, params::Params},
+    api::{App, Chosen, error::ApiError, params::Params},
     collect::unix_ns,
     query::{LatencyPoint, LatencyQuestion, QueryError, ReadingsQuestion, Source, Window},
     system::metrics::{SERIES, Topic as Resource, rfc3339, series},
@@ -194,7 +194,7 @@ impl TimeFrame {
     responses((status = OK, description = "Ascending; empty when nothing was measured then", body = [TimeValue])),
 )]
 pub async fn service_metrics(
-    State(app): State<Arc<App>>,
+    Chosen(app): Chosen,
     params: Params,
     Body(request): Body<MetricsRequest>,
 ) -> Answer {
@@ -228,7 +228,7 @@ pub async fn service_metrics(
     responses((status = OK, description = "Ascending; empty when nothing was measured then", body = [TimeValue])),
 )]
 pub async fn reports(
-    State(app): State<Arc<App>>,
+    Chosen(app): Chosen,
     params: Params,
     Body(request): Body<ReportRequest>,
 ) -> Answer {

@@ -1,16 +1,13 @@
 //! Identity, resources, goroutines, exporters and settings.
 
-use std::sync::Arc;
-
-use axum::{Json, extract::State};
+use axum::Json;
 
 use crate::{
-    api::{App, error::ApiError, params::Params},
+    api::{Chosen, error::ApiError, params::Params},
     service::{ExporterStatus, Metrics, Routines, ServiceError, ServiceInfo},
 };
 
 type Answer<T> = Result<Json<T>, ApiError>;
-type Shared = State<Arc<App>>;
 
 /// Who is watched, and by what
 #[utoipa::path(
@@ -19,7 +16,7 @@ type Shared = State<Arc<App>>;
     tag = "service",
     responses((status = OK, description = "Identity of the service", body = ServiceInfo)),
 )]
-pub async fn service_info(State(app): Shared, params: Params) -> Answer<ServiceInfo> {
+pub async fn service_info(Chosen(app): Chosen, params: Params) -> Answer<ServiceInfo> {
     params.only(&[])?;
     app.look(|service| Ok(service.info())).await.map(Json)
 }
@@ -31,7 +28,7 @@ pub async fn service_info(State(app): Shared, params: Params) -> Answer<ServiceI
     tag = "service",
     responses((status = OK, description = "Figures with units in their names", body = Metrics)),
 )]
-pub async fn metrics(State(app): Shared, params: Params) -> Answer<Metrics> {
+pub async fn metrics(Chosen(app): Chosen, params: Params) -> Answer<Metrics> {
     params.only(&[])?;
     app.look(|service| service.metrics()).await.map(Json)
 }
@@ -43,7 +40,7 @@ pub async fn metrics(State(app): Shared, params: Params) -> Answer<Metrics> {
     tag = "service",
     responses((status = OK, description = "Groups, largest first", body = Routines)),
 )]
-pub async fn go_routines_stats(State(app): Shared, params: Params) -> Answer<Routines> {
+pub async fn go_routines_stats(Chosen(app): Chosen, params: Params) -> Answer<Routines> {
     params.only(&[])?;
     app.look(|service| service.routines()).await.map(Json)
 }
@@ -55,7 +52,7 @@ pub async fn go_routines_stats(State(app): Shared, params: Params) -> Answer<Rou
     tag = "service",
     responses((status = OK, description = "Exporters that are configured", body = [ExporterStatus])),
 )]
-pub async fn exporters(State(app): Shared, params: Params) -> Answer<Vec<ExporterStatus>> {
+pub async fn exporters(Chosen(app): Chosen, params: Params) -> Answer<Vec<ExporterStatus>> {
     params.only(&[])?;
     app.look(|service| Ok(service.exporters())).await.map(Json)
 }
@@ -71,7 +68,7 @@ pub async fn exporters(State(app): Shared, params: Params) -> Answer<Vec<Exporte
         body = serde_json::Value,
     )),
 )]
-pub async fn settings(State(app): Shared, params: Params) -> Answer<serde_json::Value> {
+pub async fn settings(Chosen(app): Chosen, params: Params) -> Answer<serde_json::Value> {
     params.only(&[])?;
     app.look(|service| Ok(service.settings())).await.map(Json)
 }

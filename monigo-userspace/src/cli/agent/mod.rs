@@ -1,6 +1,6 @@
 //! `monigo agent`: several targets, for as long as the service runs.
 //!
-//! One thread looks at the processes, by default every second, and decides what is to be traced. Each program of each
+//! Each is shown and exported as `attach` does it. One thread looks at the processes, by default every second, and decides what is to be traced. Each program of each
 //! target is one recording, on a thread and in a session of its own, in the database that they share. A program
 //! that was replaced is another one.
 
@@ -9,6 +9,7 @@ mod sessions;
 mod watched;
 
 use std::{
+    net::SocketAddr,
     path::Path,
     sync::{
         Arc,
@@ -25,13 +26,15 @@ use self::{
 };
 use super::{
     args::AgentArgs,
-    exit::{self, Failure},
+    exit::{self, Failure, say},
     interrupts,
     operation::{self, Operation},
     recording::store_failure,
+    serve::failure_of,
     trace::background::SharedStore,
 };
 use crate::{
+    api::{self, Bound, Server},
     config::{AgentTarget, Config, LogLevel, Source},
     lifecycle::{Event, EventKind},
     query::remote::SocketServer,
@@ -87,6 +90,11 @@ fn trace_all(args: &AgentArgs, operation: &Arc<Operation>) -> Result<()> {
         // Opened for good only after privileges are dropped; mistakes should show at once.
         Database::open(path).map_err(store_failure)?;
     }
+    let listen = &config.listen;
+    let bound = (!config.service.headless)
+        .then(|| api::bind(SocketAddr::new(listen.address, listen.port)))
+        .transpose()
+        .map_err(failure_of)?;
     interrupts::hold();
     give_up_privileges(args.user.as_deref(), path.as_deref())?;
 
@@ -95,7 +103,8 @@ fn trace_all(args: &AgentArgs, operation: &Arc<Operation>) -> Result<()> {
         None => Database::in_memory()?,
     };
     database.apply(&config.storage)?;
-    let sessions = Arc::new(Sessions::new(database.reader()?));
+    let reader = database.reader()?;
+    let sessions = Arc::new(Sessions::new(reader.clone(), Arc::clone(operation)));
     let _socket = path
         .as_deref()
         .map(|path| SocketServer::start(path, sessions.clone()))
@@ -106,15 +115,20 @@ fn trace_all(args: &AgentArgs, operation: &Arc<Operation>) -> Result<()> {
         .enable_all()
         .build()
         .context("starting the runtime")?;
+    let server = bound.map(|bound| serve(&runtime, bound, &sessions, &config));
+    let server = server.transpose()?;
     let (orders, received) = mpsc::channel();
     heed_signals(runtime.handle(), &orders);
+    let configured = Arc::clone(&sessions);
     operation.on_change(move |loaded| {
+        configured.configure(loaded);
         // The supervisor may have ended already.
         let _ = orders.send(Order::Take(Box::new(loaded.config.clone())));
     });
     let common = Common {
         operation: Arc::clone(operation),
         store: SharedStore::new(database),
+        reader,
         sessions,
         runtime: runtime.handle().clone(),
         features: args.features,
@@ -122,8 +136,24 @@ fn trace_all(args: &AgentArgs, operation: &Arc<Operation>) -> Result<()> {
     operation.watch_over(common.sessions.heartbeat());
     operation.ready(&status(&config));
     supervise(&common, config, &received);
+    if let Some(server) = server {
+        runtime.block_on(server.shutdown());
+    }
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Starts dashboard and API.
+fn serve(
+    runtime: &tokio::runtime::Runtime,
+    bound: Bound,
+    sessions: &Sessions,
+    config: &Config,
+) -> Result<Server> {
+    let _inside = runtime.enter();
+    let server = api::serve(bound, sessions.shown(), &config.http()).map_err(failure_of)?;
+    say!("dashboard at {}", server.url());
+    Ok(server)
 }
 
 /// Looks for what is to be traced, until told to stop.

@@ -1,36 +1,58 @@
-//! What the agent shows: one session of its database, the latest if none is named.
+//! What the agent shows: each session of its database, those that go on with the service around them.
 
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use crate::{
-    query::{DuckSource, OpenError, Source, remote},
+    api,
+    cli::{
+        operation::Operation,
+        trace::background::{Begun, Observer},
+    },
+    config::Loaded,
+    query::{DuckSource, OpenError, Source, lock, remote},
     store::Reader,
 };
+
+type Configure = Box<dyn Fn(&Loaded) + Send>;
 
 /// The sessions of the agent's database.
 pub struct Sessions {
     reader: Reader,
-    latest: Mutex<Option<i64>>,
+    shown: Arc<api::Sessions>,
+    operation: Arc<Operation>,
+    /// By session that goes on.
+    configure: Mutex<BTreeMap<i64, Configure>>,
     beats: Arc<AtomicU64>,
 }
 
 impl Sessions {
     /// Those that `reader` reads.
-    pub fn new(reader: Reader) -> Self {
+    pub fn new(reader: Reader, operation: Arc<Operation>) -> Self {
         Self {
+            shown: Arc::new(api::Sessions::of(reader.clone())),
             reader,
-            latest: Mutex::default(),
+            operation,
+            configure: Mutex::default(),
             beats: Arc::default(),
         }
     }
 
-    /// A session has begun.
-    pub fn begun(&self, session: i64, label: &str) {
-        tracing::debug!("session {session} is about {label}");
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(session);
+    /// For the server.
+    pub fn shown(&self) -> Arc<api::Sessions> {
+        Arc::clone(&self.shown)
+    }
+
+    /// Other settings are in force.
+    pub fn configure(&self, loaded: &Loaded) {
+        for configure in lock(&self.configure).values() {
+            configure(loaded);
+        }
     }
 
     /// A number that grows as long as the supervisor makes progress.
@@ -44,10 +66,33 @@ impl Sessions {
     }
 }
 
+impl Observer for Sessions {
+    fn begun(&self, label: &str, begun: Begun) {
+        tracing::debug!("session {} is about {label}", begun.session);
+        self.operation.watch_over(begun.heartbeat);
+        // They may have changed since the recording was planned.
+        (begun.configure)(&self.operation.loaded());
+        lock(&self.configure).insert(begun.session, begun.configure);
+        self.shown
+            .begin(begun.session, Some(label.to_owned()), begun.content);
+    }
+
+    fn speaks_for_host(&self, session: i64) -> bool {
+        let oldest = lock(&self.configure).first_key_value().map(|(id, _)| *id);
+        oldest == Some(session)
+    }
+
+    fn ended(&self, session: i64) {
+        lock(&self.configure).remove(&session);
+        self.shown.end(session);
+    }
+}
+
 impl remote::Sessions for Sessions {
     fn source(&self, session: Option<i64>) -> Result<Arc<dyn Source>, OpenError> {
-        let latest = *self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let source = DuckSource::open(self.reader.clone(), session.or(latest))?;
-        Ok(Arc::new(source))
+        if let Some(content) = self.shown.running(session) {
+            return Ok(content.source);
+        }
+        Ok(Arc::new(DuckSource::open(self.reader.clone(), session)?))
     }
 }

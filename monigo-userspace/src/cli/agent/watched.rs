@@ -6,7 +6,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         mpsc::{self, Sender},
     },
     thread::{self, JoinHandle},
@@ -23,13 +23,15 @@ use crate::{
         operation::Operation,
         trace::{
             TraceOptions,
-            background::{Job, SharedStore, plain_label},
+            background::{Job, Observer, Pids, SharedStore, plain_label},
             tuning,
         },
     },
     collect::{Command, End},
     config::{AgentTarget, Config},
     lifecycle::{Event, EventKind},
+    query::lock,
+    store::Reader,
     target::{self, Choice, Scope, Target, container_id, process, programs},
 };
 
@@ -42,6 +44,8 @@ pub struct Common {
     pub operation: Arc<Operation>,
     /// The database.
     pub store: SharedStore,
+    /// The same to read.
+    pub reader: Reader,
     /// What the views show.
     pub sessions: Arc<Sessions>,
     /// Where tasks run.
@@ -78,7 +82,7 @@ struct Recording {
     thread: JoinHandle<Result<End>>,
     target: Target,
     /// Processes that it knows of.
-    pids: BTreeSet<u32>,
+    pids: Pids,
     /// Looks in a row without a process.
     idle: u32,
 }
@@ -169,16 +173,19 @@ impl Watched {
             features: common.features,
             ..TraceOptions::measured(&trace)
         };
-        let sessions = Arc::clone(&common.sessions);
-        let label = self.label.clone();
+        let pids: Pids = Arc::new(Mutex::new(target.pids.iter().copied().collect()));
         let job = Job {
             label: self.label.clone(),
+            name: self.target.label.as_ref().map(|_| self.label.clone()),
             target: target.clone(),
+            pids: Some(Arc::clone(&pids)),
             options,
             store: common.store.clone(),
-            operation: Arc::clone(&common.operation),
+            reader: common.reader.clone(),
+            settings: common.operation.loaded(),
+            lifecycle: common.operation.lifecycle().clone(),
             runtime: common.runtime.clone(),
-            begun: Box::new(move |session| sessions.begun(session, &label)),
+            observer: Arc::clone(&common.sessions) as Arc<dyn Observer>,
         };
         let (commands, received) = mpsc::channel();
         let own = commands.clone();
@@ -187,7 +194,6 @@ impl Watched {
             .spawn(move || job.run(&own, &received));
         match thread {
             Ok(thread) => {
-                let pids = target.pids.iter().copied().collect();
                 let recording = Recording {
                     commands,
                     thread,
@@ -292,11 +298,11 @@ impl Recording {
     fn follow(&mut self, target: &Target) {
         self.idle = 0;
         let now: BTreeSet<u32> = target.pids.iter().copied().collect();
-        let new: Vec<u32> = now.difference(&self.pids).copied().collect();
+        let new: Vec<u32> = now.difference(&lock(&self.pids)).copied().collect();
         if !new.is_empty() && matches!(self.target.scope, Scope::Tree(_)) {
             let _ = self.commands.send(Command::Follow(new));
         }
-        self.pids = now;
+        *lock(&self.pids) = now;
     }
 
     /// Whether it is to go on although no process is found: processes of a program that was replaced go on

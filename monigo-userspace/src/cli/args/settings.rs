@@ -113,6 +113,12 @@ pub struct AgentArgs {
     /// Keep the measurements in this DuckDB file
     #[arg(long, value_name = "FILE")]
     pub db: Option<PathBuf>,
+    /// No dashboard and no API
+    #[arg(long)]
+    pub headless: bool,
+    /// The server.
+    #[command(flatten)]
+    pub listen: ListenArgs,
     /// Go on as this user, with what privileges tracing needs
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
@@ -284,7 +290,9 @@ impl AgentArgs {
     pub fn given(&self, verbose: u8) -> Vec<FlagValue> {
         let mut given = Given::default();
         given.common(&self.common, verbose);
+        given.listen(&self.listen);
         given.database(self.db.as_ref());
+        given.switch("service.headless", "--headless", self.headless, true);
         given.0
     }
 }

@@ -1,8 +1,10 @@
 //! One recording among others, for `monigo agent`: on a thread of its own, into a database that they share.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc, Mutex, PoisonError,
+        atomic::AtomicU64,
         mpsc::{Receiver, Sender},
     },
     time::Instant,
@@ -12,63 +14,126 @@ use anyhow::Result;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
-    TraceOptions, attach, budget, limits, new_session, options::sampling, prepare, reports,
-    resolver, samples, tell,
+    TraceOptions, attach, budget, describe_wait, discoverer, limits, new_session,
+    options::sampling, prepare, reports, resolver, samples, service, tell, views::live_state,
 };
 use crate::{
-    cli::{exit::say, operation::Operation},
+    api::Content,
+    cli::exit::say,
     collect::{Collector, Command, End, Progress},
-    store::{Batch, Database, NewFunction, NewSession, StorageSettings, Store, StoreError},
+    config::Loaded,
+    lifecycle::Lifecycle,
+    query::{DuckSource, Source, lock},
+    service::{Live, Service},
+    store::{Batch, Database, NewFunction, NewSession, Reader, StorageSettings, Store, StoreError},
     symbols::demangle::printable,
     target::Target,
+    telemetry::OtlpExporter,
 };
 
 /// Probes go in one recording after the other: what they cost is measured meanwhile.
 static ATTACHING: Mutex<()> = Mutex::new(());
 
+/// Processes of a target, as somebody else finds them.
+pub type Pids = Arc<Mutex<BTreeSet<u32>>>;
+
+/// A recording that has begun.
+pub struct Begun {
+    /// Its session.
+    pub session: i64,
+    /// What there is to see of it.
+    pub content: Content,
+    /// To be called with each new configuration.
+    pub configure: Box<dyn Fn(&Loaded) + Send>,
+    /// Grows as long as it makes progress.
+    pub heartbeat: Arc<AtomicU64>,
+}
+
+/// Who is told of recordings.
+pub trait Observer: Send + Sync {
+    /// One has begun.
+    fn begun(&self, label: &str, begun: Begun);
+    /// Whether `session` is the one whose recording tells of the host's health: all of them see the same.
+    fn speaks_for_host(&self, session: i64) -> bool;
+    /// It is over.
+    fn ended(&self, session: i64);
+}
+
 /// A recording to be made.
 pub struct Job {
     /// What events call the target.
     pub label: String,
+    /// What the service is called, whatever the settings say.
+    pub name: Option<String>,
     /// The program and its processes.
     pub target: Target,
+    /// Its processes at any time; `None` to find them here.
+    pub pids: Option<Pids>,
     /// How.
     pub options: TraceOptions,
     /// Where to.
     pub store: SharedStore,
-    /// Who is told.
-    pub operation: Arc<Operation>,
+    /// The same to read.
+    pub reader: Reader,
+    /// The settings in force.
+    pub settings: Loaded,
+    /// Who is told of what happens.
+    pub lifecycle: Lifecycle,
     /// Where tasks run.
     pub runtime: Handle,
-    /// Told when it has begun: the session.
-    pub begun: Box<dyn Fn(i64) + Send>,
+    /// Told when it has begun and when it is over.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// A recording and what belongs to it.
+struct Parts {
+    collector: Collector,
+    session: i64,
+    progress: watch::Receiver<Progress>,
+    source: Arc<dyn Source>,
+    live: Arc<Live>,
+    content: Content,
 }
 
 impl Job {
     /// Records until told to stop or the process has ended.
     pub fn run(mut self, commands: &Sender<Command>, received: &Receiver<Command>) -> Result<End> {
-        let (collector, session, progress) = self.begin(commands)?;
-        let lifecycle = self.operation.lifecycle();
+        let parts = self.begin(commands)?;
+        let (session, live) = (parts.session, parts.live);
         reports::report_losses(
             &self.runtime,
-            progress,
-            lifecycle.clone(),
+            parts.progress,
+            self.lifecycle.clone(),
             self.label.clone(),
             session,
         );
-        (self.begun)(session);
-        let result = collector.run(received);
+        let exporter = self.export(parts.source, &live);
+        let sampler = service::sample(&live, commands, &self.options)?;
+        let (configured, name) = (Arc::clone(&live), self.name.clone());
+        let begun = Begun {
+            session,
+            content: parts.content,
+            configure: Box::new(move |loaded| {
+                service::configure(&configured, loaded, name.as_deref());
+            }),
+            heartbeat: parts.collector.heartbeat(),
+        };
+        self.observer.begun(&self.label, begun);
+        let result = parts.collector.run(received);
+        drop(sampler);
+        if let Some(exporter) = exporter {
+            self.runtime.block_on(exporter.shutdown());
+        }
+        self.observer.ended(session);
         if let Ok(end) = &result {
-            lifecycle.emit(&reports::detached(&self.label, session, *end));
+            let event = reports::detached(&self.label, session, *end);
+            self.lifecycle.emit(&event);
         }
         Ok(result?)
     }
 
     /// Puts the probes in and begins a session.
-    fn begin(
-        &mut self,
-        commands: &Sender<Command>,
-    ) -> Result<(Collector, i64, watch::Receiver<Progress>)> {
+    fn begin(&mut self, commands: &Sender<Command>) -> Result<Parts> {
         let options = &self.options;
         let image = Arc::new(crate::cli::list::open(&self.target)?);
         let running = self.target.pids.clone();
@@ -92,8 +157,13 @@ impl Job {
             &prepared.functions,
             &mut prepared.described,
         );
-        let session = new_session(&target, &image, &prepared, options);
-        let session = self.store.begin_session(&session)?;
+        let described = NewSession {
+            label: Some(self.label.clone()),
+            ..new_session(&target, &image, &prepared, options)
+        };
+        let session = self.store.begin_session(&described)?;
+        let source = DuckSource::open(self.reader.clone(), Some(session))?;
+        let source: Arc<dyn Source> = Arc::new(source);
         let (progress, watched) = watch::channel(Progress::default());
         let mut collector = Collector::new(
             kernel,
@@ -109,10 +179,56 @@ impl Job {
             progress,
         )?;
         tell(&mut collector, &target, &mut prepared, commands);
-        self.operation.watch_over(collector.heartbeat());
+        let processes: service::Processes = match self.pids.clone() {
+            Some(pids) => Box::new(move || lock(&pids).clone()),
+            None => service::processes(&target, &image, None),
+        };
+        let live = Arc::new(service::live(
+            service::identity(&target, &image, options, &described),
+            processes,
+            prepared.go_image().cloned(),
+            Arc::clone(&source),
+            watched.clone(),
+        ));
+        service::configure(&live, &self.settings, self.name.as_deref());
+        let observer = Arc::clone(&self.observer);
+        service::tell(&live, &self.lifecycle, &self.label, session, move || {
+            observer.speaks_for_host(session)
+        });
+        let waiting = describe_wait(&target);
+        let content = Content {
+            source: Arc::clone(&source),
+            service: Arc::clone(&live) as Arc<dyn Service>,
+            live: live_state(&self.runtime, watched.clone(), waiting),
+            discoverer: Some(discoverer(&target, image, options, commands, &prepared)),
+        };
         let event = reports::attached(&prepared, &self.label, session);
-        self.operation.lifecycle().emit(&event);
-        Ok((collector, session, watched))
+        self.lifecycle.emit(&event);
+        Ok(Parts {
+            collector,
+            session,
+            progress: watched,
+            source,
+            live,
+            content,
+        })
+    }
+
+    /// Sends metrics and calls elsewhere, if the settings say where to. What is wrong with them costs no measurement.
+    fn export(&self, source: Arc<dyn Source>, live: &Arc<Live>) -> Option<OtlpExporter> {
+        let service = Arc::clone(live) as Arc<dyn Service>;
+        let settings = &self.settings.config.otlp;
+        match OtlpExporter::start(&self.runtime, settings, source, service) {
+            Ok(exporter) => {
+                let status = exporter.as_ref()?.status();
+                live.add_exporters(move || vec![status.get()]);
+                exporter
+            }
+            Err(error) => {
+                tracing::warn!("{}: nothing is exported: {error}", self.label);
+                None
+            }
+        }
     }
 }
 

@@ -39,7 +39,7 @@ use super::{
     serve::failure_of,
 };
 use crate::{
-    api::{self, Bound},
+    api::{self, Bound, Content, Sessions},
     collect::{Budget, Collector, Command, End, Limits, Mode, Progress, unix_ns},
     discover::Discoverer,
     lifecycle::{Event, EventKind},
@@ -122,7 +122,8 @@ fn record(
     database.apply(&args.storage)?;
     let described = new_session(target, &image, &prepared, args);
     let session = database.begin_session(&described)?;
-    let source: Arc<dyn Source> = Arc::new(DuckSource::open(database.reader()?, Some(session))?);
+    let reader = database.reader()?;
+    let source: Arc<dyn Source> = Arc::new(DuckSource::open(reader.clone(), Some(session))?);
     let socket = views::open_socket(args.db.as_deref(), &source, &database)?;
 
     let (progress, watched) = watch::channel(Progress::default());
@@ -153,13 +154,15 @@ fn record(
     tell(&mut collector, target, &mut prepared, &commands);
     let discoverer = discoverer(target, image, args, &commands, &prepared);
     if let Some(bound) = bound {
-        let url = views.serve(
-            bound,
-            Arc::clone(&source),
-            Arc::clone(&live) as Arc<dyn Service>,
-            Arc::clone(&discoverer),
-            &args.http,
-        )?;
+        let content = Content {
+            source: Arc::clone(&source),
+            service: Arc::clone(&live) as Arc<dyn Service>,
+            live: views.live_state(),
+            discoverer: Some(Arc::clone(&discoverer)),
+        };
+        let sessions = Sessions::of(reader);
+        sessions.begin(session, None, content);
+        let url = views.serve(bound, Arc::new(sessions), &args.http)?;
         say!("dashboard at {url}");
     }
     views.export(&operation.config().otlp, Arc::clone(&source), &live)?;
@@ -476,6 +479,7 @@ fn new_session(
         kernel: text(uname.as_ref().ok().map(nix::sys::utsname::UtsName::release)),
         command_line: std::env::args().collect::<Vec<_>>().join(" "),
         flush_ns: i64::try_from(args.flush().as_nanos()).unwrap_or(i64::MAX),
+        label: None,
         target_path: printable(target.show_path.display().to_string()),
         build_id: image.build_id().map(str::to_owned),
         language: image.language(),

@@ -14,12 +14,13 @@ use crate::{
     collect::{Command, Progress},
     config::Loaded,
     goroutines::{GoReader, History, ThreadReader},
+    lifecycle::Lifecycle,
     query::Source,
     service::{Identity, Live, RoutineReader, Sampler},
     store::NewSession,
     symbols::{Image, ImageKind, demangle::printable},
     system::{
-        health::HealthSettings,
+        health::{HealthSettings, Subject},
         metrics::{Monitor, ProcLook},
     },
     target::{Scope, Target, process},
@@ -39,7 +40,7 @@ pub fn processes(target: &Target, image: &Image, held: Option<u32>) -> Processes
 }
 
 /// Names processes.
-type Processes = Box<dyn Fn() -> BTreeSet<u32> + Send>;
+pub type Processes = Box<dyn Fn() -> BTreeSet<u32> + Send>;
 
 /// Watches `processes` and those that `progress` tells.
 pub fn live(
@@ -61,29 +62,44 @@ pub fn live(
 
 /// Gives it the settings in force, now and when they change, and tells of changes of health.
 pub fn connect(live: &Arc<Live>, operation: &Arc<Operation>, target: &str, session: i64) {
-    configure(live, &operation.loaded());
+    configure(live, &operation.loaded(), None);
     let configured = Arc::downgrade(live);
     operation.on_change(move |loaded| {
         if let Some(live) = configured.upgrade() {
-            configure(&live, loaded);
+            configure(&live, loaded, None);
         }
     });
-    let lifecycle = operation.lifecycle().clone();
-    live.add_exporters(move || lifecycle.status().into_iter().collect());
-    let lifecycle = operation.lifecycle().clone();
+    tell(live, operation.lifecycle(), target, session, || true);
+}
+
+/// Tells of changes of the service's health, and, while `for_host`, of the host's; shows where that goes.
+pub fn tell(
+    live: &Live,
+    lifecycle: &Lifecycle,
+    target: &str,
+    session: i64,
+    for_host: impl Fn() -> bool + Send + Sync + 'static,
+) {
+    let events = lifecycle.clone();
+    live.add_exporters(move || events.status().into_iter().collect());
+    let lifecycle = lifecycle.clone();
     let target = target.to_owned();
     live.on_health_change(move |change| {
+        if change.subject == Subject::System && !for_host() {
+            return;
+        }
         lifecycle.emit(&reports::health(change).of(&*target).in_session(session));
     });
 }
 
-fn configure(live: &Live, loaded: &Loaded) {
+/// Gives it the settings of `loaded`; `name` is what the service is called whatever they say.
+pub fn configure(live: &Live, loaded: &Loaded, name: Option<&str>) {
     let config = &loaded.config;
     live.set_health(config.health.clone());
     live.set_settings(loaded.tree());
     live.set_identity(|identity| {
-        if let Some(name) = &config.service.name {
-            identity.service_name.clone_from(name);
+        if let Some(name) = name.or(config.service.name.as_deref()) {
+            name.clone_into(&mut identity.service_name);
         }
         let zone = config.service.time_zone.as_ref();
         identity.time_zone = zone.map(|zone| zone.as_str().to_owned());

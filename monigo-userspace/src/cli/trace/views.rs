@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    api::{self, Bound, Content, HttpSettings, LiveState, LiveStatus, Server},
+    api::{self, Bound, HttpSettings, LiveState, LiveStatus, Server, Sessions},
     cli::{exit, serve::failure_of},
     collect::{Command, End, Progress},
     discover::Discoverer,
@@ -69,53 +69,21 @@ impl Views {
         &self.handle
     }
 
+    /// What the dashboard hears of the recording.
+    pub fn live_state(&self) -> LiveState {
+        live_state(&self.handle, self.progress.clone(), self.waiting.clone())
+    }
+
     /// Starts the dashboard on an address that is bound, and returns its URL.
     pub fn serve(
         &mut self,
         bound: Bound,
-        source: Arc<dyn Source>,
-        service: Arc<dyn Service>,
-        discoverer: Arc<dyn Discoverer>,
+        sessions: Arc<Sessions>,
         settings: &HttpSettings,
     ) -> Result<String> {
-        let (flush, flushes) = watch::channel(0);
-        let (tell, status) = watch::channel(LiveStatus::default());
-        let waiting = self.waiting.clone();
-        let mut progress = self.progress.clone();
-        self.handle.spawn(async move {
-            let (mut seen, mut written) = (0, Instant::now());
-            loop {
-                let now = progress.borrow_and_update().clone();
-                if now.flushes != seen {
-                    (seen, written) = (now.flushes, Instant::now());
-                }
-                let text = status_text(&now, &waiting);
-                let _ = tell.send(LiveStatus {
-                    text,
-                    cost: cost_text(&now),
-                    ended: now.ended.is_some(),
-                    flushed: Some(written),
-                    store_error: now.store_error.clone(),
-                });
-                flush.send_if_modified(|last| {
-                    let moved = *last != now.flushes;
-                    *last = now.flushes;
-                    moved
-                });
-                if now.ended.is_some() || progress.changed().await.is_err() {
-                    return;
-                }
-            }
-        });
-        let content = Content {
-            source,
-            service,
-            live: LiveState { flushes, status },
-            discoverer: Some(discoverer),
-        };
         let server = {
             let _runtime = self.handle.enter();
-            api::serve(bound, content, settings).map_err(failure_of)?
+            api::serve(bound, sessions, settings).map_err(failure_of)?
         };
         let url = server.url().to_owned();
         self.server = Some(server);
@@ -234,6 +202,42 @@ fn phase_after(end: End) -> Phase {
         End::TargetExited => Phase::Ended("the traced process ended".to_owned()),
         End::Requested | End::Duration | End::Calls => Phase::Close,
     }
+}
+
+/// What the dashboard hears of a recording that announces itself through `progress`; `waiting` as of [`Views::new`].
+pub fn live_state(
+    runtime: &Handle,
+    mut progress: watch::Receiver<Progress>,
+    waiting: String,
+) -> LiveState {
+    let (flush, flushes) = watch::channel(0);
+    let (tell, status) = watch::channel(LiveStatus::default());
+    runtime.spawn(async move {
+        let (mut seen, mut written) = (0, Instant::now());
+        loop {
+            let now = progress.borrow_and_update().clone();
+            if now.flushes != seen {
+                (seen, written) = (now.flushes, Instant::now());
+            }
+            let text = status_text(&now, &waiting);
+            let _ = tell.send(LiveStatus {
+                text,
+                cost: cost_text(&now),
+                ended: now.ended.is_some(),
+                flushed: Some(written),
+                store_error: now.store_error.clone(),
+            });
+            flush.send_if_modified(|last| {
+                let moved = *last != now.flushes;
+                *last = now.flushes;
+                moved
+            });
+            if now.ended.is_some() || progress.changed().await.is_err() {
+                return;
+            }
+        }
+    });
+    LiveState { flushes, status }
 }
 
 /// What the probes cost now; empty when that is not known, or over.

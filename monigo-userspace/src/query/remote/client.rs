@@ -17,8 +17,8 @@ use crate::{
     query::{
         Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame,
         FunctionRow, Heatmap, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError,
-        ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint, Source, StackRow,
-        Storage, Story, Table, Tail, TailQuestion, Window, lock,
+        ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, Source,
+        StackRow, Storage, Story, Table, Tail, TailQuestion, Window, lock,
     },
     store::StoreError,
 };
@@ -230,6 +230,10 @@ impl Source for RemoteSource {
 
     fn last_runs(&self) -> Result<Vec<(u32, i64)>, QueryError> {
         ask!(self, Question::LastRuns, LastRuns)
+    }
+
+    fn sessions(&self) -> Result<Vec<SessionRow>, QueryError> {
+        ask!(self, Question::Sessions, Sessions)
     }
 
     fn storage(&self) -> Result<Storage, QueryError> {

@@ -24,8 +24,8 @@ pub use self::{
 use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, DiffNode, FlameNode, Frame,
     FunctionRow, Heatmap, LatencyPoint, LatencyQuestion, Overview, QueryError, ReadingsPoint,
-    ReadingsQuestion, Selected, Selection, SeriesPoint, StackRow, Storage, Story, Table, Tail,
-    TailQuestion, Window,
+    ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, StackRow, Storage, Story,
+    Table, Tail, TailQuestion, Window,
 };
 
 /// Changes when old and new monigos would misunderstand each other.
@@ -94,6 +94,8 @@ pub enum Question {
     Latency { latency: LatencyQuestion },
     /// [`super::Source::last_runs`]
     LastRuns,
+    /// [`super::Source::sessions`]
+    Sessions,
     /// [`super::Source::storage`]
     Storage,
 }
@@ -140,6 +142,8 @@ pub enum Answer {
     Latency(Vec<LatencyPoint>),
     /// See [`Question::LastRuns`].
     LastRuns(Vec<(u32, i64)>),
+    /// See [`Question::Sessions`].
+    Sessions(Vec<SessionRow>),
     /// See [`Question::Storage`].
     Storage(Storage),
     /// No such session; the ones there are.

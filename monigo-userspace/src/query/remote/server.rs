@@ -328,6 +328,7 @@ fn answer(source: &dyn Source, question: Question) -> Answer {
         Question::Readings { readings } => source.readings(&readings).map(Answer::Readings),
         Question::Latency { latency } => source.latency_series(&latency).map(Answer::Latency),
         Question::LastRuns => source.last_runs().map(Answer::LastRuns),
+        Question::Sessions => source.sessions().map(Answer::Sessions),
         Question::Storage => source.storage().map(Answer::Storage),
     };
     answer.unwrap_or_else(Answer::Failed)

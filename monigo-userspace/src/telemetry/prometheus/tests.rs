@@ -47,7 +47,51 @@ fn rendered(format: Format) -> String {
     let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
     let source = Arc::new(source);
     let service = Whole(Recorded::new(Arc::clone(&source) as _));
-    render(&*source, &service, format).expect("renders")
+    render(&[Scraped::alone(&*source, &service)], format).expect("renders")
+}
+
+/// Two targets, one of them in two builds.
+#[test]
+fn targets_are_told_apart_and_the_host_is_told_once() {
+    let mut database = Database::in_memory().expect("opens");
+    fixture::record(&mut database);
+    let source = DuckSource::open(database.reader().expect("reads"), None).expect("session");
+    let source = Arc::new(source);
+    let service = Whole(Recorded::new(Arc::clone(&source) as _));
+    let target = |name: &str| ("target", name.to_owned());
+    let labels = [
+        vec![target("shop"), ("session", "1".to_owned())],
+        vec![target("shop")],
+        vec![target("mail")],
+    ];
+    let scraped = labels.map(|labels| Scraped {
+        labels,
+        ..Scraped::alone(&*source, &service)
+    });
+    let text = render(&scraped, Format::Text).expect("renders");
+    let samples = samples(&text);
+    let lines = text.lines().filter(|line| !line.starts_with('#')).count();
+    assert_eq!(samples.len(), lines, "a series twice");
+    let series = |name: &str| {
+        let found = samples.keys().filter(|series| series.starts_with(name));
+        found.cloned().collect::<Vec<_>>()
+    };
+    let calls = series("monigo_function_calls_total{target=\"shop\",function=");
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    let older = series("monigo_function_calls_total{target=\"shop\",session=\"1\"");
+    assert_eq!(older.len(), 2, "{older:?}");
+    let goroutines = series("monigo_goroutines{target=\"mail\"}");
+    assert_eq!(goroutines.len(), 1, "{goroutines:?}");
+    let info = series("monigo_target_info{target=\"mail\",");
+    assert!(info[0].contains("path=\"/srv/orders\""), "{info:?}");
+    let cpu = series("monigo_cpu_usage_ratio");
+    assert_eq!(cpu.len(), 4, "three services and one host: {cpu:?}");
+    assert_eq!(series("monigo_storage_bytes").len(), 1);
+    let typed = text.lines().filter(|line| line.contains("# TYPE"));
+    let mut typed: Vec<&str> = typed.collect();
+    let all = typed.len();
+    typed.dedup();
+    assert_eq!(typed.len(), all, "families are written once");
 }
 
 /// Samples by name with labels, without exemplars.
