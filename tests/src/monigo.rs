@@ -240,6 +240,19 @@ pub fn fetch(address: SocketAddr, path: &str) -> Result<(u16, String)> {
     Ok((status.parse()?, body.to_owned()))
 }
 
+fn attach_arguments<'a>(target: &'a str, functions: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    let mut arguments = vec!["attach", target, "--headless", "--format", "json"];
+    for function in functions {
+        arguments.extend(["--fn", function]);
+    }
+    if !more.contains(&"--max-overhead") {
+        // Truths are exact; the budget would make estimates of them.
+        arguments.extend(["--max-overhead", "off"]);
+    }
+    arguments.extend(more);
+    arguments
+}
+
 /// A running monigo. It dies with the test.
 #[derive(Debug)]
 pub struct Monigo {
@@ -282,16 +295,14 @@ impl Monigo {
 
     /// `monigo attach TARGET --fn ...` with JSON at the end; returns when the probes are in.
     pub fn attach(target: &str, functions: &[&str], more: &[&str]) -> Result<Self> {
-        let mut arguments = vec!["attach", target, "--headless", "--format", "json"];
-        for function in functions {
-            arguments.extend(["--fn", function]);
-        }
-        if !more.contains(&"--max-overhead") {
-            // Truths are exact; the budget would make estimates of them.
-            arguments.extend(["--max-overhead", "off"]);
-        }
-        arguments.extend(more);
-        let mut monigo = Self::spawn(arguments)?;
+        let mut monigo = Self::spawn(attach_arguments(target, functions, more))?;
+        monigo.await_attached()?;
+        Ok(monigo)
+    }
+
+    /// The same as services run it, without a terminal.
+    pub fn attach_as_service(target: &str, functions: &[&str], more: &[&str]) -> Result<Self> {
+        let mut monigo = Self::spawn_with(attach_arguments(target, functions, more), &[])?;
         monigo.await_attached()?;
         Ok(monigo)
     }

@@ -187,27 +187,11 @@ fn goes_on_as_another_user() -> Result<()> {
     let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
     let path = copy.path();
     let mut target = Program::start(&path, &["calls", "2", "500"])?;
-    let mut monigo = Monigo::spawn_with(
-        [
-            "attach",
-            text(&path)?,
-            "--fn",
-            "caller",
-            "--fn",
-            "leaf",
-            "--headless",
-            "--format",
-            "json",
-            "--max-overhead",
-            "off",
-            "--db",
-            text(&db)?,
-            "--user",
-            "nobody",
-        ],
-        &[],
+    let monigo = Monigo::attach_as_service(
+        text(&path)?,
+        &["caller", "leaf"],
+        &["--db", text(&db)?, "--user", "nobody"],
     )?;
-    monigo.await_attached()?;
     let uid = user.uid.to_string();
     let uids = status_of(monigo.pid(), "Uid")?;
     ensure!(uids.split_whitespace().all(|other| other == uid), "{uids}");

@@ -14,8 +14,12 @@ use anyhow::Result;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::{
-    TraceOptions, attach, budget, describe_wait, discoverer, limits, new_session,
-    options::sampling, prepare, reports, resolver, samples, service, tell, views::live_state,
+    TraceOptions,
+    attaching::attach,
+    describe_wait, discoverer, new_session,
+    options::{budget, limits, sampling},
+    prepare, reports, resolver, samples, service, tell,
+    views::live_state,
 };
 use crate::{
     api::Content,

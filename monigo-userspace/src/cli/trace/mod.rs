@@ -1,10 +1,12 @@
 //! What `attach` and `run` share: attach, record, show, summarize.
 
-pub(super) mod background;
+mod attaching;
+pub(crate) mod background;
 mod discovering;
 mod executions;
 mod inlined;
 mod options;
+mod outputs;
 mod prepare;
 mod remarks;
 mod reports;
@@ -21,49 +23,40 @@ use std::{
     net::SocketAddr,
     path::Path,
     sync::{Arc, mpsc},
-    thread,
     time::Instant,
 };
 
 use anyhow::Result;
-use monigo_common::config::Control;
 use tokio::sync::watch;
 
 pub use self::options::{TraceOptions, tuning};
-use self::{options::sampling, prepare::Prepared, views::Views};
+use self::{
+    attaching::attach,
+    options::{budget, limits, sampling},
+    outputs::{check_outputs, summarize},
+    prepare::Prepared,
+    views::Views,
+};
 use super::{
-    args::{ExitMode, Format, LatencyMode, StackMode},
+    args::Format,
     exit::{Failure, say},
     operation::Operation,
-    recording::{store_failure, write},
+    recording::store_failure,
     serve::failure_of,
 };
 use crate::{
     api::{self, Bound, Content, Sessions},
-    collect::{Budget, Collector, Command, End, Limits, Mode, Progress, unix_ns},
+    collect::{Collector, Command, End, Progress, unix_ns},
     discover::Discoverer,
     lifecycle::{Event, EventKind},
-    probe::{Kernel, PlannedFunction, Sizes},
+    probe::PlannedFunction,
     query::{DuckSource, Source},
     service::Service,
     store::{Database, NewSession, Store as _},
     symbols::{Image, demangle::printable, go},
     system,
-    target::{Scope, Target},
+    target::Target,
 };
-
-/// Functions that can be added while a recording goes on.
-const SPARE_FUNCTIONS: u32 = 256;
-/// Threads with open calls at a time, for languages whose calls belong to threads.
-const THREAD_OWNERS: u32 = 16_384;
-/// Threads whose stack is kept while they are off CPU, at a time; others are walked by frame
-/// pointers.
-const KEPT_STACKS: u32 = 1024;
-/// Goroutines with open calls at a time.
-const GOROUTINE_OWNERS: u32 = 131_072;
-
-/// What a user should know on kernels that lack this.
-const STACKS_UNKNOWN: &str = "this kernel does not say where the stacks of threads are (Linux 5.17 with type information does): calls on stacks of signal handlers and coroutines, and calls around them, may count as unwound";
 
 /// A process that waits to be traced before it runs.
 pub trait Held {
@@ -317,133 +310,6 @@ fn discoverer(
     ))
 }
 
-/// When the recording ends by itself; `held` is the process that `run` has started.
-fn limits(target: &Target, args: &TraceOptions, held: Option<u32>) -> Limits {
-    Limits {
-        duration: args.duration,
-        max_calls: args.max_calls,
-        until_exit: held.or(match target.scope {
-            Scope::Process(pid) => Some(pid),
-            _ => None,
-        }),
-    }
-}
-
-fn summarize(source: &dyn Source, args: &TraceOptions) -> Result<()> {
-    let selection = slow::selection(source, args)?;
-    for output in &args.output {
-        write(output, source, &selection)?;
-    }
-    if args.slow.any() {
-        super::why::explain(source, &args.slow)?;
-    }
-    super::report::print_summary(source, args.format)
-}
-
-/// Loads the programs and attaches them; calls are counted from here on.
-fn attach(
-    target: &Target,
-    prepared: &mut Prepared,
-    args: &TraceOptions,
-) -> Result<(Kernel, Control)> {
-    let copied_bytes = unwinding::copied_bytes(target, &prepared.images, args);
-    let go = prepared.functions.iter().any(|function| function.go);
-    let goid_offset = prepared
-        .images
-        .iter()
-        .find_map(|image| image.go()?.goid_offset);
-    let sizes = Sizes {
-        functions: prepared.functions.len() as u32 + SPARE_FUNCTIONS,
-        histograms: Sizes::HISTOGRAMS,
-        owners: if go { GOROUTINE_OWNERS } else { THREAD_OWNERS },
-        off_cpu: samples::off_cpu_threads(args),
-        kept: if copied_bytes > 0 {
-            samples::off_cpu_threads(args).min(KEPT_STACKS)
-        } else {
-            0
-        },
-        futures: if prepared.has_rust() {
-            OPEN_EXECUTIONS
-        } else {
-            0
-        },
-        ring_bytes: ring_bytes(),
-    };
-    let mut kernel = Kernel::load(sizes, args.features.into(), samples::expected(args, go))?;
-    if !kernel.knows_stacks() && prepared.functions.iter().any(|function| !function.go) {
-        say!("{STACKS_UNKNOWN}");
-        prepared.warnings.push(STACKS_UNKNOWN.to_owned());
-    }
-    // First: it forks, and calibration leaves threads that close its links.
-    if args.exit_probe == ExitMode::Auto && prepared.has_return_probes() {
-        // A process that is started later may run under a seccomp filter.
-        let safe = kernel.return_probes_pass_seccomp().unwrap_or(false);
-        if !safe {
-            prepared.use_exit_sites();
-        }
-    }
-    if let Err(error) = kernel.calibrate() {
-        say!("{error}; durations include what the probes take");
-    }
-    prepared.set_prices(kernel.calibration());
-    let mut control = Control {
-        sample_every: sampling(args.sample_rate).first(),
-        stacks: u32::from(args.stacks != StackMode::Off),
-        max_calls: args.max_calls.unwrap_or(0),
-        goid_offset: goid_offset.unwrap_or(0),
-        ..Control::default()
-    };
-    let pid = match &target.scope {
-        Scope::Everyone => None,
-        Scope::Process(pid) => {
-            // Multi links of kernels before 6.10 fire for other processes too.
-            control.only_pid = *pid;
-            Some(*pid)
-        }
-        Scope::Tree(pids) => {
-            control.only_listed = 1;
-            control.follow_forks = 1;
-            control.fork_child_offset = kernel.follow_forks()?;
-            for pid in pids {
-                kernel.list(*pid)?;
-            }
-            None
-        }
-    };
-    kernel.copy_stacks(copied_bytes)?;
-    let go = prepared.go_image().map(|image| &**image);
-    for warning in samples::start(&mut kernel, &mut control, args, go, pid) {
-        say!("{warning}");
-    }
-    kernel.set_control(control)?;
-    let started = Instant::now();
-    kernel.attach(prepared.functions.clone(), pid)?;
-    tracing::info!("attached in {:.2?}", started.elapsed());
-    Ok((kernel, control))
-}
-
-/// Executions of async functions that are open at a time.
-const OPEN_EXECUTIONS: u32 = 65_536;
-
-/// Share of the time in which calls are timed with `--latency windows`.
-const WINDOWS: f64 = 0.1;
-
-fn budget(args: &TraceOptions, functions: usize) -> Budget {
-    // With a fixed number of calls the cost has an end, and each of them counts.
-    let share = args.max_overhead.0.filter(|_| args.max_calls.is_none());
-    let least = match args.latency {
-        LatencyMode::Exact => Mode::Full,
-        LatencyMode::Windows => Mode::Windows,
-    };
-    Budget::new(share, least, WINDOWS, functions)
-}
-
-/// Enough for what all CPUs can send between two looks.
-fn ring_bytes() -> u32 {
-    let cpus = thread::available_parallelism().map_or(1, usize::from) as u32;
-    (cpus.next_power_of_two() * (8 << 20)).clamp(16 << 20, 128 << 20)
-}
-
 /// Keeps what recording needs, as another user if one is named.
 fn give_up_privileges(args: &TraceOptions) -> Result<()> {
     let writes_files = args.db.is_some() || !args.output.is_empty();
@@ -516,36 +382,4 @@ fn wants_tui(args: &TraceOptions, runs_command: bool) -> bool {
         && args.format == Format::Table
         && std::io::stdout().is_terminal()
         && std::io::stdin().is_terminal()
-}
-
-/// Finds out before recording `functions` what cannot be written after it.
-fn check_outputs(args: &TraceOptions, functions: usize) -> Result<()> {
-    slow::check(args, functions)?;
-    args.output
-        .iter()
-        .try_for_each(|output| check_output(output))
-}
-
-/// Finds out before recording that a file cannot be written after it.
-fn check_output(path: &Path) -> Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let problem = if !directory.is_dir() {
-        Some("its directory does not exist")
-    } else if path.is_dir() {
-        Some("it is a directory")
-    } else if nix::unistd::access(directory, nix::unistd::AccessFlags::W_OK).is_err() {
-        Some("its directory is not writable")
-    } else {
-        None
-    };
-    match problem {
-        None => Ok(()),
-        Some(problem) => Err(Failure::usage(anyhow::anyhow!(
-            "cannot write {}: {problem}",
-            path.display()
-        ))),
-    }
 }

@@ -8,9 +8,10 @@ use crate::{
         ExitMode, FeatureArgs, FlameMode, Format, LatencyMode, RootMode, Share, SlowArgs,
         StackMode, TraceArgs,
     },
-    collect::{Sampling, Tuning},
+    collect::{Budget, Limits, Mode, Sampling, Tuning},
     config::{Config, TraceSettings},
     store::{StorageKind, StorageSettings},
+    target::{Scope, Target},
 };
 
 /// Options of one recording, nothing of them open.
@@ -146,4 +147,30 @@ pub fn tuning(trace: &TraceSettings, storage: &StorageSettings) -> Tuning {
         share: trace.max_overhead.0,
         storage: storage.clone(),
     }
+}
+
+/// When the recording ends by itself; `held` is the process that `run` has started.
+pub fn limits(target: &Target, args: &TraceOptions, held: Option<u32>) -> Limits {
+    Limits {
+        duration: args.duration,
+        max_calls: args.max_calls,
+        until_exit: held.or(match target.scope {
+            Scope::Process(pid) => Some(pid),
+            _ => None,
+        }),
+    }
+}
+
+/// Share of the time in which calls are timed with `--latency windows`.
+const WINDOWS: f64 = 0.1;
+
+/// What the probes may take, and what is given up for that.
+pub fn budget(args: &TraceOptions, functions: usize) -> Budget {
+    // With a fixed number of calls the cost has an end, and each of them counts.
+    let share = args.max_overhead.0.filter(|_| args.max_calls.is_none());
+    let least = match args.latency {
+        LatencyMode::Exact => Mode::Full,
+        LatencyMode::Windows => Mode::Windows,
+    };
+    Budget::new(share, least, WINDOWS, functions)
 }
