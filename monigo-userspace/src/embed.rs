@@ -14,7 +14,22 @@
 //! # }
 //! ```
 //!
+//! Or of a target that is traced from now on, as root, until what was built is dropped:
+//!
+//! ```no_run
+//! # use monigo::Monigo;
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let builder = Monigo::builder().attach("/usr/bin/shop").function("process_order");
+//! let monigo = tokio::task::spawn_blocking(|| builder.build()).await??;
+//! let server = monigo.serve()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The guards of the API can be used by themselves, see [`crate::api::guard`].
+
+mod attached;
 
 use std::{
     net::SocketAddr,
@@ -23,7 +38,10 @@ use std::{
 };
 
 use axum::Router;
+use tokio::runtime::Handle;
 
+pub use self::attached::AttachError;
+use self::attached::{Attached, Wanted};
 use crate::{
     api::{self, Content, HttpSettings, LiveState, ServeError, Server, Sessions},
     collect::unix_ns,
@@ -34,12 +52,24 @@ use crate::{
 /// Why there is nothing to build.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// Neither a recording nor a source.
-    #[error("there is nothing to show; name a recording with `recording`, or give a `source`")]
+    /// Neither a recording nor a target nor a source.
+    #[error(
+        "there is nothing to show; name a recording with `recording` or a target with `attach`, or give a `source`"
+    )]
     Nothing,
-    /// Both.
-    #[error("a recording and a source cannot be shown together; leave one of them out")]
+    /// A source and something else.
+    #[error(
+        "a source cannot be shown together with a recording or a target; leave one of them out"
+    )]
     Two,
+    /// The target is not traced.
+    #[error("{target} cannot be traced: {reason}")]
+    Attach {
+        /// As named.
+        target: String,
+        /// Why.
+        reason: Box<AttachError>,
+    },
     /// The recording cannot be opened.
     #[error("{} cannot be opened: {reason}", path.display())]
     Open {
@@ -61,6 +91,9 @@ pub enum BuildError {
 #[must_use]
 pub struct Builder {
     recording: Option<PathBuf>,
+    attach: Option<String>,
+    functions: Vec<String>,
+    all: bool,
     session: Option<i64>,
     source: Option<Arc<dyn Source>>,
     service: Option<Arc<dyn Service>>,
@@ -69,6 +102,26 @@ pub struct Builder {
 }
 
 impl Builder {
+    /// Traces a target from now on, until what was built is dropped: the path of an executable or library, a process id or
+    /// a name, as for `monigo attach`. Needs root. The measurements are kept in the file of [`Builder::recording`], or in
+    /// memory without one.
+    pub fn attach(mut self, target: impl Into<String>) -> Self {
+        self.attach = Some(target.into());
+        self
+    }
+
+    /// Of the target, this function, by a pattern as for `--fn`; repeatable.
+    pub fn function(mut self, pattern: impl Into<String>) -> Self {
+        self.functions.push(pattern.into());
+        self
+    }
+
+    /// Every function that the patterns match, even several distinct ones.
+    pub fn all(mut self) -> Self {
+        self.all = true;
+        self
+    }
+
     /// Shows the recording in this DuckDB file, finished or being written by another monigo.
     pub fn recording(mut self, path: impl Into<PathBuf>) -> Self {
         self.recording = Some(path.into());
@@ -105,8 +158,31 @@ impl Builder {
         self
     }
 
-    /// Opens what was named. Blocks for a moment.
+    /// Opens what was named. Blocks for a moment; on a runtime, where something goes on, for which
+    /// `spawn_blocking` is one place. Of a target, blocks until the probes are in.
     pub fn build(self) -> Result<Monigo, BuildError> {
+        if let Some(target) = self.attach {
+            if self.source.is_some() {
+                return Err(BuildError::Two);
+            }
+            let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+            let wanted = Wanted {
+                target: target.clone(),
+                functions: self.functions,
+                all: self.all,
+            };
+            let (sessions, content, attached) =
+                attached::attach(wanted, self.recording.as_deref(), runtime).map_err(|reason| {
+                    let reason = Box::new(reason);
+                    BuildError::Attach { target, reason }
+                })?;
+            return Ok(Monigo {
+                sessions,
+                content,
+                settings: self.settings,
+                _attached: Some(attached),
+            });
+        }
         let (sessions, content) = match (self.source, self.recording) {
             (Some(_), Some(_)) => return Err(BuildError::Two),
             (None, None) => return Err(BuildError::Nothing),
@@ -128,6 +204,7 @@ impl Builder {
             sessions,
             content,
             settings: self.settings,
+            _attached: None,
         })
     }
 }
@@ -145,7 +222,7 @@ fn open(
     let first = Arc::new(Lasting::open(path, named).map_err(failed)?);
     let row: SessionRow = first.overview()?.into();
     let goes_on = row.standing(unix_ns()) == Standing::Recording;
-    if goes_on && tokio::runtime::Handle::try_current().is_err() {
+    if goes_on && Handle::try_current().is_err() {
         return Err(BuildError::NoRuntime);
     }
     let sessions = Sessions::of_file(path, first, named);
@@ -162,6 +239,7 @@ pub struct Monigo {
     sessions: Arc<Sessions>,
     content: Content,
     settings: HttpSettings,
+    _attached: Option<Attached>,
 }
 
 impl Monigo {
@@ -178,6 +256,11 @@ impl Monigo {
     /// Knows the service around the calls.
     pub fn service(&self) -> &Arc<dyn Service> {
         &self.content.service
+    }
+
+    /// Where the recording stands, and when something new was written.
+    pub fn live(&self) -> &LiveState {
+        &self.content.live
     }
 
     /// The dashboard and the whole API, with the guards that the settings want, to be nested in another

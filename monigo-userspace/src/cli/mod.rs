@@ -22,7 +22,7 @@ mod select;
 pub(crate) mod serve;
 mod story;
 pub mod symbols;
-mod trace;
+pub(crate) mod trace;
 mod why;
 
 use std::process::ExitCode;
