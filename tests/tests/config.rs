@@ -81,6 +81,46 @@ fn check_names_everything_that_is_wrong_with_its_source() -> Result<()> {
     Ok(())
 }
 
+/// What would keep the server from starting is found by `config check`, with its place in the file; a token that would be made
+/// up at each start is remarked on.
+#[test]
+fn the_settings_of_the_server_are_checked() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("m.toml");
+    fs::write(
+        &file,
+        "[listen]\naddress = \"0.0.0.0\"\ninsecure = true\n[auth]\nusers_file = \"/nonexistent/users\"\ntoken = \"0123456789abcdef\"\n[tls]\ncert_file = \"/nonexistent/cert.pem\"\n[webhook]\nurl_file = \"/nonexistent/url\"\n",
+    )?;
+    let place = text(&file)?;
+    let outcome = run(["config", "check", "--config", place])?;
+    outcome.expect_error(
+        2,
+        &[
+            &format!("{place}:3: listen.insecure: "),
+            &format!("{place}:5: auth.users_file: /nonexistent/users cannot be read: No such file"),
+            &format!("{place}:8: tls.cert_file: "),
+            "tls.key_file as well",
+            &format!("{place}:10: webhook.url_file: /nonexistent/url: No such file"),
+        ],
+    )?;
+    fs::write(&file, "[listen]\naddress = \"0.0.0.0\"\n")?;
+    let outcome = run(["config", "check", "--config", place])?;
+    ensure!(outcome.status == Some(0), "{outcome:?}");
+    let remark = format!("{place}:2: listen.address: other hosts can reach it");
+    ensure!(outcome.stderr.contains(&remark), "{}", outcome.stderr);
+    let outcome = with(
+        &["config", "check", "--config", place],
+        &[
+            ("MONIGO_OTLP_ENDPOINT", "https://collector.example:4317"),
+            ("MONIGO_OTLP_CA_FILE", "/nonexistent/ca.pem"),
+        ],
+    )?;
+    outcome.expect_error(
+        2,
+        &["MONIGO_OTLP_CA_FILE: otlp.ca_file: /nonexistent/ca.pem"],
+    )
+}
+
 #[test]
 fn show_says_where_values_come_from_and_no_secrets() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -132,27 +172,11 @@ fn counts_stay_exact_over_reloads() -> Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("m.toml");
     fs::write(&file, "[trace]\nsampling_rate = 10\n")?;
-    let mut monigo = Monigo::spawn_with(
-        [
-            "attach",
-            text(&path)?,
-            "--fn",
-            "caller",
-            "--fn",
-            "leaf",
-            "--headless",
-            "--format",
-            "json",
-            "--max-overhead",
-            "off",
-            "--log-level",
-            "info",
-            "--config",
-            text(&file)?,
-        ],
-        &[],
+    let mut monigo = Monigo::attach_as_service(
+        text(&path)?,
+        &["caller", "leaf"],
+        &["--log-level", "info", "--config", text(&file)?],
     )?;
-    monigo.await_attached()?;
     let done = AtomicBool::new(false);
     let truth = thread::scope(|scope| -> Result<_> {
         let counting = scope.spawn(|| {

@@ -6,6 +6,7 @@
 //! tracing one more. There is no SQL here. Every path of every listener is behind the [`guard`]s.
 
 mod assets;
+pub(crate) mod check;
 mod connections;
 mod discovery;
 mod downloads;

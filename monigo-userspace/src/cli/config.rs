@@ -13,7 +13,8 @@ use super::{
     exit::Failure,
 };
 use crate::{
-    config::{Sources, template},
+    api::check::sentence,
+    config::{ConfigError, Problem, Sources, template},
     lifecycle::Webhook,
 };
 
@@ -30,9 +31,23 @@ fn check(file: Option<&Path>) -> Result<()> {
     let sources = Sources::of_process(file, Vec::new());
     let loaded = sources.load().map_err(Failure::usage)?;
     // Files that it names are read, and nothing is sent.
-    Webhook::new(&loaded.config.webhook).map_err(Failure::usage)?;
+    let http = loaded.config.http();
+    let wrong = http.check().into_iter();
+    let mut wrong: Vec<Problem> = wrong
+        .map(|(key, message)| loaded.problem(&key, message))
+        .collect();
+    if let Err(error) = Webhook::new(&loaded.config.webhook) {
+        let setting = error.setting();
+        wrong.push(loaded.problem(&setting, sentence(&error, &setting)));
+    }
+    if !wrong.is_empty() {
+        return Err(Failure::usage(ConfigError::Problems(wrong)));
+    }
     for remark in &loaded.remarks {
         eprintln!("monigo: {remark}");
+    }
+    if let Some(remark) = http.remark().filter(|_| !loaded.config.service.headless) {
+        eprintln!("monigo: {}", loaded.problem("listen.address", remark));
     }
     match sources.file {
         Some(path) => println!("{} is valid", path.display()),

@@ -134,6 +134,15 @@ impl Loaded {
         self.sources.get(key).unwrap_or(&Source::Default)
     }
 
+    /// A problem with the setting at `key`.
+    pub fn problem(&self, key: &str, message: impl Into<String>) -> Problem {
+        Problem {
+            key: key.to_owned(),
+            source: self.source(key).clone(),
+            message: message.into(),
+        }
+    }
+
     /// A tree of sections, each leaf `{"value": …, "source": "default|file|environment|flag"}`; secrets are hidden.
     pub fn tree(&self) -> serde_json::Value {
         let mut tree = serde_json::Map::new();

@@ -97,7 +97,7 @@ impl Config {
             add("storage", vec![(problem.setting, problem.reason)]);
         }
         if let Err(error) = self.otlp.check() {
-            add("otlp", vec![("endpoint", error.to_string())]);
+            add("otlp", vec![(self.otlp.blamed(&error), error.to_string())]);
         }
         if let Err(error) = self.health.check() {
             add("health", vec![("", error.to_string())]);

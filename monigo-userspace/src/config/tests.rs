@@ -84,6 +84,22 @@ fn everything_wrong_is_found_at_once_with_its_source() {
 }
 
 #[test]
+fn a_file_that_is_missing_is_blamed_on_the_setting_that_names_it() {
+    for (variable, key) in [
+        ("MONIGO_OTLP_CA_FILE", "otlp.ca_file"),
+        ("MONIGO_OTLP_HEADERS_FILE", "otlp.headers_file"),
+    ] {
+        let variables = [
+            ("MONIGO_OTLP_ENDPOINT", "https://collector.example:4317"),
+            (variable, "/nonexistent/file"),
+        ];
+        let error = sources(None, &variables, vec![]).load().unwrap_err();
+        let start = format!("{variable}: {key}: /nonexistent/file: ");
+        assert!(error.to_string().starts_with(&start), "{error}");
+    }
+}
+
+#[test]
 fn the_catalogue_has_every_setting() {
     let whole = serde_json::to_value(Config::default()).unwrap();
     let mut keys = Vec::new();

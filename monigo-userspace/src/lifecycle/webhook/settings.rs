@@ -80,6 +80,16 @@ pub enum WebhookError {
     Plain(String),
 }
 
+impl WebhookError {
+    /// The setting that is to blame, a dotted path.
+    pub fn setting(&self) -> String {
+        match self {
+            Self::File { setting, .. } => format!("webhook.{setting}"),
+            Self::Url | Self::Plain(_) => "webhook.url".to_owned(),
+        }
+    }
+}
+
 /// The secret itself, or what the file holds.
 pub(super) fn secret(
     setting: &'static str,

@@ -145,6 +145,18 @@ impl OtlpSettings {
         }
     }
 
+    /// The setting that `error` is about.
+    pub(crate) fn blamed(&self, error: &OtlpError) -> &'static str {
+        match error {
+            OtlpError::File { path, .. } if Some(path) == self.ca_file.as_ref() => "ca_file",
+            OtlpError::File { .. } => "headers_file",
+            OtlpError::Header { origin, .. } if origin != ENVIRONMENT => "headers_file",
+            OtlpError::Endpoint { .. } | OtlpError::Plaintext { .. } | OtlpError::Header { .. } => {
+                "endpoint"
+            }
+        }
+    }
+
     pub(super) fn plan(&self, endpoint: &str) -> Result<Plan, OtlpError> {
         let written = if endpoint.contains("://") {
             endpoint.to_owned()
