@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use super::*;
 use crate::{
     query::{LatencyQuestion, ReadingsQuestion, Source},
-    store::{FunctionDelta, LossDelta, settings::Keep},
+    store::{CallRow, FunctionDelta, LossDelta, settings::Keep},
 };
 
 const MINUTE: i64 = 60 * SECOND;
@@ -178,7 +178,18 @@ fn single_calls_can_be_kept_for_less_long() {
 fn bulk(second: i64, calls: u64) -> Batch {
     let at_ns = START + second * SECOND;
     let noise = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) >> 24;
-    let call = |n| fixture::call(at_ns + noise(n) as i64 % SECOND, noise(n + 7), 1, None);
+    let call = |n: u64| CallRow {
+        pid: noise(n + 1) as u32,
+        tid: noise(n + 2) as u32,
+        goid: Some(noise(n + 3)),
+        cpu: noise(n + 4) as u32,
+        ..fixture::call(
+            at_ns + noise(n) as i64 % SECOND,
+            noise(n + 7),
+            1,
+            Some(noise(n + 5)),
+        )
+    };
     Batch {
         calls: (0..calls)
             .map(|n| call(n + second as u64 * calls))
@@ -239,6 +250,11 @@ fn memory_stays_within_its_limit() {
         let used = database.used_bytes().expect("measures");
         assert!(used <= LIMIT, "{used} bytes after {second} batches");
     }
+    let kept = count(&database, "calls");
+    assert!(
+        (50_000..60 * 50_000).contains(&kept),
+        "{kept} calls are left: all of them, or none of the last batch"
+    );
     assert_eq!(count(&database, "flushes"), 60);
 }
 
