@@ -148,7 +148,8 @@ mod tests {
             ]
         );
         for (key, sentence) in wrong {
-            assert!(!sentence.starts_with(&key), "{key}: {sentence}");
+            let twice = sentence.starts_with(&format!("{key}: "));
+            assert!(!twice, "{key}: {sentence}");
         }
     }
 
