@@ -61,6 +61,8 @@ mod tests {
                 target_path: "/bin/orders".to_owned(),
                 build_id: None,
                 language: Language::Go,
+                runtime_version: None,
+                retention: "7d".to_owned(),
                 functions: Vec::new(),
                 warnings: Vec::new(),
             };

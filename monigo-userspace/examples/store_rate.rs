@@ -73,6 +73,8 @@ fn session() -> NewSession {
         target_path: "/bin/target".to_owned(),
         build_id: None,
         language: Language::C,
+        runtime_version: None,
+        retention: "7d".to_owned(),
         functions: vec![NewFunction {
             name: "work".to_owned(),
             linkage_name: "work".to_owned(),

@@ -337,6 +337,8 @@ impl Source for Shop {
             host: "shop-1".to_owned(),
             kernel: "6.18.0".to_owned(),
             monigo_version: "0.1.0".to_owned(),
+            runtime_version: None,
+            retention: None,
             started_ns: self.started_ns,
             ended_ns: (self.scene == "ended").then_some(last.unwrap_or(0)),
             last_flush_ns: last,

@@ -487,6 +487,8 @@ impl Source for Recording {
             host: "shop-7".to_owned(),
             kernel: "6.18.2".to_owned(),
             monigo_version: env!("CARGO_PKG_VERSION").to_owned(),
+            runtime_version: None,
+            retention: None,
             started_ns: self.started_ns,
             ended_ns: state.ended_ns,
             last_flush_ns: (!state.intervals.is_empty()).then(|| self.last_ns(&state)),

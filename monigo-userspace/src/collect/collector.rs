@@ -429,6 +429,7 @@ impl Collector {
             // Those that are not stored yet go with what is written.
             frames: Vec::new(),
             stacks: Vec::new(),
+            held_stacks: Vec::new(),
             processes: std::mem::take(&mut self.new_processes),
             losses: self.loss_deltas()?,
             notices: std::mem::take(&mut self.notices),

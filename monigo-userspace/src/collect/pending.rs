@@ -93,6 +93,14 @@ impl Pending {
         released
     }
 
+    /// Stacks of the samples that wait, and of their wakers.
+    pub fn stacks(&self) -> impl Iterator<Item = u64> {
+        self.owners.values().flatten().flat_map(|sample| {
+            let waker = sample.waker.as_ref().and_then(|waker| waker.stack);
+            sample.stack.into_iter().chain(waker)
+        })
+    }
+
     /// A process ended, and with it its calls.
     pub fn forget(&mut self, pid: u32) {
         let held = &mut self.held;

@@ -1,13 +1,16 @@
 //! Names stacks and gives each distinct stack and frame an id, once.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Range,
+};
 
 use monigo_common::event::MAX_FRAMES;
 
 use super::wait::{self, Hint};
 use crate::{
     probe::{Sample, WakerSeen},
-    store::{Frame, NewFrame, NewStack, Wait},
+    store::{Forgotten, Frame, NewFrame, NewStack, Wait},
     symbols::demangle::printable,
 };
 
@@ -79,10 +82,13 @@ pub struct StackTable {
     new_stacks: Vec<NewStack>,
     /// The stack at hand has frames of which more may be known later.
     unsettled: bool,
-    /// What frames say about waits, by id less one.
-    hints: Vec<Hint>,
-    /// What is waited for at stacks, by id less one, and whether they are of interrupts.
-    waits: Vec<(Wait, bool)>,
+    /// What frames say about waits, by id.
+    hints: HashMap<u64, Hint>,
+    /// What is waited for at stacks, by id, and whether they are of interrupts.
+    waits: HashMap<u64, (Wait, bool)>,
+    /// The highest id of a frame, and of a stack.
+    last_frame: u64,
+    last_stack: u64,
 }
 
 /// What became of a sample's stack.
@@ -268,8 +274,7 @@ impl StackTable {
     }
 
     fn of_stack(&self, stack: u64) -> Option<(Wait, bool)> {
-        let index = usize::try_from(stack.checked_sub(1)?).ok()?;
-        self.waits.get(index).copied()
+        self.waits.get(&stack).copied()
     }
 
     fn kernel_frames(&mut self, resolver: &mut dyn Resolve, addresses: &[u64]) -> Vec<u64> {
@@ -283,14 +288,13 @@ impl StackTable {
     }
 
     fn insert(&mut self, key: (u32, Vec<u64>), frames: Vec<u64>, truncated: bool) -> u64 {
-        let next = self.stacks.len() as u64 + 1;
+        let next = self.last_stack + 1;
         let id = *self.stacks.entry(frames).or_insert_with_key(|frames| {
-            let hints = frames.iter().filter_map(|frame| {
-                let index = usize::try_from(frame.checked_sub(1)?).ok()?;
-                self.hints.get(index).copied()
-            });
+            let hints = frames.iter();
+            let hints = hints.filter_map(|frame| self.hints.get(frame).copied());
             let wait = wait::of_stack(&hints);
-            self.waits.push((wait, wait::is_interrupt(hints)));
+            self.waits.insert(next, (wait, wait::is_interrupt(hints)));
+            self.last_stack = next;
             self.new_stacks.push(NewStack {
                 id: next,
                 frames: frames.clone(),
@@ -331,9 +335,11 @@ impl StackTable {
             file: frame.file.map(printable),
             ..frame
         };
-        let next = self.frames.len() as u64 + 1;
+        let next = self.last_frame + 1;
         *self.frames.entry(frame).or_insert_with_key(|frame| {
-            self.hints.push(Hint::of(&frame.function, frame.kernel));
+            let hint = Hint::of(&frame.function, frame.kernel);
+            self.hints.insert(next, hint);
+            self.last_frame = next;
             self.new_frames.push(NewFrame {
                 id: next,
                 frame: frame.clone(),
@@ -351,6 +357,22 @@ impl StackTable {
     pub fn stored(&mut self) {
         self.new_frames.clear();
         self.new_stacks.clear();
+    }
+
+    /// These were deleted from the store: what of them comes again gets new ids.
+    pub fn drop_ids(&mut self, forgotten: &Forgotten) {
+        if forgotten.stacks.is_empty() {
+            return;
+        }
+        let stacks: HashSet<u64> = forgotten.stacks.iter().copied().collect();
+        let frames: HashSet<u64> = forgotten.frames.iter().copied().collect();
+        self.stacks.retain(|_, id| !stacks.contains(id));
+        self.raw.retain(|_, id| !stacks.contains(id));
+        self.waits.retain(|id, _| !stacks.contains(id));
+        self.frames.retain(|_, id| !frames.contains(id));
+        self.hints.retain(|id, _| !frames.contains(id));
+        self.addresses
+            .retain(|_, ids| ids.iter().flatten().all(|id| !frames.contains(id)));
     }
 
     /// A process ended: its addresses may be reused for other code.

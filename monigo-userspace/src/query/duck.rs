@@ -2,18 +2,19 @@
 
 use std::sync::{Arc, Mutex};
 
-use duckdb::{Connection, params};
-
 use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
-    Heatmap, Histogram, Latency, LatencyPoint, LatencyQuestion, LossRow, OpenError, Overview,
-    ProbeRow, QueryError, ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint,
-    SessionRow, Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window, breakdown,
-    lock, readings, sessions, sql,
+    Heatmap, Histogram, Latency, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError,
+    ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, SinceStart,
+    Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window, breakdown, lock, readings,
+    session::{
+        Functions, Meta, SessionState, read_notices, read_session, session_ids, session_warnings,
+    },
+    sessions, sql,
     stacks::Stacks,
     timeline,
     totals::{self, FunctionTotals, Span, Totals},
-    warnings::{self, Notice, Notices},
+    warnings,
 };
 use crate::store::Reader;
 
@@ -27,40 +28,6 @@ pub struct DuckSource {
     totals: Mutex<Totals>,
     pub(super) stacks: Mutex<Stacks>,
     sampled: Mutex<breakdown::Sums>,
-}
-
-/// The functions of a session, by id. More can come while it goes on.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Functions {
-    pub metas: Vec<Meta>,
-    pub names: Vec<String>,
-}
-
-impl Functions {
-    fn read(reader: &Reader, session: i64) -> Result<Self, QueryError> {
-        let metas = reader.with(|connection| read_functions(connection, session))?;
-        let names = metas.iter().map(|meta| meta.name.clone()).collect();
-        Ok(Self { metas, names })
-    }
-}
-
-/// What does not change about a function.
-#[derive(Clone, Debug)]
-pub(super) struct Meta {
-    pub name: String,
-    pub image: String,
-    file: Option<String>,
-    line: Option<u32>,
-    pub(super) probe: ProbeRow,
-    /// Time that the probes of a call take which is only counted, ns.
-    count_ns: u32,
-}
-
-/// The session's row.
-pub(super) struct SessionState {
-    pub overview: Overview,
-    pruned_before_ns: Option<i64>,
-    detailed_from_ns: Option<i64>,
 }
 
 impl DuckSource {
@@ -244,37 +211,32 @@ impl Source for DuckSource {
         let functions = self.table()?;
         let seconds = Self::seconds(&self.session_row()?, window);
         let all: u64 = sums.iter().map(|(_, latency, _)| latency.total).sum();
-        let row = |(id, (meta, (totals, latency_ns, in_flight)))| {
-            let (meta, totals): (&Meta, FunctionTotals) = (meta, totals);
-            FunctionRow {
-                id,
-                name: meta.name.clone(),
-                image: meta.image.clone(),
-                file: meta.file.clone(),
-                line: meta.line,
-                calls: totals.calls,
-                calls_error: totals.calls_error(),
-                timed: totals.timed,
-                unwound: totals.unwound,
-                in_flight,
-                unmatched: totals.unmatched,
-                rate: ratio(totals.calls as f64, seconds),
-                share: ratio(totals.total_ns() as f64, all as f64),
-                latency_ns,
-                self_ns: totals.self_ns(),
-                probes_ns: totals.probes_ns(meta.probe.cost_ns, meta.count_ns),
-                probe: meta.probe.clone(),
-            }
+        let row = |(id, (meta, (totals, latency_ns, in_flight)))| FunctionRow {
+            in_flight,
+            ..function_row(id, meta, &totals, latency_ns, seconds, all)
         };
         let mut rows: Vec<_> = (0..)
             .zip(functions.metas.iter().zip(sums))
             .map(row)
             .collect();
-        rows.sort_by(|a: &FunctionRow, b| {
-            (b.latency_ns.total, b.calls)
-                .cmp(&(a.latency_ns.total, a.calls))
-                .then_with(|| a.name.cmp(&b.name))
-        });
+        sort(&mut rows, |row| row);
+        Ok(rows)
+    }
+
+    fn since_start(&self) -> Result<Vec<SinceStart>, QueryError> {
+        let sums = self.with_totals(Totals::since_start)?;
+        let functions = self.table()?;
+        let overview = self.session_row()?.overview;
+        let seconds = overview.duration_ns() as f64 / 1e9;
+        let all: u64 = sums.iter().map(FunctionTotals::total_ns).sum();
+        let row = |(id, (meta, totals)): (u32, (&Meta, FunctionTotals))| SinceStart {
+            row: function_row(id, meta, &totals, totals.latency(), seconds, all),
+            timed_ns: totals.timed_ns(),
+            buckets: totals.histogram.buckets(),
+        };
+        let rows = (0..).zip(functions.metas.iter().zip(sums));
+        let mut rows: Vec<SinceStart> = rows.map(row).collect();
+        sort(&mut rows, |since| &since.row);
         Ok(rows)
     }
 
@@ -392,130 +354,46 @@ fn in_words(unix_ns: i64) -> String {
     time.map_or_else(|_| unix_ns.to_string(), |time| time.to_string())
 }
 
+/// What is shown of a function.
+fn function_row(
+    id: u32,
+    meta: &Meta,
+    totals: &FunctionTotals,
+    latency_ns: Latency,
+    seconds: f64,
+    all_ns: u64,
+) -> FunctionRow {
+    FunctionRow {
+        id,
+        name: meta.name.clone(),
+        image: meta.image.clone(),
+        file: meta.file.clone(),
+        line: meta.line,
+        calls: totals.calls,
+        calls_error: totals.calls_error(),
+        timed: totals.timed,
+        unwound: totals.unwound,
+        in_flight: totals.in_flight(),
+        unmatched: totals.unmatched,
+        rate: ratio(totals.calls as f64, seconds),
+        share: ratio(totals.total_ns() as f64, all_ns as f64),
+        latency_ns,
+        self_ns: totals.self_ns(),
+        probes_ns: totals.probes_ns(meta.probe.cost_ns, meta.count_ns),
+        probe: meta.probe.clone(),
+    }
+}
+
+/// By total time, longest first.
+fn sort<T>(rows: &mut [T], of: impl Fn(&T) -> &FunctionRow) {
+    rows.sort_by(|a, b| {
+        let (a, b) = (of(a), of(b));
+        (b.latency_ns.total, b.calls)
+            .cmp(&(a.latency_ns.total, a.calls))
+            .then_with(|| a.name.cmp(&b.name))
+    });
+}
+
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
-}
-
-/// Values of an enum are stored as its serde names.
-pub(super) fn parse<T: serde::de::DeserializeOwned>(name: String) -> Result<T, QueryError> {
-    serde_json::from_value(serde_json::Value::String(name))
-        .map_err(|error| QueryError::Store(error.to_string()))
-}
-
-fn session_ids(connection: &Connection) -> Result<Vec<i64>, QueryError> {
-    let mut statement =
-        connection.prepare("SELECT session_id FROM sessions ORDER BY session_id")?;
-    let ids = statement.query_map([], |row| row.get(0))?;
-    Ok(ids.collect::<Result<_, _>>()?)
-}
-
-fn session_warnings(connection: &Connection, session: i64) -> Result<Vec<String>, QueryError> {
-    let mut statement =
-        connection.prepare_cached("SELECT sentence FROM session_warnings WHERE session_id = ?")?;
-    let sentences = statement.query_map([session], |row| row.get(0))?;
-    Ok(sentences.collect::<Result<_, _>>()?)
-}
-
-/// Distinct notices, in the order in which each was last given; no more than can be shown.
-fn read_notices(connection: &Connection, session: i64) -> Result<Notices, QueryError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT sentence, count(*)::BIGINT, min(at_ns), max(at_ns), count(*) OVER ()::BIGINT
-         FROM notices WHERE session_id = ?
-         GROUP BY sentence ORDER BY max(at_ns) DESC, min(at_ns) DESC, sentence LIMIT ?",
-    )?;
-    let mut rows = statement.query(params![session, warnings::MOST_NOTICES])?;
-    let mut notices = Notices::default();
-    while let Some(row) = rows.next()? {
-        notices.newest.push(Notice {
-            sentence: row.get(0)?,
-            times: row.get(1)?,
-            first_ns: row.get(2)?,
-            last_ns: row.get(3)?,
-        });
-        notices.distinct = row.get(4)?;
-    }
-    notices.newest.reverse();
-    Ok(notices)
-}
-
-fn read_functions(connection: &Connection, session: i64) -> Result<Vec<Meta>, QueryError> {
-    let mut statement = connection.prepare(
-        "SELECT name, image, file, line, entry_address, exit_probe, sites, cost_class,
-                coalesce(cost_ns, 0), coalesce(floor_ns, 0), coalesce(count_ns, 0)
-         FROM functions WHERE session_id = ? ORDER BY function_id",
-    )?;
-    let mut rows = statement.query([session])?;
-    let mut functions = Vec::new();
-    while let Some(row) = rows.next()? {
-        functions.push(Meta {
-            name: row.get(0)?,
-            image: row.get(1)?,
-            file: row.get(2)?,
-            line: row.get(3)?,
-            probe: ProbeRow {
-                entry: format!("{:#x}", row.get::<_, u64>(4)?),
-                exit: parse(row.get(5)?)?,
-                sites: row.get(6)?,
-                cost_class: parse(row.get(7)?)?,
-                cost_ns: row.get(8)?,
-                floor_ns: row.get(9)?,
-            },
-            count_ns: row.get(10)?,
-        });
-    }
-    Ok(functions)
-}
-
-fn read_session(connection: &Connection, session: i64) -> Result<SessionState, QueryError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT target_path, language, host, kernel, monigo_version, started_ns, ended_ns,
-                (SELECT max(at_ns) FROM flushes WHERE session_id = s.session_id), flush_ns,
-                pruned_before_ns, detailed_from_ns
-         FROM sessions s WHERE session_id = ?",
-    )?;
-    let mut rows = statement.query([session])?;
-    let row = rows
-        .next()?
-        .ok_or_else(|| QueryError::Store(format!("session {session} was deleted")))?;
-    let overview = Overview {
-        session,
-        target: row.get(0)?,
-        language: parse(row.get(1)?)?,
-        pids: read_pids(connection, session)?,
-        host: row.get(2)?,
-        kernel: row.get(3)?,
-        monigo_version: row.get(4)?,
-        started_ns: row.get(5)?,
-        ended_ns: row.get(6)?,
-        last_flush_ns: row.get(7)?,
-        flush_ns: row.get(8)?,
-        recorded: 0,
-        losses: read_losses(connection, session)?,
-        warnings: Vec::new(),
-    };
-    Ok(SessionState {
-        overview,
-        pruned_before_ns: row.get(9)?,
-        detailed_from_ns: row.get(10)?,
-    })
-}
-
-fn read_pids(connection: &Connection, session: i64) -> Result<Vec<u32>, QueryError> {
-    let mut statement = connection
-        .prepare_cached("SELECT DISTINCT pid FROM processes WHERE session_id = ? ORDER BY pid")?;
-    let pids = statement.query_map([session], |row| row.get(0))?;
-    Ok(pids.collect::<Result<_, _>>()?)
-}
-
-fn read_losses(connection: &Connection, session: i64) -> Result<Vec<LossRow>, QueryError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT cause, sum(count)::BIGINT FROM losses WHERE session_id = ? GROUP BY cause ORDER BY cause",
-    )?;
-    let losses = statement.query_map([session], |row| {
-        Ok(LossRow {
-            cause: row.get(0)?,
-            count: row.get(1)?,
-        })
-    })?;
-    Ok(losses.collect::<Result<_, _>>()?)
 }

@@ -23,6 +23,13 @@ impl Histogram {
         }
     }
 
+    /// Adds the calls of another.
+    pub fn merge(&mut self, other: &Self) {
+        for (&bucket, &count) in &other.counts {
+            self.add(bucket, count);
+        }
+    }
+
     /// Calls in all buckets.
     pub fn total(&self) -> u64 {
         self.total

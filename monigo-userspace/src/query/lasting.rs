@@ -13,8 +13,8 @@ use std::{
 use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
     Heatmap, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError, ReadingsPoint,
-    ReadingsQuestion, Selection, SeriesPoint, SessionRow, Source, StackRow, Storage, Story, Table,
-    Tail, TailQuestion, Window, lock, open_source,
+    ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, SinceStart, Source, StackRow,
+    Storage, Story, Table, Tail, TailQuestion, Window, lock, open_source,
 };
 
 /// Least time between two attempts to open.
@@ -122,6 +122,10 @@ impl Source for Lasting {
         self.ask(|source| source.functions(window))
     }
 
+    fn since_start(&self) -> Result<Vec<SinceStart>, QueryError> {
+        self.ask(|source| source.since_start())
+    }
+
     fn breakdown(&self, window: Window) -> Result<Vec<Breakdown>, QueryError> {
         self.ask(|source| source.breakdown(window))
     }
@@ -159,6 +163,10 @@ impl Source for Lasting {
         self.ask(|source| source.flame(selection))
     }
 
+    fn selected(&self, selection: &Selection) -> Result<Selected, QueryError> {
+        self.ask(|source| source.selected(selection))
+    }
+
     fn tail(&self, question: &TailQuestion) -> Result<Tail, QueryError> {
         self.ask(|source| source.tail(question))
     }
@@ -185,6 +193,10 @@ impl Source for Lasting {
 
     fn sessions(&self) -> Result<Vec<SessionRow>, QueryError> {
         self.ask(|source| source.sessions())
+    }
+
+    fn last_runs(&self) -> Result<Vec<(u32, i64)>, QueryError> {
+        self.ask(|source| source.last_runs())
     }
 
     fn storage(&self) -> Result<Storage, QueryError> {

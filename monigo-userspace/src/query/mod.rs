@@ -5,6 +5,7 @@
 
 mod blocks;
 mod breakdown;
+mod columns;
 mod compare;
 mod diff;
 mod duck;
@@ -18,6 +19,7 @@ pub mod remote;
 mod samples;
 mod select;
 mod selected;
+mod session;
 mod sessions;
 mod sql;
 mod stacks;
@@ -79,6 +81,13 @@ pub struct Overview {
     pub kernel: String,
     /// monigo's version when it recorded.
     pub monigo_version: String,
+    /// Version of the language's runtime; `None` where it has none, or an older monigo recorded.
+    #[serde(default)]
+    pub runtime_version: Option<String>,
+    /// How long measurements are kept, for example `7d`, as it was when the session began; `None` where an older
+    /// monigo recorded.
+    #[serde(default)]
+    pub retention: Option<String>,
     /// Start, Unix time in ns.
     pub started_ns: i64,
     /// End, Unix time in ns; `None` while recording (or after a kill).
@@ -87,7 +96,7 @@ pub struct Overview {
     pub last_flush_ns: Option<i64>,
     /// Flush interval, ns.
     pub flush_ns: i64,
-    /// Calls recorded in full.
+    /// Calls recorded in full since the start.
     pub recorded: u64,
     /// Losses by cause since the start.
     pub losses: Vec<LossRow>,
@@ -184,6 +193,17 @@ impl FunctionRow {
     pub fn calls_traced_functions(&self) -> bool {
         self.self_ns.is_some_and(|ns| ns != self.latency_ns.total)
     }
+}
+
+/// One function since the start of the session, with what was deleted from the database meanwhile.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SinceStart {
+    /// Its figures. Counts only grow while a session goes on.
+    pub row: FunctionRow,
+    /// Summed duration of the calls in `buckets`, ns.
+    pub timed_ns: u64,
+    /// Non-empty histogram buckets, ascending.
+    pub buckets: Vec<Bucket>,
 }
 
 /// Time that the probes of `functions` took from the target within `duration_ns`, as a share of
@@ -385,6 +405,19 @@ pub trait Source: Send + Sync {
     fn overview(&self) -> Result<Overview, QueryError>;
     /// Every traced function, by total time, longest first.
     fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError>;
+    /// Every traced function since the start of the session, by total time, longest first. Sources that forget
+    /// nothing need not say it apart.
+    fn since_start(&self) -> Result<Vec<SinceStart>, QueryError> {
+        let rows = self.functions(Window::default())?;
+        let since = |row: FunctionRow| {
+            Ok(SinceStart {
+                buckets: self.histogram(row.id, Window::default())?,
+                timed_ns: row.latency_ns.total,
+                row,
+            })
+        };
+        rows.into_iter().map(since).collect()
+    }
     /// Where the time of each function went, in the order of [`Source::functions`]. Empty when nothing
     /// was sampled.
     fn breakdown(&self, window: Window) -> Result<Vec<Breakdown>, QueryError>;

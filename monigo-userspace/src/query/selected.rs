@@ -4,11 +4,11 @@ use duckdb::params;
 
 use super::{
     Call, DuckSource, FlameNode, QueryError, Root, Selection, StackRow, Weight, Window,
-    duck::Functions,
     flame::{RootAt, Tree},
     lock,
     samples::{self, Chosen, SampleSum},
     select::Durations,
+    session::Functions,
     stacks::{self, Stacks, Weights},
 };
 use crate::export::format;

@@ -3,7 +3,7 @@
 use duckdb::{Connection, params};
 use serde::{Deserialize, Serialize};
 
-use super::{Overview, QueryError, duck::parse};
+use super::{Overview, QueryError, session::parse};
 use crate::{store::Reader, symbols::Language};
 
 /// Sessions in a list: those that have not ended, and the newest of the others.

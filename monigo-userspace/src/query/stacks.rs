@@ -64,9 +64,11 @@ impl Stacks {
     ) -> Result<(), QueryError> {
         let epoch = reader.epoch();
         if epoch != self.epoch {
-            self.weights.clear();
-            self.upto_ns = None;
-            self.epoch = epoch;
+            // Stacks that nothing refers to any more may be gone, too.
+            *self = Self {
+                epoch,
+                ..Self::default()
+            };
         }
         reader.with(|connection| {
             if let Some(upto_ns) = upto_ns.filter(|at| self.upto_ns.is_none_or(|upto| *at > upto)) {

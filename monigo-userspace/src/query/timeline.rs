@@ -12,7 +12,10 @@ use monigo_common::histogram::bounds;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Heatmap, Histogram, QueryError, SeriesPoint, Window, blocks::Blocks, totals::Span};
+use super::{
+    Heatmap, Histogram, QueryError, SeriesPoint, Window, blocks::Blocks, columns::each_row,
+    totals::Span,
+};
 use crate::store::BLOCK;
 
 /// Which functions, when, and how finely.
@@ -67,6 +70,9 @@ pub(super) fn last_runs(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// As many steps are fine enough for reading sums over blocks instead of many more rows.
+const ENOUGH: i64 = 200;
+
 /// A group of consecutive flush intervals.
 #[derive(Clone, Copy, Debug)]
 struct Step {
@@ -97,7 +103,7 @@ impl GroupBy {
             column: "flush_id",
             each: match flushes {
                 n if n <= most => 1,
-                n if most > 1 && n >= BLOCK * (most - 1) => {
+                n if most > 1 && n >= BLOCK * (most - 1).min(ENOUGH) => {
                     // Whole blocks, which are sums already.
                     (share(n, most) as u64).next_multiple_of(BLOCK as u64) as i64
                 }
@@ -188,24 +194,27 @@ fn histograms(
     steps: &Steps,
     function: Option<u32>,
 ) -> Result<BTreeMap<i64, Vec<(u16, u64)>>, QueryError> {
-    let mut statement = connection.prepare(&format!(
-        "SELECT {}, bucket, sum(count)::BIGINT FROM {} {} GROUP BY 1, 2",
+    let sql = format!(
+        "SELECT {}, bucket::BIGINT, sum(count)::BIGINT FROM {} {} GROUP BY 1, 2",
         steps.by.key(),
         steps.blocks.histograms(),
-        only(function)
-    ))?;
-    let mut rows = statement.query([])?;
+        only(function.as_slice())
+    );
     let mut groups: BTreeMap<i64, Vec<(u16, u64)>> = BTreeMap::new();
-    while let Some(row) = rows.next()? {
-        let counted = (row.get(1)?, row.get(2)?);
-        groups.entry(row.get(0)?).or_default().push(counted);
-    }
+    each_row(connection, &sql, |[group, bucket, count]| {
+        let counted = (bucket as u16, count as u64);
+        groups.entry(group).or_default().push(counted);
+    })?;
     Ok(groups)
 }
 
-/// A condition.
-fn only(function: Option<u32>) -> String {
-    function.map_or_else(String::new, |id| format!("WHERE function_id = {id}"))
+/// A condition; none for no functions.
+fn only(functions: &[u32]) -> String {
+    if functions.is_empty() {
+        return String::new();
+    }
+    let ids: Vec<String> = functions.iter().map(u32::to_string).collect();
+    format!("WHERE function_id IN ({})", ids.join(", "))
 }
 
 /// Rate and latency over time.
@@ -224,7 +233,7 @@ pub(super) fn series(
             "function_deltas",
             "function_id, calls, unwound"
         ),
-        only(function)
+        only(function.as_slice())
     ))?;
     let counts: BTreeMap<i64, (u64, u64)> = statement
         .query_map([], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))?
@@ -255,11 +264,10 @@ pub(super) fn latency(
     question: &LatencyQuestion,
 ) -> Result<Vec<LatencyPoint>, QueryError> {
     let steps = steps(connection, span, question.points)?;
-    let wanted =
-        |function: u32| question.functions.is_empty() || question.functions.contains(&function);
-    let mut sums: BTreeMap<(i64, u32), (u64, u64, Histogram)> = BTreeMap::new();
-    let mut statement = connection.prepare(&format!(
-        "SELECT {}, function_id, sum(calls)::BIGINT, sum(total_ns)::BIGINT FROM {}
+    let only = only(&question.functions);
+    let mut sums: BTreeMap<(i64, i64), (u64, u64, Histogram)> = BTreeMap::new();
+    let sql = format!(
+        "SELECT {}, function_id::BIGINT, sum(calls)::BIGINT, sum(total_ns)::BIGINT FROM {} {only}
          GROUP BY 1, 2 HAVING sum(calls) > 0",
         steps.by.key(),
         steps.blocks.timed(
@@ -267,26 +275,22 @@ pub(super) fn latency(
             "function_deltas",
             "function_id, calls, total_ns"
         ),
-    ))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        let function = row.get(1)?;
-        if wanted(function) {
-            let sum = (row.get(2)?, row.get(3)?, Histogram::default());
-            sums.insert((row.get(0)?, function), sum);
-        }
-    }
-    let mut statement = connection.prepare(&format!(
-        "SELECT {}, function_id, bucket, sum(count)::BIGINT FROM {} GROUP BY 1, 2, 3",
+    );
+    each_row(connection, &sql, |[group, function, calls, total_ns]| {
+        let sum = (calls as u64, total_ns as u64, Histogram::default());
+        sums.insert((group, function), sum);
+    })?;
+    let sql = format!(
+        "SELECT {}, function_id::BIGINT, bucket::BIGINT, sum(count)::BIGINT FROM {} {only}
+         GROUP BY 1, 2, 3",
         steps.by.key(),
         steps.blocks.histograms(),
-    ))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        if let Some((_, _, histogram)) = sums.get_mut(&(row.get(0)?, row.get(1)?)) {
-            histogram.add(row.get(2)?, row.get(3)?);
+    );
+    each_row(connection, &sql, |[group, function, bucket, count]| {
+        if let Some((_, _, histogram)) = sums.get_mut(&(group, function)) {
+            histogram.add(bucket as u16, count as u64);
         }
-    }
+    })?;
     let steps = steps.found;
     let mut points: BTreeMap<i64, LatencyPoint> = steps
         .into_iter()
@@ -302,7 +306,7 @@ pub(super) fn latency(
     for ((group, function), (calls, total_ns, histogram)) in sums {
         if let Some(point) = points.get_mut(&group) {
             point.functions.push(FunctionLatency {
-                function,
+                function: function as u32,
                 calls,
                 mean: total_ns / calls,
                 p50: histogram.percentile(0.5),

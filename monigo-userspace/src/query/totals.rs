@@ -3,9 +3,9 @@
 //! A view asks every second; a session may be days long. Only rows of flushes after the last
 //! look are read and added to what is known.
 
-use duckdb::{Connection, params};
+use duckdb::{Connection, ToSql, params};
 
-use super::{Histogram, Latency, QueryError, blocks::Blocks};
+use super::{Histogram, Latency, QueryError, blocks::Blocks, columns::each_row};
 use crate::store::Reader;
 
 /// What one function did in some span of time.
@@ -64,6 +64,29 @@ impl FunctionTotals {
         timed.saturating_add(self.only_counted.saturating_mul(counted_ns.into()))
     }
 
+    /// Summed duration of the calls of which something is known about durations, ns.
+    pub fn timed_ns(&self) -> u64 {
+        self.covered_ns
+    }
+
+    /// Adds what another part of the session has.
+    fn add(&mut self, other: &Self) {
+        self.entered += other.entered;
+        self.calls += other.calls;
+        self.unwound += other.unwound;
+        self.unmatched += other.unmatched;
+        self.timed += other.timed;
+        self.only_counted += other.only_counted;
+        self.covered += other.covered;
+        self.variance += other.variance;
+        self.covered_ns += other.covered_ns;
+        self.covered_self_ns += other.covered_self_ns;
+        self.self_unknown |= other.self_unknown;
+        self.min_ns = [self.min_ns, other.min_ns].into_iter().flatten().min();
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.histogram.merge(&other.histogram);
+    }
+
     /// A sum over the covered calls, as if they were all.
     fn extended(&self, sum_ns: u64) -> u64 {
         if self.covered == self.calls || self.covered == 0 {
@@ -101,9 +124,11 @@ impl FunctionTotals {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Totals {
     epoch: u64,
+    /// Of what was deleted before the first look, by function id.
+    deleted: Option<Vec<FunctionTotals>>,
     /// End of the last flush included; `None` before the first.
     pub upto_ns: Option<i64>,
-    /// Calls recorded in full.
+    /// Calls recorded in full since the start.
     pub recorded: u64,
     /// By function id.
     pub functions: Vec<FunctionTotals>,
@@ -142,7 +167,13 @@ impl Totals {
             }
             // On an error half of the sums may have been added: start over next time.
             let so_far = std::mem::replace(self, Self::new(self.functions.len()));
-            *self = reader.with(|connection| so_far.advanced(connection, session))?;
+            *self = reader.with(|connection| {
+                // What is deleted meanwhile counts once: as kept or as deleted.
+                connection.execute_batch("BEGIN TRANSACTION")?;
+                let advanced = so_far.advanced(connection, session)?;
+                connection.execute_batch("COMMIT")?;
+                Ok::<_, QueryError>(advanced)
+            })?;
             // Rows deleted in between may have been summed up or not.
             if reader.epoch() == epoch {
                 return Ok(());
@@ -150,7 +181,24 @@ impl Totals {
         }
     }
 
+    /// What each function did since the start of the session.
+    pub fn since_start(&self) -> Vec<FunctionTotals> {
+        let mut sums = self.functions.clone();
+        for (sum, deleted) in sums.iter_mut().zip(self.deleted.iter().flatten()) {
+            sum.add(deleted);
+        }
+        sums
+    }
+
     fn advanced(mut self, connection: &Connection, session: i64) -> Result<Self, QueryError> {
+        if self.deleted.is_none() {
+            self.deleted = Some(deleted(connection, session, self.functions.len())?);
+            self.recorded = connection.query_row(
+                "SELECT coalesce(max(deleted_calls), 0)::BIGINT FROM sessions WHERE session_id = ?",
+                [session],
+                |row| row.get(0),
+            )?;
+        }
         let newest: Option<i64> = connection.query_row(
             "SELECT max(at_ns) FROM flushes WHERE session_id = ?",
             [session],
@@ -182,17 +230,44 @@ pub(super) fn add_counters(
     span: Span,
     functions: &mut [FunctionTotals],
 ) -> Result<(), QueryError> {
-    let mut statement = connection.prepare_cached(
+    let rows = "function_deltas WHERE session_id = ? AND at_ns > ? AND at_ns <= ?";
+    let span = params![span.session, span.after_ns, span.upto_ns];
+    add_rows(connection, rows, span, functions)
+}
+
+/// Sums of what was deleted, for so many functions.
+fn deleted(
+    connection: &Connection,
+    session: i64,
+    functions: usize,
+) -> Result<Vec<FunctionTotals>, QueryError> {
+    let mut sums = vec![FunctionTotals::default(); functions];
+    let rows = "deleted_deltas WHERE session_id = ?";
+    add_rows(connection, rows, params![session], &mut sums)?;
+    let sql = format!(
+        "SELECT function_id::BIGINT, bucket::BIGINT, sum(count)::BIGINT FROM deleted_histograms
+         WHERE session_id = {session} GROUP BY 1, 2"
+    );
+    add_histograms(connection, &sql, &mut sums)?;
+    Ok(sums)
+}
+
+fn add_rows(
+    connection: &Connection,
+    rows: &str,
+    values: &[&dyn ToSql],
+    functions: &mut [FunctionTotals],
+) -> Result<(), QueryError> {
+    let mut statement = connection.prepare_cached(&format!(
         "SELECT function_id, sum(entered)::BIGINT, sum(calls)::BIGINT, sum(unwound)::BIGINT,
                 sum(unmatched)::BIGINT, sum(total_ns)::BIGINT, min(min_ns), max(max_ns),
                 coalesce(sum(self_ns), 0)::BIGINT, count(*) > count(self_ns), sum(timed)::BIGINT,
                 coalesce(sum(calls) FILTER (timed > 0 OR total_ns > 0), 0)::BIGINT,
                 sum(variance)::DOUBLE,
                 coalesce(sum(greatest(calls - timed, 0)) FILTER (variance = 0), 0)::BIGINT
-         FROM function_deltas WHERE session_id = ? AND at_ns > ? AND at_ns <= ?
-         GROUP BY function_id",
-    )?;
-    let mut rows = statement.query(params![span.session, span.after_ns, span.upto_ns])?;
+         FROM {rows} GROUP BY function_id"
+    ))?;
+    let mut rows = statement.query(values)?;
     while let Some(row) = rows.next()? {
         let Some(sum) = functions.get_mut(row.get::<_, usize>(0)?) else {
             continue;
@@ -224,15 +299,23 @@ pub(super) fn add_buckets(
 ) -> Result<(), QueryError> {
     let blocks = Blocks::within(connection, span)?;
     let only = function.map_or_else(String::new, |id| format!("WHERE function_id = {id}"));
-    let mut statement = connection.prepare(&format!(
-        "SELECT function_id, bucket, sum(count)::BIGINT FROM {} {only} GROUP BY function_id, bucket",
+    let sql = format!(
+        "SELECT function_id::BIGINT, bucket::BIGINT, sum(count)::BIGINT FROM {} {only} GROUP BY 1, 2",
         blocks.histograms()
-    ))?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        if let Some(sum) = functions.get_mut(row.get::<_, usize>(0)?) {
-            sum.histogram.add(row.get(1)?, row.get(2)?);
+    );
+    add_histograms(connection, &sql, functions)
+}
+
+/// Adds rows of a function, a bucket and its count.
+fn add_histograms(
+    connection: &Connection,
+    sql: &str,
+    functions: &mut [FunctionTotals],
+) -> Result<(), QueryError> {
+    each_row(connection, sql, |[function, bucket, count]| {
+        if let Some(sum) = functions.get_mut(function as usize) {
+            sum.histogram.add(bucket as u16, count as u64);
         }
-    }
+    })?;
     Ok(())
 }

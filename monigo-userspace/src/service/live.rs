@@ -15,7 +15,7 @@ use crate::{
             HealthChange, HealthSettings, HealthWatch, LatencyUse, ServiceUse, service_health,
             system_health,
         },
-        metrics::{Cache, Figures, Monitor, TIME_TO_LIVE, readings, rfc3339},
+        metrics::{Cache, Figures, Monitor, TIME_TO_LIVE, is_between_looks, readings, rfc3339},
     },
 };
 
@@ -74,7 +74,7 @@ pub struct Live {
     settings: RwLock<serde_json::Value>,
     watch: Mutex<HealthWatch>,
     listeners: RwLock<Vec<Listener>>,
-    last_reading_ns: Mutex<i64>,
+    last_reading_ns: Mutex<Option<i64>>,
 }
 
 impl Live {
@@ -97,7 +97,7 @@ impl Live {
             settings: RwLock::default(),
             watch: Mutex::default(),
             listeners: RwLock::default(),
-            last_reading_ns: Mutex::new(i64::MIN),
+            last_reading_ns: Mutex::default(),
         }
     }
 
@@ -130,18 +130,18 @@ impl Live {
         write(&self.listeners).push(Box::new(listener));
     }
 
-    /// Values of all series, not older than `age`; empty if they were returned before. Tells
-    /// listeners of changed health.
+    /// Values of all series, not older than `age`; empty if they were returned before. The first have nothing
+    /// that needs an earlier look. Tells listeners of changed health.
     pub fn readings(&self, age: Duration) -> Vec<Reading> {
         let figures = self.monitor.figures_within(age);
         self.routines.tick(&figures.pids);
-        {
+        let first = {
             let mut last = lock(&self.last_reading_ns);
-            if *last == figures.at_ns {
+            if *last == Some(figures.at_ns) {
                 return Vec::new();
             }
-            *last = figures.at_ns;
-        }
+            last.replace(figures.at_ns).is_none()
+        };
         let metrics = self.complete(&figures);
         let changes = lock(&self.watch).take(&metrics.health);
         for change in changes {
@@ -149,7 +149,12 @@ impl Live {
                 listener(&change);
             }
         }
-        readings(&metrics, figures.at_ns)
+        let mut readings = readings(&metrics, figures.at_ns);
+        if first {
+            // The look before was only just now: too short for anything but 0 or far too much.
+            readings.retain(|reading| !is_between_looks(&reading.name));
+        }
+        readings
     }
 
     fn complete(&self, figures: &Figures) -> Metrics {

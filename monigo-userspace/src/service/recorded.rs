@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     query::{Overview, ReadingsQuestion, Source, Window},
+    symbols::Language,
     system::{
         health::{HEALTHY_ABOVE, band},
         metrics::{rfc3339, series},
@@ -83,6 +84,12 @@ impl Service for Recorded {
         ServiceInfo {
             service_name: file.to_string_lossy().into_owned(),
             service_start_time: rfc3339(overview.started_ns),
+            go_version: overview
+                .runtime_version
+                .clone()
+                .filter(|_| overview.language == Language::Go),
+            runtime_version: overview.runtime_version,
+            retention_period: overview.retention.unwrap_or_default(),
             language: overview.language.name().to_owned(),
             process_id: overview.pids.first().copied(),
             process_ids: overview.pids,

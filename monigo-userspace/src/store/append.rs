@@ -3,8 +3,8 @@
 use duckdb::{Appender, Connection, params};
 
 use super::{
-    Batch, Database, ExitProbe, NewFunction, NewSession, SampleKind, StorageSettings, Store,
-    StoreError, Wait, blocks, database::Progress,
+    Batch, Database, ExitProbe, Forgotten, NewFunction, NewSession, SampleKind, StorageSettings,
+    Store, StoreError, Wait, blocks, database::Progress,
 };
 use crate::plan::CostClass;
 
@@ -24,7 +24,7 @@ impl Store for Database {
 
     fn append(&mut self, session: i64, batch: &Batch) -> Result<(), StoreError> {
         self.revive()?;
-        self.make_room(batch)?;
+        self.make_room(session, batch)?;
         let last = self.progress(session)?;
         // Flush times order what readers have summed up, so they always grow, whatever the clock
         // does.
@@ -47,6 +47,9 @@ impl Store for Database {
         })?;
         self.progress.insert(session, next);
         self.attend(next.at_ns);
+        if let Err(error) = self.sweep_before(session, &held(batch)) {
+            tracing::warn!("stacks that nothing refers to could not be deleted: {error}");
+        }
         Ok(())
     }
 
@@ -82,8 +85,16 @@ impl Store for Database {
             )
         })?;
         self.progress.remove(&session);
+        self.forgotten.remove(&session);
+        if self.unswept.remove(&session) {
+            self.leave_stacks(vec![session])?;
+        }
         self.checkpoint();
         Ok(())
+    }
+
+    fn take_forgotten(&mut self, session: i64) -> Forgotten {
+        self.forgotten.remove(&session).unwrap_or_default()
     }
 
     fn apply(&mut self, settings: &StorageSettings) -> Result<(), StoreError> {
@@ -145,6 +156,14 @@ impl Database {
     }
 }
 
+/// What the collector still has in hand when `batch` is written.
+fn held(batch: &Batch) -> Batch {
+    Batch {
+        held_stacks: batch.held_stacks.clone(),
+        ..Batch::default()
+    }
+}
+
 fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, duckdb::Error> {
     let id: i64 = connection.query_row(
         "SELECT coalesce(max(session_id), 0) + 1 FROM sessions",
@@ -153,8 +172,8 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
     )?;
     connection.execute(
         "INSERT INTO sessions (session_id, started_ns, monigo_version, host, kernel, command_line,
-                               flush_ns, target_path, build_id, language, label)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                               flush_ns, target_path, build_id, language, runtime_version, retention, label)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         params![
             id,
             session.started_ns,
@@ -166,6 +185,8 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
             session.target_path,
             session.build_id,
             session.language.name(),
+            session.runtime_version,
+            session.retention,
             session.label,
         ],
     )?;

@@ -1,7 +1,7 @@
 //! Opening a `DuckDB` database: settings, schema check, typed errors.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     path::{Path, PathBuf},
     sync::{
@@ -14,7 +14,7 @@ use std::{
 use duckdb::{AccessMode, Config, Connection};
 
 use super::{
-    Reader, StoreError,
+    Forgotten, Reader, StoreError,
     error::message_of,
     migrate::{self, Found, MIGRATIONS, Migration},
     reader::Pool,
@@ -44,6 +44,10 @@ pub struct Database {
     pub(super) next_look_ns: i64,
     /// Where each session being written stands.
     pub(super) progress: HashMap<i64, Progress>,
+    /// Sessions being written of which rows were deleted, but not yet the stacks that only those referred to.
+    pub(super) unswept: HashSet<i64>,
+    /// What was deleted of those, and they were not told of.
+    pub(super) forgotten: HashMap<i64, Forgotten>,
     pub(super) pool: Arc<Pool>,
     /// A failure made `DuckDB` refuse everything until the database is opened anew.
     pub(super) dead: AtomicBool,
@@ -161,6 +165,8 @@ impl Database {
             keep: None,
             next_look_ns: 0,
             progress: HashMap::new(),
+            unswept: HashSet::new(),
+            forgotten: HashMap::new(),
             pool: Pool::new(seed, !read_only, path.map(Path::to_owned)),
             dead: AtomicBool::new(false),
         })

@@ -39,6 +39,8 @@ pub(crate) fn session() -> NewSession {
         target_path: "/srv/orders".to_owned(),
         build_id: None,
         language: Language::Go,
+        runtime_version: Some("go1.24.11".to_owned()),
+        retention: "7d".to_owned(),
         warnings: Vec::new(),
         functions: vec![
             function("main.process_order", 0x48_1234),
@@ -175,6 +177,7 @@ pub(crate) fn batches() -> Vec<Batch> {
                     truncated: false,
                 },
             ],
+            held_stacks: Vec::new(),
             processes: vec![ProcessRow {
                 pid: 100,
                 name: "orders".to_owned(),

@@ -20,6 +20,7 @@
 //! | `session_warnings` | thing that monigo said it could not see when the session began |
 //! | `notices` | change in how functions are watched, as a sentence |
 //! | `losses` | flush interval and cause of something not recorded |
+//! | `deleted_deltas`, `deleted_histograms`, `deleted_losses` | what retention deleted, summed up: function, function and bucket, cause |
 //! | `readings` | figure of the service or the host at one instant |
 //! | `schema_version` | migration applied |
 //!
@@ -62,6 +63,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 5,
         sql: include_str!("migrations/0005_labels.sql"),
+    },
+    Migration {
+        version: 6,
+        sql: include_str!("migrations/0006_since_the_start.sql"),
     },
 ];
 

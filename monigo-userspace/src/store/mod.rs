@@ -16,6 +16,7 @@ mod prune;
 mod reader;
 mod room;
 mod settings;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod upkeep;
@@ -34,6 +35,7 @@ pub use self::{
     prune::Pruned,
     reader::Reader,
     settings::{StorageKind, StorageProblem, StorageSettings},
+    sweep::Forgotten,
 };
 use crate::{plan::CostClass, service::Reading, symbols::Language};
 
@@ -60,6 +62,10 @@ pub struct NewSession {
     pub build_id: Option<String>,
     /// Language of the target.
     pub language: Language,
+    /// Version of the language's runtime, where it has one and tells it.
+    pub runtime_version: Option<String>,
+    /// How long measurements are to be kept, for people; for example `7d`.
+    pub retention: String,
     /// Function table; a function's index in it is its id within the session.
     pub functions: Vec<NewFunction>,
     /// Sentences for the user: what cannot be seen in this session, and why.
@@ -120,6 +126,8 @@ pub struct Batch {
     pub frames: Vec<NewFrame>,
     /// Stacks not stored before in this session. Ids count up from 1 within the session.
     pub stacks: Vec<NewStack>,
+    /// Stacks that rows to come refer to, beside those of this batch.
+    pub held_stacks: Vec<u64>,
     /// Processes seen for the first time.
     pub processes: Vec<ProcessRow>,
     /// Losses by cause in this interval; only causes that are not zero.
@@ -377,6 +385,12 @@ pub trait Store: Send {
     fn remove_functions(&mut self, session: i64, first: u32) -> Result<(), StoreError>;
     /// Marks the session as ended in order.
     fn end_session(&mut self, session: i64, ended_ns: i64) -> Result<(), StoreError>;
+    /// Stacks and frames of the session that were deleted since the last call, because no row that is kept
+    /// refers to them. Should they come again, they need new ids.
+    fn take_forgotten(&mut self, session: i64) -> Forgotten {
+        let _ = session;
+        Forgotten::default()
+    }
     /// Keeps what `settings` say from now on.
     fn apply(&mut self, settings: &StorageSettings) -> Result<(), StoreError>;
 }

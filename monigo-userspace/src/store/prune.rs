@@ -1,4 +1,5 @@
-//! Deleting what is older than the retention.
+//! Deleting what is older than the retention. Sums of what is deleted are kept, so that totals since the start of
+//! a session only grow.
 
 use duckdb::{Connection, params};
 
@@ -14,7 +15,7 @@ pub struct Pruned {
 }
 
 /// Tables whose rows carry the flush that wrote them, or their own time.
-const TIMED: [&str; 9] = [
+pub(super) const TIMED: [&str; 9] = [
     "function_deltas",
     "histogram_deltas",
     "calls",
@@ -26,7 +27,10 @@ const TIMED: [&str; 9] = [
     "flushes",
 ];
 /// Tables whose rows live as long as their session, and blocks.
-const UNTIMED: [&str; 9] = [
+pub(super) const UNTIMED: [&str; 12] = [
+    "deleted_deltas",
+    "deleted_histograms",
+    "deleted_losses",
     "blocks",
     "histogram_blocks",
     "functions",
@@ -43,17 +47,23 @@ const DETAILS: [&str; 3] = ["calls", "samples", "sample_callers"];
 
 impl Database {
     /// Deletes measurements from before `cutoff_ns` (Unix time in ns), and sessions that ended
-    /// before it. Of a session that goes on, the totals start anew at the cutoff; calls that were
-    /// open then stay counted as in flight.
+    /// before it. Of a session that goes on, calls that were open then stay counted as in flight, and
+    /// what was deleted stays in the totals since its start.
     pub fn prune(&mut self, cutoff_ns: i64) -> Result<Pruned, StoreError> {
         let writing: Vec<i64> = self.progress.keys().copied().collect();
-        let pruned = self.transaction("deleting old measurements", |connection| {
+        let (pruned, trimmed) = self.transaction("deleting old measurements", |connection| {
             let sessions = delete_sessions(connection, cutoff_ns, &writing)?;
-            let rows = trim_sessions(connection, cutoff_ns)?;
-            Ok(Pruned { sessions, rows })
+            let trimmed = sessions_before(connection, "flushes", cutoff_ns)?;
+            let rows = if trimmed.is_empty() {
+                0
+            } else {
+                trim_sessions(connection, cutoff_ns)?
+            };
+            Ok((Pruned { sessions, rows }, trimmed))
         })?;
         if pruned != Pruned::default() {
             self.pool.start_epoch();
+            self.leave_stacks(trimmed)?;
             self.checkpoint();
         }
         Ok(pruned)
@@ -62,7 +72,10 @@ impl Database {
     /// Deletes single calls and samples from before `cutoff_ns` (Unix time in ns); counters and
     /// histograms stay. Returns how many.
     pub(super) fn prune_details(&mut self, cutoff_ns: i64) -> Result<usize, StoreError> {
-        let rows = self.transaction("deleting old calls and samples", |connection| {
+        let (rows, trimmed) = self.transaction("deleting old calls and samples", |connection| {
+            let mut trimmed = sessions_before(connection, "calls", cutoff_ns)?;
+            trimmed.extend(sessions_before(connection, "samples", cutoff_ns)?);
+            count_deleted_calls(connection, cutoff_ns)?;
             let mut rows = 0;
             for table in DETAILS {
                 let sql = format!("DELETE FROM {table} WHERE at_ns < ?");
@@ -74,14 +87,27 @@ impl Database {
                     params![cutoff_ns, cutoff_ns],
                 )?;
             }
-            Ok(rows)
+            Ok((rows, trimmed))
         })?;
         if rows > 0 {
             self.pool.start_epoch();
+            self.leave_stacks(trimmed)?;
             self.checkpoint();
         }
         Ok(rows)
     }
+}
+
+/// Sessions with rows in `table` from before `cutoff_ns`.
+fn sessions_before(
+    connection: &Connection,
+    table: &str,
+    cutoff_ns: i64,
+) -> Result<Vec<i64>, duckdb::Error> {
+    let sql = format!("SELECT DISTINCT session_id FROM {table} WHERE at_ns < ?");
+    let mut statement = connection.prepare(&sql)?;
+    let sessions = statement.query_map([cutoff_ns], |row| row.get(0))?;
+    sessions.collect()
 }
 
 fn delete_sessions(
@@ -111,19 +137,13 @@ fn delete_sessions(
 }
 
 fn trim_sessions(connection: &Connection, cutoff_ns: i64) -> Result<usize, duckdb::Error> {
-    let old: i64 = connection.query_row(
-        "SELECT count(*) FROM flushes WHERE at_ns < ?",
-        [cutoff_ns],
-        |row| row.get(0),
-    )?;
-    if old == 0 {
-        return Ok(0);
-    }
     connection.execute(
         "UPDATE sessions SET pruned_before_ns = ?
          WHERE session_id IN (SELECT session_id FROM flushes WHERE at_ns < ?)",
         params![cutoff_ns, cutoff_ns],
     )?;
+    count_deleted_calls(connection, cutoff_ns)?;
+    keep_sums(connection, cutoff_ns)?;
     // One row a function carries the calls that were open at the cutoff.
     connection
         .execute_batch("CREATE OR REPLACE TEMP TABLE carried AS FROM function_deltas LIMIT 0")?;
@@ -143,4 +163,63 @@ fn trim_sessions(connection: &Connection, cutoff_ns: i64) -> Result<usize, duckd
         "INSERT INTO function_deltas FROM carried WHERE entered > 0; DROP TABLE carried",
     )?;
     Ok(rows)
+}
+
+/// Adds what is about to be deleted to the sums of what was.
+fn keep_sums(connection: &Connection, cutoff_ns: i64) -> Result<(), duckdb::Error> {
+    // Rows that readers extend in different ways stay apart, as where intervals are merged.
+    let sums = [
+        (
+            "deleted_deltas",
+            format!(
+                "SELECT session_id, function_id, (sum(calls) + sum(unwound))::BIGINT AS entered,
+                        sum(calls)::BIGINT, sum(unwound)::BIGINT, sum(unmatched)::BIGINT,
+                        sum(total_ns)::BIGINT, min(min_ns), max(max_ns), sum(self_ns)::BIGINT,
+                        sum(timed)::BIGINT, sum(variance)::BIGINT
+                 FROM (FROM deleted_deltas UNION ALL
+                       SELECT session_id, function_id, entered, calls, unwound, unmatched, total_ns,
+                              min_ns, max_ns, self_ns, timed, variance
+                       FROM function_deltas WHERE at_ns < {cutoff_ns})
+                 GROUP BY session_id, function_id, timed > 0 OR total_ns > 0, variance > 0,
+                          timed > calls, self_ns IS NULL"
+            ),
+        ),
+        (
+            "deleted_histograms",
+            format!(
+                "SELECT session_id, function_id, bucket, sum(count)::BIGINT
+                 FROM (FROM deleted_histograms UNION ALL
+                       SELECT session_id, function_id, bucket, count
+                       FROM histogram_deltas WHERE at_ns < {cutoff_ns})
+                 GROUP BY ALL"
+            ),
+        ),
+        (
+            "deleted_losses",
+            format!(
+                "SELECT session_id, cause, sum(count)::BIGINT
+                 FROM (FROM deleted_losses UNION ALL
+                       SELECT session_id, cause, count FROM losses WHERE at_ns < {cutoff_ns})
+                 GROUP BY ALL"
+            ),
+        ),
+    ];
+    for (table, sum) in sums {
+        connection.execute_batch(&format!(
+            "CREATE OR REPLACE TEMP TABLE sums AS {sum};
+             DELETE FROM {table}; INSERT INTO {table} FROM sums; DROP TABLE sums"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Counts recorded calls that are about to be deleted.
+fn count_deleted_calls(connection: &Connection, cutoff_ns: i64) -> Result<(), duckdb::Error> {
+    connection.execute(
+        "UPDATE sessions SET deleted_calls = coalesce(deleted_calls, 0) + old.rows
+         FROM (SELECT session_id, count(*) AS rows FROM calls WHERE at_ns < ? GROUP BY 1) old
+         WHERE sessions.session_id = old.session_id",
+        [cutoff_ns],
+    )?;
+    Ok(())
 }

@@ -7,14 +7,17 @@
 
 use std::fs;
 
-use super::{Batch, Database, StoreError};
+use super::{
+    Batch, Database, StoreError,
+    prune::{TIMED, UNTIMED},
+};
 
 /// Deletions tried in a row to make room for one batch.
 const MOST_ROUNDS: usize = 16;
 
 impl Database {
     /// Deletes the oldest measurements until `batch` fits into the limit.
-    pub(super) fn make_room(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    pub(super) fn make_room(&mut self, session: i64, batch: &Batch) -> Result<(), StoreError> {
         let Some(limit) = self.keep.and_then(|keep| keep.limit_bytes) else {
             return Ok(());
         };
@@ -35,11 +38,61 @@ impl Database {
             if !self.delete_oldest()? {
                 break;
             }
+            self.sweep_before(session, batch)?;
         }
         if self.used_bytes()? + comes <= limit / 8 * 7 {
             return Ok(());
         }
         Err(StoreError::LimitReached { limit_bytes: limit })
+    }
+
+    /// Brings a file that is over the limit below it. What is left in it lies mostly at its end, where it keeps
+    /// the file from being cut, so it is written again from the front.
+    pub(super) fn shrink(&mut self) -> Result<(), StoreError> {
+        let (Some(path), Some(limit)) = (
+            self.path.clone(),
+            self.keep.and_then(|keep| keep.limit_bytes),
+        ) else {
+            return Ok(());
+        };
+        self.checkpoint();
+        let before = self.file_bytes() + self.log_bytes();
+        if before <= limit {
+            return Ok(());
+        }
+        for _ in 0..MOST_ROUNDS {
+            if self.used_bytes()? <= limit / 3 * 2 || !self.delete_oldest()? {
+                break;
+            }
+        }
+        for table in TIMED.iter().chain(&UNTIMED).chain(&["schema_version"]) {
+            self.transaction("shrinking the database", |connection| {
+                connection.execute_batch(&format!(
+                    "CREATE TABLE moved AS FROM {table}; DELETE FROM {table};
+                     INSERT INTO {table} FROM moved; DROP TABLE moved"
+                ))
+            })?;
+            self.checkpoint();
+        }
+        let after = self.file_bytes() + self.log_bytes();
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        if after <= limit {
+            tracing::info!(
+                "{} took {} MiB, more than its limit of {}; the oldest measurements were deleted, and it takes {} now",
+                path.display(),
+                mib(before),
+                mib(limit),
+                mib(after)
+            );
+        } else {
+            tracing::warn!(
+                "{} takes {} MiB, more than its limit of {}; it shrinks as what lies at its end is deleted, at the latest after the retention",
+                path.display(),
+                mib(after),
+                mib(limit)
+            );
+        }
+        Ok(())
     }
 
     fn file_bytes(&self) -> u64 {

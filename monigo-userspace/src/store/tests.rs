@@ -9,6 +9,8 @@ mod devices;
 mod files;
 mod retention;
 mod schema;
+mod since_start;
+mod stacks;
 mod upkeep;
 
 use super::{
@@ -48,7 +50,7 @@ fn what_was_appended_is_there_after_reopening() {
         ("processes", 1),
         ("losses", 1),
         ("readings", 4),
-        ("schema_version", 5),
+        ("schema_version", 6),
     ] {
         assert_eq!(count(&database, table), rows, "{table}");
     }

@@ -33,7 +33,9 @@ impl Database {
     /// does so while batches are appended.
     pub fn keep(&mut self, settings: &StorageSettings, now_ns: i64) -> Result<Pruned, StoreError> {
         self.keep = Some(settings.keep(self.path.is_none()));
-        self.look(now_ns)
+        let pruned = self.look(now_ns)?;
+        self.shrink()?;
+        Ok(pruned)
     }
 
     /// What is to be done between two batches. Recording matters more, so a failure is only logged,

@@ -7,9 +7,9 @@ use super::{
     figure::{Figure, Metric},
     offcpu, oncpu,
     peers::Peer,
-    records,
+    questions, records,
     report::number,
-    screen, slowdown, start, unwind,
+    screen, slowdown, soak, start, unwind,
 };
 
 /// One goal.
@@ -56,6 +56,7 @@ impl Goal {
 pub fn judge(figures: &[Figure]) -> Vec<Goal> {
     let mut goals = of_probes(&Look(figures));
     goals.extend(of_stacks(&Look(figures)));
+    goals.extend(of_store(&Look(figures)));
     goals
 }
 
@@ -94,6 +95,26 @@ fn of_stacks(look: &Look<'_>) -> Vec<Goal> {
             "in programs alone {} of bpftrace's",
             shown(look.switching(offcpu::PROGRAMS))
         )),
+    ]
+}
+
+/// Those of what is kept.
+fn of_store(look: &Look<'_>) -> Vec<Goal> {
+    let slowest = look.slowest_answer();
+    vec![
+        Goal::new(
+            "each question over 10 million rows answered within 100 ms",
+            "ms (slowest)",
+            slowest.map(|(ms, _)| ms),
+            |ms| ms <= 100.0,
+        )
+        .remark(slowest.map_or_else(String::new, |(_, question)| question.to_owned())),
+        Goal::new(
+            "memory flat in ten minutes of a hundred times as many records as usual",
+            "% more in the last minute than in the first",
+            look.one(soak::SUBJECT, "monigo", soak::GROWTH),
+            |percent| percent <= 10.0,
+        ),
     ]
 }
 
@@ -247,6 +268,17 @@ impl Look<'_> {
         let added = |peer: offcpu::Peer| self.one(offcpu::SUBJECT, peer.name(), metric);
         let bpftrace = added(offcpu::Peer::Bpftrace).filter(|added| *added > 0.0)?;
         Some(added(offcpu::Peer::Monigo)?.max(0.0) / bpftrace)
+    }
+
+    /// The question that takes longest, and how long, ms.
+    fn slowest_answer(&self) -> Option<(f64, &str)> {
+        let answers = self
+            .0
+            .iter()
+            .filter(|figure| figure.metric == questions::ANSWER);
+        answers
+            .filter_map(|figure| Some((figure.median()?, figure.subject.as_str())))
+            .max_by(|a, b| a.0.total_cmp(&b.0))
     }
 
     /// Subjects of the slowdown case.

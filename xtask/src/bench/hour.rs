@@ -102,7 +102,7 @@ pub fn run(bench: &Bench) -> Result<Figures> {
 }
 
 /// A figure of `/proc/PID/status`, bytes.
-fn memory(pid: u32, name: &str) -> Result<f64> {
+pub(super) fn memory(pid: u32, name: &str) -> Result<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = text
         .lines()

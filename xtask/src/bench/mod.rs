@@ -15,10 +15,12 @@ mod offcpu;
 mod oncpu;
 mod peers;
 mod plot;
+mod questions;
 mod records;
 mod report;
 mod screen;
 mod slowdown;
+mod soak;
 mod start;
 mod targets;
 mod tool;
@@ -67,7 +69,7 @@ struct Case {
     run: fn(&Bench) -> Result<Figures>,
 }
 
-const CASES: [Case; 9] = [
+const CASES: [Case; 11] = [
     Case {
         name: slowdown::NAME,
         about: "what a traced call costs the target, and what of it the kernel programs take",
@@ -82,6 +84,11 @@ const CASES: [Case; 9] = [
         name: records::NAME,
         about: "how many full records a second reach DuckDB without loss",
         run: records::run,
+    },
+    Case {
+        name: questions::NAME,
+        about: "how long questions over 10 million rows take",
+        run: questions::run,
     },
     Case {
         name: start::NAME,
@@ -113,6 +120,11 @@ const CASES: [Case; 9] = [
         about: "memory and file size of as many samples as an hour brings",
         run: hour::run,
     },
+    Case {
+        name: soak::NAME,
+        about: "whether memory stays flat in ten minutes of 100,000 records a second",
+        run: soak::run,
+    },
 ];
 
 /// What the cases share.
@@ -123,6 +135,8 @@ struct Bench<'a> {
     directory: PathBuf,
     /// Fills a store directly; only where monigo is built here.
     store_example: Option<PathBuf>,
+    /// Records and asks; only where monigo is built here.
+    query_example: Option<PathBuf>,
     /// Unwinds stacks of its own; only where monigo is built here.
     unwind_example: Option<PathBuf>,
     rounds: usize,
@@ -154,7 +168,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         return Ok(());
     }
     let cases = choose(&options.only)?;
-    let (mut store_example, mut unwind_example) = (None, None);
+    let (mut store_example, mut query_example, mut unwind_example) = (None, None, None);
     let monigo = if let Some(file) = &options.monigo {
         file.canonicalize()
             .with_context(|| format!("cannot open {}", file.display()))?
@@ -162,6 +176,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         setup::run(workspace, Scope::Bench)?;
         let profile = if options.dev { "dev" } else { "release" };
         store_example = Some(build::example(workspace, profile, "store_rate")?);
+        query_example = Some(build::example(workspace, profile, "query_rate")?);
         unwind_example = Some(build::example(workspace, profile, "unwind_rate")?);
         build::profile(workspace, profile)?
     };
@@ -178,6 +193,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         rounds: if options.quick { 7 } else { 21 },
         quick: options.quick,
         store_example,
+        query_example,
         unwind_example,
         directory: directory.clone(),
     };

@@ -92,7 +92,8 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     Ok(figures)
 }
 
-fn compile(bench: &Bench) -> Result<std::path::PathBuf> {
+/// Compiles the target.
+pub(super) fn compile(bench: &Bench) -> Result<std::path::PathBuf> {
     let binary = bench.directory.join("rate");
     std::fs::create_dir_all(&bench.directory)?;
     let object = bench.directory.join("rate.o");

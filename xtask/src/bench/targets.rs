@@ -265,8 +265,18 @@ impl Running {
 
     /// Sends a line and waits for the answer. Fails if the target has died, or hangs.
     pub fn ask(&mut self, line: &str) -> Result<String> {
+        self.send(line);
+        self.answer()
+    }
+
+    /// Sends a line.
+    pub fn send(&mut self, line: &str) {
         // A dead target closes the pipe; the answer that does not come says so better.
         let _ = writeln!(self.stdin, "{line}");
+    }
+
+    /// Waits for an answer. Fails if the target has died, or hangs.
+    pub fn answer(&mut self) -> Result<String> {
         match self.lines.recv_timeout(ANSWER) {
             Ok(answer) => Ok(answer),
             Err(mpsc::RecvTimeoutError::Timeout) => bail!("the target hangs"),

@@ -63,6 +63,8 @@ impl Source for Scripted {
             host: "host".to_owned(),
             kernel: "6.18".to_owned(),
             monigo_version: "0".to_owned(),
+            runtime_version: None,
+            retention: None,
             started_ns: 1,
             ended_ns: None,
             last_flush_ns: Some(2),

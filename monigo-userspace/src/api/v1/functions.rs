@@ -19,7 +19,7 @@ pub struct Function {
     name: String,
     /// Index in the recording.
     id: u32,
-    /// Completed calls.
+    /// Completed calls, of those that are kept; `/metrics` counts since the start.
     calls: u64,
     /// 0 when `calls` was counted; else it is an estimate, and this is half the width of its 95 % interval.
     calls_error: u64,

@@ -29,7 +29,10 @@ use crate::{
     lifecycle::Lifecycle,
     query::{DuckSource, Source, lock},
     service::{Live, Service},
-    store::{Batch, Database, NewFunction, NewSession, Reader, StorageSettings, Store, StoreError},
+    store::{
+        Batch, Database, Forgotten, NewFunction, NewSession, Reader, StorageSettings, Store,
+        StoreError,
+    },
     symbols::demangle::printable,
     target::Target,
     telemetry::OtlpExporter,
@@ -280,6 +283,10 @@ impl Store for SharedStore {
 
     fn end_session(&mut self, session: i64, ended_ns: i64) -> Result<(), StoreError> {
         self.with(|database| database.end_session(session, ended_ns))
+    }
+
+    fn take_forgotten(&mut self, session: i64) -> Forgotten {
+        self.with(|database| database.take_forgotten(session))
     }
 
     fn apply(&mut self, settings: &StorageSettings) -> Result<(), StoreError> {

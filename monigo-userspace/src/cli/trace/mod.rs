@@ -349,6 +349,8 @@ fn new_session(
         target_path: printable(target.show_path.display().to_string()),
         build_id: image.build_id().map(str::to_owned),
         language: image.language(),
+        runtime_version: service::runtime_version(image),
+        retention: args.storage.retention.to_string(),
         functions: prepared.described.clone(),
         warnings: prepared.warnings.clone(),
     }

@@ -117,6 +117,12 @@ pub fn sample(
         .context("starting the thread that takes readings")
 }
 
+/// Version of the runtime that the image brings, as it tells it; only Go's does.
+pub fn runtime_version(image: &Image) -> Option<String> {
+    let version = image.go().map(|go| printable(go.version.clone()));
+    version.filter(|version| !version.is_empty())
+}
+
 /// Who is watched.
 pub fn identity(
     target: &Target,
@@ -125,10 +131,7 @@ pub fn identity(
     session: &NewSession,
 ) -> Identity {
     let file = target.show_path.file_name().unwrap_or_default();
-    let go_version = image
-        .go()
-        .map(|go| printable(go.version.clone()))
-        .filter(|version| !version.is_empty());
+    let go_version = runtime_version(image);
     Identity {
         service_name: printable(file.to_string_lossy().into_owned()),
         language: session.language.name().to_owned(),

@@ -29,6 +29,11 @@ impl Wakers {
         self.0.insert((seen.owner, seen.since_ns), waker);
     }
 
+    /// Stacks of those that are noted.
+    pub(super) fn stacks(&self) -> impl Iterator<Item = u64> {
+        self.0.values().filter_map(|waker| waker.stack)
+    }
+
     fn of(&mut self, sample: &Sample) -> Option<Waker> {
         if self.0.is_empty() {
             return None;

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Instant};
 
-use super::{CollectError, Collector, LAST_ATTEMPTS, LAST_WAIT};
+use super::{CollectError, Collector, LAST_ATTEMPTS, LAST_WAIT, Pending};
 use crate::{collect::clock::unix_ns, export::format, store::StoreError};
 
 impl Collector {
@@ -12,7 +12,11 @@ impl Collector {
         let batch = self.backlog.batch();
         batch.frames = frames.to_vec();
         batch.stacks = stacks.to_vec();
+        let pending = self.pending.iter().flat_map(Pending::stacks);
+        batch.held_stacks = pending.chain(self.wakers.stacks()).collect();
         let result = self.store.append(self.session, batch);
+        self.stacks
+            .drop_ids(&self.store.take_forgotten(self.session));
         let now = Instant::now();
         match &result {
             Ok(()) => {

@@ -216,3 +216,37 @@ fn a_whole_stack_without_the_function_is_of_no_call() {
         assert!(matches!(stack, SampleStack::Interned(_)), "{known:?}");
     }
 }
+
+#[test]
+fn what_was_deleted_from_the_store_gets_new_ids_when_it_comes_again() {
+    let traced = traced();
+    let mut table = StackTable::default();
+    let intern = |table: &mut StackTable, callers: &[u64]| {
+        table
+            .intern(&mut Fake, 1, 0, &traced, callers, false)
+            .expect("room")
+    };
+    let (one, two) = (intern(&mut table, &[20, 30]), intern(&mut table, &[20, 40]));
+    table.stored();
+    let frames_of = |table: &StackTable, id: u64| {
+        let (_, stacks) = table.pending();
+        let stack = stacks.iter().find(|stack| stack.id == id);
+        stack.map(|stack| stack.frames.clone()).unwrap_or_default()
+    };
+    // The frames of 30; those of 20 are in the other, too.
+    let gone = Forgotten {
+        stacks: vec![one],
+        frames: vec![4, 5],
+    };
+    table.drop_ids(&gone);
+    assert_eq!(intern(&mut table, &[20, 40]), two, "is still there");
+    assert!(table.pending().1.is_empty());
+    let again = intern(&mut table, &[20, 30]);
+    assert!(again > two, "{again}");
+    let frames = frames_of(&table, again);
+    assert_eq!(frames[..3], [1, 2, 3], "those are still there");
+    let new: Vec<u64> = table.pending().0.iter().map(|new| new.id).collect();
+    assert_eq!(frames[3..], new, "stored again");
+    assert!(new.iter().all(|id| *id > 7), "{new:?}");
+    assert_eq!(table.wait(again), table.wait(two));
+}

@@ -17,8 +17,8 @@ use crate::{
     query::{
         Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame,
         FunctionRow, Heatmap, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError,
-        ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, Source,
-        StackRow, Storage, Story, Table, Tail, TailQuestion, Window, lock,
+        ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, SinceStart,
+        Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window, lock,
     },
     store::StoreError,
 };
@@ -124,6 +124,10 @@ impl Source for RemoteSource {
             }
         }
         Ok(rows)
+    }
+
+    fn since_start(&self) -> Result<Vec<SinceStart>, QueryError> {
+        ask!(self, Question::SinceStart, SinceStart)
     }
 
     fn breakdown(&self, window: Window) -> Result<Vec<Breakdown>, QueryError> {

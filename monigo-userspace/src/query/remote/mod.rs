@@ -24,8 +24,8 @@ pub use self::{
 use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, DiffNode, FlameNode, Frame,
     FunctionRow, Heatmap, LatencyPoint, LatencyQuestion, Overview, QueryError, ReadingsPoint,
-    ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, StackRow, Storage, Story,
-    Table, Tail, TailQuestion, Window,
+    ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, SinceStart, StackRow, Storage,
+    Story, Table, Tail, TailQuestion, Window,
 };
 
 /// Changes when old and new monigos would misunderstand each other.
@@ -54,6 +54,8 @@ pub enum Question {
     Overview,
     /// [`super::Source::functions`]
     Functions { window: Window },
+    /// [`super::Source::since_start`]
+    SinceStart,
     /// [`super::Source::breakdown`]
     Breakdown { window: Window },
     /// [`super::Source::histogram`]
@@ -110,6 +112,8 @@ pub enum Answer {
     Overview(Box<Overview>),
     /// See [`Question::Functions`].
     Functions(Vec<FunctionRow>),
+    /// See [`Question::SinceStart`].
+    SinceStart(Vec<SinceStart>),
     /// See [`Question::Breakdown`].
     Breakdown(Vec<Breakdown>),
     /// See [`Question::Histogram`].

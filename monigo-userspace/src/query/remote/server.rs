@@ -286,6 +286,7 @@ fn answer(source: &dyn Source, question: Question) -> Answer {
     let answer = match question {
         Question::Overview => source.overview().map(|o| Answer::Overview(Box::new(o))),
         Question::Functions { window } => source.functions(window).map(Answer::Functions),
+        Question::SinceStart => source.since_start().map(Answer::SinceStart),
         Question::Breakdown { window } => source.breakdown(window).map(Answer::Breakdown),
         Question::Histogram { function, window } => {
             source.histogram(function, window).map(Answer::Histogram)

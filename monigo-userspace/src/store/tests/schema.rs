@@ -7,7 +7,7 @@ use crate::{
 };
 
 const NEXT: Migration = Migration {
-    version: 6,
+    version: 7,
     sql: "ALTER TABLE calls ADD COLUMN note VARCHAR DEFAULT 'old'",
 };
 
@@ -24,7 +24,7 @@ fn an_older_file_is_brought_forward_with_its_data() {
         })
         .expect("counts");
     assert_eq!(old, 4);
-    assert_eq!(count(&database, "schema_version"), 6);
+    assert_eq!(count(&database, "schema_version"), 7);
 }
 
 /// A file as monigo 0.1.0 wrote it: `main.process_order` was called 1000 times, for 1 ms each.
@@ -58,6 +58,12 @@ fn a_file_of_version_1_is_read_as_it_was_meant() {
     assert_eq!((rows[0].self_ns, rows[0].timed_share()), (None, None));
     assert_eq!((rows[0].probe.cost_ns, rows[0].probe.floor_ns), (0, 0));
     assert_eq!(rows[0].latency_ns.p99, 1_000_000);
+    let overview = source.overview().expect("overview");
+    assert_eq!((overview.runtime_version, overview.retention), (None, None));
+    assert_eq!(
+        source.since_start().expect("since the start")[0].row,
+        rows[0]
+    );
     let view: (i64, Option<i64>, i64, i64, Option<i64>) = database
         .connection
         .query_row(
@@ -86,12 +92,12 @@ fn a_failing_migration_changes_nothing() {
     let (_directory, file) = temporary();
     fixture::record(&mut Database::open(&file).expect("today's version"));
     let bad = Migration {
-        version: 6,
+        version: 7,
         sql: "DROP VIEW v_calls; ALTER TABLE calls ADD COLUMN pid VARCHAR",
     };
     let error = Database::open_with(&file, &[MIGRATIONS, &[bad]].concat()).expect_err("fails");
     assert!(
-        matches!(error, StoreError::Migration { version: 6, .. }),
+        matches!(error, StoreError::Migration { version: 7, .. }),
         "{error}"
     );
     let database = Database::open(&file).expect("still today's version");
@@ -101,20 +107,20 @@ fn a_failing_migration_changes_nothing() {
 #[test]
 fn a_newer_file_is_refused_with_both_versions() {
     let (_directory, file) = temporary();
-    drop(Database::open_with(&file, &[MIGRATIONS, &[NEXT]].concat()).expect("version 6"));
+    drop(Database::open_with(&file, &[MIGRATIONS, &[NEXT]].concat()).expect("version 7"));
     for result in [Database::open(&file), Database::open_read_only(&file)] {
         let error = result.expect_err("newer");
         assert!(
             matches!(
                 error,
                 StoreError::NewerSchema {
-                    found: 6,
-                    supported: 5,
+                    found: 7,
+                    supported: 6,
                     ..
                 }
             ),
             "{error}"
         );
-        assert!(error.to_string().contains("schema version 6"), "{error}");
+        assert!(error.to_string().contains("schema version 7"), "{error}");
     }
 }

@@ -9,9 +9,9 @@ use crate::{
 };
 
 const MINUTE: i64 = 60 * SECOND;
-const FOREVER: i64 = i64::MAX / 2;
+pub(super) const FOREVER: i64 = i64::MAX / 2;
 
-fn keep_all() -> Keep {
+pub(super) fn keep_all() -> Keep {
     Keep {
         age_ns: FOREVER,
         details_ns: FOREVER,
@@ -22,7 +22,7 @@ fn keep_all() -> Keep {
 }
 
 /// What was measured in one second, of all kinds.
-fn interval(second: i64) -> Batch {
+pub(super) fn interval(second: i64) -> Batch {
     let at_ns = START + second * SECOND;
     let durations: Vec<u64> = (1..=second as u64 % 50).map(|n| n * 10_000).collect();
     let mut counted = fixture::delta(0, &durations, (10_000, 500_000));
@@ -54,7 +54,7 @@ fn interval(second: i64) -> Batch {
     }
 }
 
-fn recorded(database: &mut Database, seconds: i64) -> (i64, DuckSource) {
+pub(super) fn recorded(database: &mut Database, seconds: i64) -> (i64, DuckSource) {
     let id = database
         .begin_session(&fixture::session())
         .expect("session");
@@ -175,7 +175,7 @@ fn single_calls_can_be_kept_for_less_long() {
 }
 
 /// Many calls, hard to compress.
-fn bulk(second: i64, calls: u64) -> Batch {
+pub(super) fn bulk(second: i64, calls: u64) -> Batch {
     let at_ns = START + second * SECOND;
     let noise = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) >> 24;
     let call = |n: u64| CallRow {
@@ -256,6 +256,36 @@ fn memory_stays_within_its_limit() {
         "{kept} calls are left: all of them, or none of the last batch"
     );
     assert_eq!(count(&database, "flushes"), 60);
+}
+
+#[test]
+fn a_file_over_its_limit_shrinks_at_once() {
+    const LIMIT: u64 = 12 << 20;
+    let (_directory, file) = temporary();
+    let mut database = Database::open(&file).expect("opens");
+    let id = database
+        .begin_session(&fixture::session())
+        .expect("session");
+    for second in 1..=40 {
+        database.append(id, &bulk(second, 20_000)).expect("appends");
+    }
+    database.end_session(id, START + 41 * SECOND).expect("ends");
+    drop(database);
+    let size = || fs::metadata(&file).map_or(0, |found| found.len());
+    assert!(size() > 2 * LIMIT, "{} bytes show nothing", size());
+    let mut database = Database::open(&file).expect("opens");
+    database.keep = Some(Keep {
+        limit_bytes: Some(LIMIT),
+        ..keep_all()
+    });
+    database.shrink().expect("shrinks");
+    assert!(size() <= LIMIT, "{} bytes", size());
+    let newest = format!("calls WHERE at_ns = {}", START + 40 * SECOND);
+    assert_eq!(count(&database, &newest), 20_000);
+    assert_eq!(count(&database, "flushes"), 40);
+    drop(database);
+    let database = Database::open_read_only(&file).expect("opens");
+    assert_eq!(count(&database, &newest), 20_000);
 }
 
 #[test]

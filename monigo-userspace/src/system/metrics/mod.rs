@@ -27,7 +27,7 @@ pub use self::{
     cache::Cache,
     look::{HostLook, Limits, Look, NetworkLook, ProcessLook, Traffic},
     proc::ProcLook,
-    series::{SERIES, Series, Topic, readings, series},
+    series::{SERIES, Series, Topic, is_between_looks, readings, series},
 };
 use crate::service::Metrics;
 

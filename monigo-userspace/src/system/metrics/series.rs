@@ -79,6 +79,8 @@ pub struct Series {
     pub description: &'static str,
     /// Whether it only grows, until the process or host starts anew.
     pub counter: bool,
+    /// Whether it is of the time between two looks.
+    pub between_looks: bool,
     value: fn(&Metrics) -> Option<f64>,
 }
 
@@ -92,6 +94,11 @@ impl Series {
 /// The series of this name.
 pub fn series(name: &str) -> Option<&'static Series> {
     SERIES.iter().find(|series| series.name == name)
+}
+
+/// Whether a series tells of the time between two looks.
+pub fn is_between_looks(name: &str) -> bool {
+    series(name).is_some_and(|series| series.between_looks)
 }
 
 /// Values of all series that are known.
@@ -129,7 +136,22 @@ const fn gauge(
         topic,
         description,
         counter: false,
+        between_looks: false,
         value,
+    }
+}
+
+/// A figure of the time between two looks.
+const fn rate(
+    topic: Topic,
+    name: &'static str,
+    unit: &'static str,
+    description: &'static str,
+    value: fn(&Metrics) -> Option<f64>,
+) -> Series {
+    Series {
+        between_looks: true,
+        ..gauge(topic, name, unit, description, value)
     }
 }
 
@@ -146,6 +168,7 @@ const fn counter(
         topic,
         description,
         counter: true,
+        between_looks: false,
         value,
     }
 }
@@ -166,13 +189,13 @@ pub const SERIES: &[Series] = &[
         |m| Some(m.core_statistics.processes as f64)),
     gauge(CoreStatistics, "open_files", "count", "Open file descriptors of the traced processes.",
         |m| m.core_statistics.open_files.map(|count| count as f64)),
-    gauge(LoadStatistics, "overall_load_of_service", "percent", "Half the CPU load and half the memory load of the service.",
+    rate(LoadStatistics, "overall_load_of_service", "percent", "Half the CPU load and half the memory load of the service.",
         |m| Some(m.load_statistics.overall_load_of_service_percent)),
-    gauge(LoadStatistics, "service_cpu_load", "percent", "CPU time of the service, of the CPUs that it may use.",
+    rate(LoadStatistics, "service_cpu_load", "percent", "CPU time of the service, of the CPUs that it may use.",
         |m| Some(m.load_statistics.service_cpu_load_percent)),
     gauge(LoadStatistics, "service_memory_load", "percent", "Memory of the service, of what it may use.",
         |m| Some(m.load_statistics.service_memory_load_percent)),
-    gauge(LoadStatistics, "system_cpu_load", "percent", "CPU time of the host, of all its CPUs.",
+    rate(LoadStatistics, "system_cpu_load", "percent", "CPU time of the host, of all its CPUs.",
         |m| Some(m.load_statistics.system_cpu_load_percent)),
     gauge(LoadStatistics, "system_memory_load", "percent", "Memory in use on the host.",
         |m| Some(m.load_statistics.system_memory_load_percent)),
@@ -180,9 +203,9 @@ pub const SERIES: &[Series] = &[
         |m| m.load_statistics.system_disk_load_percent),
     gauge(CPUStatistics, "total_cores", "cores", "Physical cores of the host.",
         |m| Some(f64::from(m.cpu_statistics.total_cores))),
-    gauge(CPUStatistics, "cores_used_by_service", "cores", "Mean number of CPUs that the service used.",
+    rate(CPUStatistics, "cores_used_by_service", "cores", "Mean number of CPUs that the service used.",
         |m| Some(m.cpu_statistics.cores_used_by_service)),
-    gauge(CPUStatistics, "cores_used_by_system", "cores", "Mean number of CPUs that the host used.",
+    rate(CPUStatistics, "cores_used_by_system", "cores", "Mean number of CPUs that the host used.",
         |m| Some(m.cpu_statistics.cores_used_by_system)),
     gauge(MemoryStatistics, "total_system_memory", "bytes", "Memory of the host.",
         |m| Some(m.memory_statistics.total_system_memory_bytes as f64)),
@@ -208,24 +231,24 @@ pub const SERIES: &[Series] = &[
         |m| m.disk_io.service.as_ref().map(|io| io.read_bytes as f64)),
     counter(DiskIO, "disk_written_bytes", "bytes", "Sent to storage by the service, processes that ended included.",
         |m| m.disk_io.service.as_ref().map(|io| io.written_bytes as f64)),
-    gauge(DiskIO, "disk_read_bytes_per_second", "bytes per second", "Rate at which the service reads from storage.",
+    rate(DiskIO, "disk_read_bytes_per_second", "bytes per second", "Rate at which the service reads from storage.",
         |m| m.disk_io.service.as_ref().map(|io| io.read_bytes_per_second)),
-    gauge(DiskIO, "disk_written_bytes_per_second", "bytes per second", "Rate at which the service writes to storage.",
+    rate(DiskIO, "disk_written_bytes_per_second", "bytes per second", "Rate at which the service writes to storage.",
         |m| m.disk_io.service.as_ref().map(|io| io.written_bytes_per_second)),
-    gauge(DiskIO, "system_disk_read_bytes_per_second", "bytes per second", "Rate at which the host reads from its block devices.",
+    rate(DiskIO, "system_disk_read_bytes_per_second", "bytes per second", "Rate at which the host reads from its block devices.",
         |m| m.disk_io.system.as_ref().map(|io| io.read_bytes_per_second)),
-    gauge(DiskIO, "system_disk_written_bytes_per_second", "bytes per second", "Rate at which the host writes to its block devices.",
+    rate(DiskIO, "system_disk_written_bytes_per_second", "bytes per second", "Rate at which the host writes to its block devices.",
         |m| m.disk_io.system.as_ref().map(|io| io.written_bytes_per_second)),
     counter(NetworkIO, "bytes_sent", "bytes", "Sent from the network namespaces of the service, without loopback.",
         |m| m.network_io.service.as_ref().map(|io| io.written_bytes as f64)),
     counter(NetworkIO, "bytes_received", "bytes", "Received in the network namespaces of the service, without loopback.",
         |m| m.network_io.service.as_ref().map(|io| io.read_bytes as f64)),
-    gauge(NetworkIO, "bytes_sent_per_second", "bytes per second", "Rate at which the network namespaces of the service send.",
+    rate(NetworkIO, "bytes_sent_per_second", "bytes per second", "Rate at which the network namespaces of the service send.",
         |m| m.network_io.service.as_ref().map(|io| io.written_bytes_per_second)),
-    gauge(NetworkIO, "bytes_received_per_second", "bytes per second", "Rate at which the network namespaces of the service receive.",
+    rate(NetworkIO, "bytes_received_per_second", "bytes per second", "Rate at which the network namespaces of the service receive.",
         |m| m.network_io.service.as_ref().map(|io| io.read_bytes_per_second)),
-    gauge(OverallHealth, "service_health_percent", "percent", "Score of the service.",
+    rate(OverallHealth, "service_health_percent", "percent", "Score of the service.",
         |m| Some(m.health.service_health.percent)),
-    gauge(OverallHealth, "system_health_percent", "percent", "Score of the host.",
+    rate(OverallHealth, "system_health_percent", "percent", "Score of the host.",
         |m| Some(m.health.system_health.percent)),
 ];

@@ -14,9 +14,11 @@ const EXEMPLARS_NS: i64 = 60_000_000_000;
 const EXEMPLARS: u32 = 200;
 
 pub(super) fn families(source: &dyn Source) -> Result<Vec<Family>, QueryError> {
-    let rows = source.functions(Window::default())?;
+    // Counters must not drop when the database deletes what is old.
+    let since = source.since_start()?;
+    let rows: Vec<&FunctionRow> = since.iter().map(|since| &since.row).collect();
     let mut exemplars = exemplars(source)?;
-    let labels: Vec<_> = rows.iter().map(labels).collect();
+    let labels: Vec<_> = rows.iter().copied().map(labels).collect();
     let each = |value: fn(&FunctionRow) -> f64| -> Vec<Point> {
         let labelled = rows.iter().zip(&labels);
         labelled
@@ -24,10 +26,9 @@ pub(super) fn families(source: &dyn Source) -> Result<Vec<Family>, QueryError> {
             .collect()
     };
     let mut durations = Vec::new();
-    for (row, labels) in rows.iter().zip(&labels).filter(|(row, _)| row.timed > 0) {
-        let buckets = source.histogram(row.id, Window::default())?;
-        let mut distribution = distribution(&buckets, row.latency_ns.total);
-        distribution.exemplars = exemplars.remove(&row.id).unwrap_or_default();
+    for (since, labels) in since.iter().zip(&labels).filter(|(s, _)| s.row.timed > 0) {
+        let mut distribution = distribution(&since.buckets, since.timed_ns);
+        distribution.exemplars = exemplars.remove(&since.row.id).unwrap_or_default();
         durations.push(Point {
             labels: labels.clone(),
             value: Value::Distribution(distribution),

@@ -144,6 +144,8 @@ pub fn overview() -> Overview {
         host: "shop-1".to_owned(),
         kernel: "6.18.0".to_owned(),
         monigo_version: "0.1.0".to_owned(),
+        runtime_version: None,
+        retention: None,
         started_ns: START_NS,
         ended_ns: None,
         last_flush_ns: Some(START_NS + 90 * SECOND),
