@@ -62,6 +62,7 @@ impl Backlog {
         for loss in interval.losses {
             *self.losses.entry(loss.cause).or_default() += loss.count;
         }
+        self.batch.beside_ns += interval.beside_ns;
         let mut lost = 0;
         lost += take(&mut self.batch.calls, &mut interval.calls, MOST_DETAILS);
         let room = MOST_DETAILS - self.batch.calls.len();
@@ -113,6 +114,7 @@ impl Backlog {
         shrink(&mut batch.calls);
         shrink(&mut batch.samples);
         shrink(&mut batch.readings);
+        batch.beside_ns = 0;
         batch.processes.clear();
         batch.notices.clear();
         batch.functions = Vec::new();

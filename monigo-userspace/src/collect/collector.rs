@@ -125,6 +125,8 @@ pub struct Collector {
     loads: Vec<Load>,
     /// Recorded calls per second.
     records: (u64, f64),
+    /// Time that they and the probes on Go's scheduler took from the target since the last flush.
+    beside_ns: f64,
     /// When the last interval began for functions that are probed in windows, and for how long
     /// windows had been open then.
     duty_mark: (Instant, Duration),
@@ -179,6 +181,7 @@ impl Collector {
             weighed: (vec![0; functions.len()], now, OpenTime::default()),
             loads: vec![Load::default(); functions.len()],
             records: (0, 0.0),
+            beside_ns: 0.0,
             duty_mark: (now, Duration::ZERO),
             window_mark: (now, Duration::ZERO),
             notices: Vec::new(),
@@ -423,6 +426,7 @@ impl Collector {
         let windows = factor(self.window_mark, (now, open.windows));
         let interval = Batch {
             at_ns: self.clock.now(),
+            beside_ns: std::mem::take(&mut self.beside_ns) as u64,
             functions: deltas.iter().flatten().cloned().collect(),
             calls: self.weighted_calls(&deltas),
             samples: self.weighted_samples(windows, duty),

@@ -124,7 +124,7 @@ fn cost(overview: &Overview, functions: &[FunctionRow]) -> Option<String> {
     let dearest = called.map(|row| row.probe.cost_ns).max()?;
     Some(format!(
         "The probes cost the target about {} of one CPU ({} a call of the dearest).",
-        percent(share_of_cpu(functions, overview.duration_ns())),
+        percent(share_of_cpu(functions, overview.duration_ns()) + overview.beside_share),
         duration_ns(dearest.into())
     ))
 }

@@ -104,8 +104,8 @@ impl From<TimeParts> for TimeSummary {
 /// What the probes cost the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Overhead {
-    /// Time that the probes of all calls took, as a share of the time of one CPU; 0 when their
-    /// cost was not measured.
+    /// Time that the probes of all calls took, what they record, and probes on the runtime of the
+    /// language, as a share of the time of one CPU; 0 when their cost was not measured.
     pub share_of_cpu: f64,
 }
 
@@ -142,7 +142,7 @@ impl Summary {
                 language: overview.language,
             },
             overhead: Overhead {
-                share_of_cpu: share_of_cpu(&functions, duration_ns),
+                share_of_cpu: share_of_cpu(&functions, duration_ns) + overview.beside_share,
             },
             functions: functions
                 .into_iter()

@@ -102,6 +102,10 @@ pub struct Overview {
     pub losses: Vec<LossRow>,
     /// Sentences for the user: what monigo could not see, and what to do.
     pub warnings: Vec<String>,
+    /// Share of one CPU that records of calls and probes on the runtime of the language took from
+    /// the target: about, and beside the probes of calls.
+    #[serde(default)]
+    pub beside_share: f64,
 }
 
 impl Overview {

@@ -122,7 +122,9 @@ pub(super) fn read_session(
     let mut statement = connection.prepare_cached(
         "SELECT target_path, language, host, kernel, monigo_version, started_ns, ended_ns,
                 (SELECT max(at_ns) FROM flushes WHERE session_id = s.session_id), flush_ns,
-                pruned_before_ns, detailed_from_ns, runtime_version, retention
+                pruned_before_ns, detailed_from_ns, runtime_version, retention,
+                (SELECT coalesce(sum(beside_ns)::DOUBLE / nullif(sum(at_ns - from_ns), 0), 0)
+                 FROM flushes WHERE session_id = s.session_id)
          FROM sessions s WHERE session_id = ?",
     )?;
     let mut rows = statement.query([session])?;
@@ -146,6 +148,7 @@ pub(super) fn read_session(
         recorded: 0,
         losses: read_losses(connection, session)?,
         warnings: Vec::new(),
+        beside_share: row.get(13)?,
     };
     Ok(SessionState {
         overview,

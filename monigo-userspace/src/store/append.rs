@@ -35,8 +35,8 @@ impl Store for Database {
         };
         self.transaction("writing a batch", |connection| {
             connection.execute(
-                "INSERT INTO flushes VALUES (?, ?, ?, ?)",
-                params![session, next.flush, last.at_ns, next.at_ns],
+                "INSERT INTO flushes VALUES (?, ?, ?, ?, ?)",
+                params![session, next.flush, last.at_ns, next.at_ns, batch.beside_ns],
             )?;
             append_counters(connection, session, next, batch)?;
             blocks::append(connection, session, next)?;

@@ -76,7 +76,7 @@ fn merge_part(connection: &Connection, part: &Part, step_ns: i64) -> Result<(), 
     connection.execute_batch(&format!(
         "CREATE OR REPLACE TEMP TABLE coarse_flushes AS
              SELECT session_id, max(flush_id) AS flush_id, min(from_ns) AS from_ns, max(at_ns) AS at_ns,
-                    at_ns // {step_ns} AS step
+                    sum(beside_ns)::BIGINT AS beside_ns, at_ns // {step_ns} AS step
              FROM flushes WHERE {chosen} GROUP BY ALL;
          CREATE OR REPLACE TEMP TABLE coarse_deltas AS
              SELECT d.session_id, function_id, c.flush_id, c.at_ns, sum(entered)::BIGINT,
@@ -102,7 +102,7 @@ fn merge_part(connection: &Connection, part: &Part, step_ns: i64) -> Result<(), 
     for (table, coarse) in [
         (
             "flushes",
-            "SELECT session_id, flush_id, from_ns, at_ns FROM coarse_flushes",
+            "SELECT session_id, flush_id, from_ns, at_ns, beside_ns FROM coarse_flushes",
         ),
         ("function_deltas", "FROM coarse_deltas ORDER BY ALL"),
         ("histogram_deltas", "FROM coarse_histograms ORDER BY ALL"),

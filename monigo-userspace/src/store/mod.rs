@@ -116,6 +116,9 @@ pub enum ExitProbe {
 pub struct Batch {
     /// End of the interval, Unix time in ns.
     pub at_ns: i64,
+    /// Time that records of calls and probes on the runtime of the language took from the target,
+    /// ns: about, and beside the probes of calls.
+    pub beside_ns: u64,
     /// Per function; only functions whose counters changed.
     pub functions: Vec<FunctionDelta>,
     /// Recorded calls.

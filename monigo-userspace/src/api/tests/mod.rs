@@ -71,6 +71,7 @@ impl Source for Scripted {
             flush_ns: 1,
             recorded: 0,
             losses: Vec::new(),
+            beside_share: 0.0,
             warnings: Vec::new(),
         })
     }

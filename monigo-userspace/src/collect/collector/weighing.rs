@@ -51,6 +51,7 @@ impl Collector {
         self.records.1 = self.records.0 as f64 / seconds;
         self.records.0 = 0;
         self.weigh_parking(seconds)?;
+        self.beside_ns += self.beside() * seconds;
         self.replace_failing_return_probes()?;
         if let (copies @ 1.., bytes) = std::mem::take(&mut self.copied) {
             let mean = bytes as f64 / copies as f64;
@@ -208,16 +209,20 @@ impl Collector {
             .zip(&plan.modes)
             .map(|(load, mode)| load.cost(*mode, plan))
             .sum();
+        Cost {
+            share_of_cpu: (ns + self.beside()) / 1e9,
+            budget: self.budget.share(),
+            step: plan.step(),
+        }
+    }
+
+    /// What records and the probes on Go's scheduler take, ns per second.
+    fn beside(&self) -> f64 {
         let stacks = if self.control.stacks == 0 {
             StackCost::None
         } else {
             self.budget.stacks()
         };
-        let records = self.records.1 * stacks.record_ns();
-        Cost {
-            share_of_cpu: (ns + records + self.parking.ns) / 1e9,
-            budget: self.budget.share(),
-            step: plan.step(),
-        }
+        self.records.1 * stacks.record_ns() + self.parking.ns
     }
 }

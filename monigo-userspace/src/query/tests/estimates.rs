@@ -167,6 +167,18 @@ fn probes_have_their_price() {
 }
 
 #[test]
+fn what_probes_record_has_its_price_too() {
+    let beside = |beside_ns| Batch {
+        beside_ns,
+        ..Batch::default()
+    };
+    let batches = [beside(20_000_000), beside(0), beside(40_000_000)];
+    let (_database, source) = session_of(batches);
+    let share = source.overview().expect("overview").beside_share;
+    assert!((share - 0.02).abs() < 1e-9, "{share}");
+}
+
+#[test]
 fn notices_become_warnings() {
     let say = |sentences: &[&str]| Batch {
         notices: sentences.iter().map(|&s| s.to_owned()).collect(),

@@ -7,6 +7,9 @@ COMMENT ON COLUMN sessions.runtime_version IS 'Version of the runtime of the lan
 COMMENT ON COLUMN sessions.retention IS 'How long measurements were to be kept when the session began, for example 7d; NULL in recordings of an older monigo';
 COMMENT ON COLUMN sessions.deleted_calls IS 'Rows of calls that were deleted since the start';
 
+ALTER TABLE flushes ADD COLUMN beside_ns BIGINT DEFAULT 0;
+COMMENT ON COLUMN flushes.beside_ns IS 'Time that records of calls and probes on the runtime of the language took from the target, about, beside the probes of calls';
+
 -- Sums of deleted rows: with them, totals since the start stay what they were.
 CREATE TABLE deleted_deltas (
     session_id BIGINT NOT NULL,

@@ -42,6 +42,7 @@ pub(super) fn interval(second: i64) -> Batch {
     };
     Batch {
         at_ns,
+        beside_ns: 7_000_000,
         functions: vec![counted, estimated],
         calls: vec![fixture::call(at_ns - 1000, 1000, 1, None)],
         samples: vec![fixture::sample(at_ns, SampleKind::Cpu, 1000, None)],
@@ -82,6 +83,7 @@ fn merged_intervals_add_up_to_the_same() {
             source.functions(whole).expect("functions"),
             source.histogram(0, whole).expect("histogram"),
             source.overview().expect("overview").losses,
+            source.overview().expect("overview").beside_share.to_string(),
             (mean * 1e6).round() as i64,
             series[0].calls,
         )

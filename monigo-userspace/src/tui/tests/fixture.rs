@@ -155,6 +155,7 @@ pub fn overview() -> Overview {
             cause: "ring_full".to_owned(),
             count: 1_234,
         }],
+        beside_share: 0.0,
         warnings: vec![
             "main.validate is inlined into 3 callers and cannot be probed; build with -gcflags=-l \
              to keep it apart."
