@@ -157,6 +157,8 @@ export async function fake(page, change = {}) {
   await page.route("**/monigo/api/v1/*", async (route) => {
     const request = route.request();
     const name = new URL(request.url()).pathname.split("/").at(-1);
+    // Which sessions there are is asked now and then, paused or not.
+    if (name === "sessions") return route.continue();
     const body = request.postDataJSON();
     sent.push({ name, body });
     const answer = { ...answers, ...change }[name];
