@@ -83,7 +83,11 @@ fn merged_intervals_add_up_to_the_same() {
             source.functions(whole).expect("functions"),
             source.histogram(0, whole).expect("histogram"),
             source.overview().expect("overview").losses,
-            source.overview().expect("overview").beside_share.to_string(),
+            source
+                .overview()
+                .expect("overview")
+                .beside_share
+                .to_string(),
             (mean * 1e6).round() as i64,
             series[0].calls,
         )
