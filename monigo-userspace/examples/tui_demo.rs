@@ -361,6 +361,7 @@ impl Source for Shop {
                         .to_owned(),
                 ]
             },
+            beside_share: 0.0,
         })
     }
 

@@ -496,6 +496,7 @@ impl Source for Recording {
             recorded: state.calls.len() as u64,
             losses: if state.lost > 0 { losses } else { Vec::new() },
             warnings: if state.lost > 0 { warnings } else { Vec::new() },
+            beside_share: 0.0,
         })
     }
 

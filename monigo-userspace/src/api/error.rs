@@ -117,6 +117,9 @@ impl From<OpenError> for ApiError {
                 "nothing was recorded yet; a session begins when a target is found",
             ),
             OpenError::Query(error) => error.clone().into(),
+            OpenError::Store(_) if error.may_pass() => {
+                QueryError::Unavailable(error.to_string()).into()
+            }
             OpenError::Store(_) => QueryError::Store(error.to_string()).into(),
             OpenError::HeldElsewhere { .. } => QueryError::Remote(error.to_string()).into(),
         }
@@ -130,6 +133,7 @@ impl From<QueryError> for ApiError {
             QueryError::UnknownFunction(_) => (StatusCode::NOT_FOUND, "unknown_function"),
             QueryError::Selection(_) => (StatusCode::BAD_REQUEST, "bad_selection"),
             QueryError::NoSuchCalls(_) => (StatusCode::NOT_FOUND, "no_such_calls"),
+            QueryError::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             QueryError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
             QueryError::Remote(_) => (StatusCode::BAD_GATEWAY, "remote"),
         };

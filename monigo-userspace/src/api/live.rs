@@ -92,8 +92,7 @@ pub fn poll(source: Arc<dyn Source>) -> (LiveState, Watching) {
                     Duration::from_nanos(overview.flush_ns.try_into().unwrap_or(0))
                 }
                 Ok(Err(error)) => {
-                    let text = format!("{error}; if it has ended, start `monigo serve` again");
-                    set_status(&tell, text, false);
+                    set_status(&tell, error.to_string(), false);
                     Duration::from_secs(1)
                 }
                 Err(_) => return,

@@ -55,7 +55,7 @@ impl Stored for File {
     }
 
     fn open(&self, session: i64) -> Result<Arc<dyn Source>, OpenError> {
-        if session == self.first.session() {
+        if self.first.session() == Some(session) {
             return Ok(Arc::clone(&self.first) as Arc<dyn Source>);
         }
         Ok(Arc::new(Lasting::open(&self.path, Some(session))?))

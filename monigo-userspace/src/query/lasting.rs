@@ -2,7 +2,7 @@
 //!
 //! Files are replaced, damaged and mended, and the monigo that records into one ends or starts again. A
 //! view that stays open for days asks through [`Lasting`], which forgets a source that fails and opens
-//! the recording again, at most once a second.
+//! the recording again, at most once a second. It need not be readable at first.
 
 use std::{
     path::{Path, PathBuf},
@@ -23,37 +23,63 @@ const WAIT: Duration = Duration::from_secs(1);
 /// A source that recovers.
 pub struct Lasting {
     path: PathBuf,
-    /// The session that is shown.
-    session: i64,
     state: Mutex<State>,
+    failed: Option<Listener>,
 }
+
+/// Told why the recording cannot be read.
+type Listener = Box<dyn Fn(&str) + Send + Sync>;
 
 struct State {
     source: Option<Arc<dyn Source>>,
+    /// The session that is shown; `None` for the latest, as long as none could be opened.
+    session: Option<i64>,
     /// When it was opened last, or was tried to be, and why that failed.
     tried: Instant,
     error: String,
 }
 
 impl Lasting {
-    /// Opens session `session` of the recording at `path`, or the latest.
+    /// Opens session `session` of the recording at `path`, or the latest. What may pass, damage and locks, is no
+    /// error: questions have that answer until it has passed.
     pub fn open(path: &Path, session: Option<i64>) -> Result<Self, OpenError> {
-        let source: Arc<dyn Source> = Arc::from(open_source(path, session)?);
-        let session = source.overview()?.session;
+        let mut state = State {
+            source: None,
+            session,
+            tried: Instant::now(),
+            error: String::new(),
+        };
+        match state.open(path) {
+            Err(error) if !error.may_pass() => return Err(error),
+            Err(error) => state.error = error.to_string(),
+            Ok(_) => {}
+        }
         Ok(Self {
             path: path.to_owned(),
-            session,
-            state: Mutex::new(State {
-                source: Some(source),
-                tried: Instant::now(),
-                error: String::new(),
-            }),
+            state: Mutex::new(state),
+            failed: None,
         })
     }
 
-    /// The session that it answers about.
-    pub const fn session(&self) -> i64 {
-        self.session
+    /// Has `listener` told, once each time, why the recording cannot be read any more, and now if it cannot.
+    #[must_use]
+    pub fn on_failure(mut self, listener: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        if let Some(problem) = self.problem() {
+            listener(&problem);
+        }
+        self.failed = Some(Box::new(listener));
+        self
+    }
+
+    /// The session that it answers about; `None` while none was named and the recording cannot be read.
+    pub fn session(&self) -> Option<i64> {
+        lock(&self.state).session
+    }
+
+    /// Why the recording cannot be read; `None` if it can.
+    pub fn problem(&self) -> Option<String> {
+        let state = lock(&self.state);
+        state.source.is_none().then(|| state.error.clone())
     }
 
     /// The source, opened if it is time to try.
@@ -63,19 +89,17 @@ impl Lasting {
             return Ok(Arc::clone(source));
         }
         if state.tried.elapsed() < WAIT {
-            return Err(QueryError::Store(state.error.clone()));
+            return Err(QueryError::Unavailable(state.error.clone()));
         }
         state.tried = Instant::now();
-        match open_source(&self.path, Some(self.session)) {
+        match state.open(&self.path) {
             Ok(source) => {
-                let source: Arc<dyn Source> = Arc::from(source);
                 tracing::info!("{} can be read again", self.path.display());
-                state.source = Some(Arc::clone(&source));
                 Ok(source)
             }
             Err(error) => {
                 state.error = error.to_string();
-                Err(QueryError::Store(state.error.clone()))
+                Err(QueryError::Unavailable(state.error.clone()))
             }
         }
     }
@@ -91,6 +115,10 @@ impl Lasting {
             tracing::warn!("{}: {error}; trying again", self.path.display());
             state.source = None;
             state.error = error.to_string();
+            drop(state);
+            if let Some(listener) = &self.failed {
+                listener(&error.to_string());
+            }
         }
     }
 
@@ -106,10 +134,20 @@ impl Lasting {
                 drop(source);
                 self.source()
                     .and_then(|again| question(&*again))
-                    .map_err(|_| error)
+                    .map_err(|_| QueryError::Unavailable(error.to_string()))
             }
             answer => answer,
         }
+    }
+}
+
+impl State {
+    /// Opens the session.
+    fn open(&mut self, path: &Path) -> Result<Arc<dyn Source>, OpenError> {
+        let source: Arc<dyn Source> = Arc::from(open_source(path, self.session)?);
+        self.session = Some(source.overview()?.session);
+        self.source = Some(Arc::clone(&source));
+        Ok(source)
     }
 }
 
@@ -241,13 +279,54 @@ mod tests {
         let source = lasting.source().expect("open");
         lasting.forget(&source, &QueryError::Store("damaged".to_owned()));
         drop(source);
-        let error = calls().expect_err("damaged").to_string();
+        let error = calls().expect_err("damaged");
+        assert!(matches!(error, QueryError::Unavailable(_)), "{error:?}");
+        let error = error.to_string();
         assert!(
             error.contains("damaged") || error.contains("corrupt"),
             "{error}"
         );
         fs::write(&file, &sound).expect("mends");
         assert_eq!(calls(), Ok(1001));
+    }
+
+    #[test]
+    fn a_recording_that_is_damaged_at_first_is_read_once_it_is_mended() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("run.duckdb");
+        fixture::record(&mut Database::open(&file).expect("opens"));
+        let sound = fs::read(&file).expect("reads");
+        let mut damaged = sound.clone();
+        for byte in &mut damaged[4096..12_288] {
+            *byte ^= 0x55;
+        }
+        fs::write(&file, &damaged).expect("damages");
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let lasting = Lasting::open(&file, None)
+            .expect("may pass")
+            .on_failure(move |why| lock(&tell).push(why.to_owned()));
+        let problem = lasting.problem().expect("damaged");
+        assert_eq!(lock(&told).as_slice(), std::slice::from_ref(&problem));
+        now(&lasting);
+        let error = lasting.overview().expect_err("damaged");
+        assert_eq!(error, QueryError::Unavailable(problem));
+        fs::write(&file, &sound).expect("mends");
+        now(&lasting);
+        assert_eq!(lasting.overview().expect("mended").session, 1);
+        assert_eq!(lasting.problem(), None);
+        assert_eq!(lock(&told).len(), 1);
+    }
+
+    #[test]
+    fn what_waiting_does_not_mend_is_an_error_at_once() {
+        let directory = tempfile::tempdir().expect("directory");
+        let file = directory.path().join("run.duckdb");
+        for (session, what) in [(None, "missing"), (Some(7), "no such session")] {
+            let error = Lasting::open(&file, session).err().expect(what);
+            assert!(!error.may_pass(), "{what}: {error}");
+            fixture::record(&mut Database::open(&file).expect("opens"));
+        }
     }
 
     #[test]

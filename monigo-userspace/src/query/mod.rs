@@ -507,6 +507,9 @@ pub enum QueryError {
     /// The store failed.
     #[error("reading the database failed: {0}")]
     Store(String),
+    /// The recording cannot be read now; a sentence with the reason.
+    #[error("{0}")]
+    Unavailable(String),
     /// The running monigo that holds the database did not answer.
     #[error("the running monigo did not answer: {0}")]
     Remote(String),

@@ -37,6 +37,18 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether the same may succeed later, without another argument and without another monigo.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(StoreError::Corrupt { .. } | StoreError::Locked { .. })
+            | Self::Query(_)
+            | Self::HeldElsewhere { .. } => true,
+            Self::Store(_) | Self::NoSession | Self::UnknownSession { .. } => false,
+        }
+    }
+}
+
 fn list(ids: &[i64]) -> String {
     let word = if ids.len() == 1 {
         "session"

@@ -94,7 +94,7 @@ fn respond(
         ..
     } = *question;
     if parts.has(Parts::TABLE)
-        && !(deliver(source.overview().map(Answer::Overview))
+        && !(deliver(source.overview().map(Answer::of_session))
             && deliver(
                 source
                     .functions(window)

@@ -382,7 +382,7 @@ impl App {
     /// Takes in (part of) an answer.
     pub fn accept(&mut self, answer: Answer) {
         match answer {
-            Answer::Overview(overview) => self.overview = Some(overview),
+            Answer::Overview(overview) => self.overview = Some(*overview),
             Answer::Metrics(metrics) => self.metrics = Some(metrics),
             Answer::Functions { span, rows } => {
                 if span != self.span {

@@ -87,7 +87,7 @@ pub struct Question {
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// The session.
-    Overview(Overview),
+    Overview(Box<Overview>),
     /// What the service and the host use.
     Metrics(Box<Metrics>),
     /// The function table.
@@ -134,4 +134,11 @@ pub enum Answer {
         /// Whether a part failed.
         failed: bool,
     },
+}
+
+impl Answer {
+    /// About the session.
+    pub fn of_session(overview: Overview) -> Self {
+        Self::Overview(Box::new(overview))
+    }
 }

@@ -48,7 +48,7 @@ pub fn starting() -> App {
 /// An application over `functions` with every question answered.
 pub fn loaded(functions: Vec<FunctionRow>) -> App {
     let mut app = starting();
-    app.accept(Answer::Overview(overview()));
+    app.accept(Answer::of_session(overview()));
     answer(&mut app, functions);
     app
 }

@@ -29,7 +29,7 @@ fn first_the_table_then_the_detail_of_its_first_row() {
     let mut app = starting();
     assert_eq!(asked(&mut app), Some(Parts::TABLE));
     assert_eq!(asked(&mut app), None, "one question at a time");
-    app.accept(Answer::Overview(overview()));
+    app.accept(Answer::of_session(overview()));
     app.accept(Answer::Functions {
         span: app.span,
         rows: vec![function(5, "f", 1, 1)],
