@@ -348,7 +348,7 @@ fn a_commit_that_was_told_to_have_failed_is_not_repeated_blindly() {
     database
         .connection
         .execute_batch(&format!(
-            "INSERT INTO flushes VALUES ({id}, 4, {START}, {})",
+            "INSERT INTO flushes VALUES ({id}, 4, {START}, {}, 0)",
             START + 4 * SECOND
         ))
         .expect("inserts");
