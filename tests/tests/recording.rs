@@ -33,16 +33,19 @@ fn report(db: &str) -> Result<Report> {
 
 /// Asks for reports until one has `calls` of the first function, as the next flush will.
 fn await_calls(db: &str, calls: u64) -> Result<Report> {
+    await_report(db, |report| report.functions[0].calls >= calls)
+        .with_context(|| format!("{calls} calls"))
+}
+
+/// Waits until what was recorded is as wanted.
+fn await_report(db: &str, wanted: impl Fn(&Report) -> bool) -> Result<Report> {
     let given_up = Instant::now() + PATIENCE;
     loop {
         let report = report(db)?;
-        if report.functions[0].calls >= calls {
+        if wanted(&report) {
             return Ok(report);
         }
-        ensure!(
-            Instant::now() < given_up,
-            "{report:?} instead of {calls} calls"
-        );
+        ensure!(Instant::now() < given_up, "not as wanted: {report:?}");
     }
 }
 
@@ -177,14 +180,12 @@ fn disk_fills_and_empties_while_recording() -> Result<()> {
     drop(filler);
     fs::remove_file(disk.0.path().join("filler"))?;
     await_calls(db, truth.functions["recurse"].calls)?;
-    let live = report(db)?;
-    ensure!(
-        live.warnings
-            .iter()
-            .any(|text| text.contains("could not be written")),
-        "the failure is not told: {:?}",
-        live.warnings
-    );
+    // Told with what is written next.
+    let told = |report: &Report| {
+        let mut warnings = report.warnings.iter();
+        warnings.any(|text| text.contains("could not be written"))
+    };
+    await_report(db, told).context("the failure is not told")?;
     let last = monigo.stop()?;
     compare(&truth, &last)?;
     compare(&truth, &report(db)?)?;
