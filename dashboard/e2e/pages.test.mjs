@@ -166,7 +166,8 @@ test("reports show a topic, and keep its values as they are", async () => {
 
   const json = await downloaded(() => page.getByRole("button", { name: "JSON" }).click());
   const values = JSON.parse(json.text);
-  assert.equal(typeof values[0].value.cores_used_by_service, "number");
+  // The first look has nothing to compare with.
+  assert.equal(typeof values.at(-1).value.cores_used_by_service, "number");
 
   await page.getByRole("combobox", { name: "Report on" }).selectOption("FunctionLatency");
   await page.getByRole("heading", { name: /^Latency of functions/ }).first().waitFor();
