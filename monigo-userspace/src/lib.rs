@@ -20,6 +20,7 @@ pub mod query;
 pub mod service;
 pub mod store;
 pub mod symbols;
+mod sync;
 pub mod system;
 pub mod target;
 pub mod telemetry;

@@ -8,6 +8,7 @@ pub mod lines;
 pub mod monigo;
 pub mod program;
 pub mod serving;
+pub mod systemd;
 pub mod targets;
 
 pub use self::{

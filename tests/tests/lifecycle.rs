@@ -16,6 +16,7 @@ use monigo_tests::{
     compare::compare,
     lines::PATIENCE,
     require_root,
+    systemd::await_word,
     targets::{self, Native, PrivateCopy},
 };
 use nix::sys::signal::Signal;
@@ -111,21 +112,6 @@ fn events_reach_a_webhook_that_fails_at_first() -> Result<()> {
     let outcome = monigo.wait()?;
     ensure!(outcome.status == Some(0), "{outcome:?}");
     Ok(())
-}
-
-/// What systemd would read.
-fn await_word(socket: &UnixDatagram, word: &str) -> Result<String> {
-    socket.set_read_timeout(Some(PATIENCE))?;
-    let mut buffer = [0; 4096];
-    loop {
-        let count = socket
-            .recv(&mut buffer)
-            .with_context(|| format!("no {word}"))?;
-        let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
-        if text.lines().any(|line| line == word) {
-            return Ok(text);
-        }
-    }
 }
 
 #[test]

@@ -2,8 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     os::unix::net::UnixDatagram,
     path::Path,
     thread,
@@ -14,8 +13,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use monigo_tests::{
     Monigo, Program,
     lines::PATIENCE,
-    monigo::run,
+    monigo::{fetch, run},
     require_root,
+    systemd::await_word,
     targets::{self, Native, PrivateCopy},
 };
 use nix::{
@@ -61,7 +61,6 @@ impl Served {
     fn start(folder: &Path, file: &Path) -> Result<Self> {
         let place = folder.join("notify");
         let systemd = UnixDatagram::bind(&place)?;
-        systemd.set_read_timeout(Some(PATIENCE))?;
         let monigo = Monigo::spawn_with(
             [
                 "serve",
@@ -94,17 +93,8 @@ impl Served {
 
     /// Status and body of the answer.
     fn ask(&self, path: &str) -> Result<(u16, Value)> {
-        let mut stream = TcpStream::connect(self.address)?;
-        let address = self.address;
-        write!(
-            stream,
-            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
-        let status = head.split(' ').nth(1).context("no status")?.parse()?;
-        let body = serde_json::from_str(body).with_context(|| answer.clone())?;
+        let (status, body) = fetch(self.address, path)?;
+        let body = serde_json::from_str(&body).with_context(|| body.clone())?;
         Ok((status, body))
     }
 
@@ -163,20 +153,6 @@ impl Served {
             ensure!(outcome.stderr.contains(&word), "no {word}: {outcome:?}");
         }
         Ok(())
-    }
-}
-
-/// What systemd would read.
-fn await_word(socket: &UnixDatagram, word: &str) -> Result<String> {
-    let mut buffer = [0; 4096];
-    loop {
-        let count = socket
-            .recv(&mut buffer)
-            .with_context(|| format!("no {word}"))?;
-        let text = String::from_utf8_lossy(&buffer[..count]).into_owned();
-        if text.lines().any(|line| line == word) {
-            return Ok(text);
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Instant,
 };
 
@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use tokio::sync::Notify;
 
 use super::guard::network_of;
+use crate::sync::lock;
 
 /// The connections that are open.
 pub struct Places {
@@ -44,7 +45,7 @@ impl Places {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Entry>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 
     /// A place for a new connection. When the client has all of its own, or when all are taken, the connection

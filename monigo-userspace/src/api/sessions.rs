@@ -11,11 +11,10 @@ use super::{
     Content, LiveState,
     live::{self, Watching},
 };
+use crate::sync::lock;
 use crate::{
     collect::unix_ns,
-    query::{
-        DuckSource, Lasting, OpenError, QueryError, SessionRow, Source, Standing, lock, sessions,
-    },
+    query::{DuckSource, Lasting, OpenError, QueryError, SessionRow, Source, Standing, sessions},
     service::Recorded,
     store::Reader,
 };

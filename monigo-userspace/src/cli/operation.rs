@@ -4,7 +4,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{self, RecvTimeoutError, Sender},
     },
@@ -15,6 +15,7 @@ use std::{
 use anyhow::Result;
 
 use super::exit::{self, Failure};
+use crate::sync::lock;
 use crate::{
     config::{Change, Config, FlagValue, Loaded, Sources, Watch},
     lifecycle::{Event, EventKind, Lifecycle, Webhook},
@@ -219,8 +220,4 @@ impl Operation {
             .with("in_force", change.taken)
             .with("needs_restart", change.left)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

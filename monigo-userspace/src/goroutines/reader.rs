@@ -14,8 +14,8 @@ use super::{
     runtime::Heap,
     snapshot::{Goroutine, Snapshot, Source},
 };
+use crate::sync::lock;
 use crate::{
-    query::lock,
     service::{Metrics, RoutineKind, RoutineReader, Routines, ServiceError, frame_text},
     symbols::{Image, demangle::printable, go, symbolize::Symbolizer},
     system::metrics::{Cache, rfc3339},

@@ -16,8 +16,8 @@ use super::{
     memory::Memory,
     thread_stack::{self, Seen},
 };
+use crate::sync::lock;
 use crate::{
-    query::lock,
     service::{Metrics, RoutineKind, RoutineReader, Routines, ServiceError, frame_text},
     symbols::{demangle::printable, symbolize::Symbolizer},
     system::metrics::{Cache, rfc3339},

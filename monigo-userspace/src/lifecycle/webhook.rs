@@ -5,7 +5,7 @@ mod settings;
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -14,6 +14,7 @@ use self::sender::Sender;
 pub use self::settings::{WebhookError, WebhookSettings};
 use super::EventKind;
 use crate::service::{ExporterState, ExporterStatus};
+use crate::sync::lock;
 
 /// Time that the rest gets when monigo ends.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -156,8 +157,4 @@ impl Drop for Webhook {
     fn drop(&mut self) {
         self.close();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

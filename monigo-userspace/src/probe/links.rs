@@ -222,7 +222,7 @@ impl Programs {
         }
         let mut loaded = Vec::new();
         for role in Role::ALL {
-            load_for_perf(ebpf, role)?;
+            load(ebpf, role.program())?;
             loaded.push((role, Loaded::Perf));
         }
         Ok(Self { loaded })
@@ -291,7 +291,7 @@ impl Programs {
                 // One refused site refuses them all; perf events tell which one.
                 Err(error) => tracing::info!("one link for all sites was refused: {error}"),
             }
-            load_for_perf(ebpf, role)?;
+            load(ebpf, role.program())?;
             *program = Loaded::Perf;
         }
         let _change = Change::begin();
@@ -345,10 +345,6 @@ impl Links {
             }
         }
     }
-}
-
-fn load_for_perf(ebpf: &mut Ebpf, role: Role) -> Result<(), ProbeError> {
-    load(ebpf, role.program())
 }
 
 fn cookie(role: Role, id: u32, function: &PlannedFunction, site: &Site, generation: u32) -> Cookie {

@@ -6,7 +6,7 @@ use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
     Heatmap, Histogram, Latency, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError,
     ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, SinceStart,
-    Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window, breakdown, lock, readings,
+    Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window, breakdown, readings,
     session::{
         Functions, Meta, SessionState, read_notices, read_session, session_ids, session_warnings,
     },
@@ -17,6 +17,7 @@ use super::{
     warnings,
 };
 use crate::store::Reader;
+use crate::sync::lock;
 
 /// Answers questions about one session of an open database. Cheap to ask every second: sums over
 /// the whole session are kept, and only what is new is read.

@@ -14,8 +14,9 @@ use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
     Heatmap, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError, ReadingsPoint,
     ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, SinceStart, Source, StackRow,
-    Storage, Story, Table, Tail, TailQuestion, Window, lock, open_source,
+    Storage, Story, Table, Tail, TailQuestion, Window, open_source,
 };
+use crate::sync::lock;
 
 /// Least time between two attempts to open.
 const WAIT: Duration = Duration::from_secs(1);

@@ -520,11 +520,3 @@ impl From<duckdb::Error> for QueryError {
         Self::Store(crate::store::message_of(&error))
     }
 }
-
-/// Takes a lock. What the locks here guard is valid at every instant, so a panic of another
-/// thread does not spoil it.
-pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-}

@@ -5,13 +5,13 @@ use duckdb::params;
 use super::{
     Call, DuckSource, FlameNode, QueryError, Root, Selection, StackRow, Weight, Window,
     flame::{RootAt, Tree},
-    lock,
     samples::{self, Chosen, SampleSum},
     select::Durations,
     session::Functions,
     stacks::{self, Stacks, Weights},
 };
 use crate::export::format;
+use crate::sync::lock;
 
 /// Time of a function's calls that no sample explains.
 const NOT_SAMPLED: &str = "[not sampled]";

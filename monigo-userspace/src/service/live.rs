@@ -8,8 +8,9 @@ use std::{
 use super::{
     ExporterStatus, Metrics, Reading, RoutineKind, Routines, Service, ServiceError, ServiceInfo,
 };
+use crate::sync::lock;
 use crate::{
-    query::{FunctionRow, Source, Window, lock},
+    query::{FunctionRow, Source, Window},
     system::{
         health::{
             HealthChange, HealthSettings, HealthWatch, LatencyUse, ServiceUse, service_health,

@@ -11,6 +11,8 @@ use std::{
 
 use duckdb::{Connection, ffi};
 
+use crate::sync::lock;
+
 /// A cheap, shareable handle for reading an open [`super::Database`].
 ///
 /// Questions do not wait for each other or for appends: each runs on a connection of its own,
@@ -174,9 +176,4 @@ impl Reader {
         lent.sound = answer.is_ok();
         answer
     }
-}
-
-/// The guarded values are valid at every instant, so a panic elsewhere does not spoil them.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 use std::{
     io::{self, IsTerminal as _, Stdout, Write as _},
     panic,
-    sync::{Mutex, Once, PoisonError},
+    sync::{Mutex, Once},
     thread::{self, ThreadId},
 };
 
@@ -18,6 +18,7 @@ use ratatui::{
 };
 
 use super::TuiError;
+use crate::sync::lock;
 
 /// The thread that holds the terminal, if one does.
 static HOLDER: Mutex<Option<ThreadId>> = Mutex::new(None);
@@ -106,8 +107,4 @@ fn install_hook() {
             }
         }));
     });
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,11 +4,12 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use super::{ApiKeys, BasicAuth, GuardError, TokenAccess};
+use crate::sync::lock;
 use crate::{
     api::settings::{AuthSettings, Secret},
     config::Watch,
@@ -93,7 +94,7 @@ impl Credentials {
 
     /// The ways that are taken now. When changed files cannot be used, what was read before stays in force.
     pub fn now(&self) -> Arc<Ways> {
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = lock(&self.current);
         if current.looked.elapsed() >= LOOK_EVERY {
             current.looked = Instant::now();
             // All of them, so that each change counts once.

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use crate::sync::lock;
 use crate::{
     api,
     cli::{
@@ -15,7 +16,7 @@ use crate::{
         trace::background::{Begun, Observer},
     },
     config::Loaded,
-    query::{DuckSource, OpenError, Source, lock, remote},
+    query::{DuckSource, OpenError, Source, remote},
     store::Reader,
 };
 

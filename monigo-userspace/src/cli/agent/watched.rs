@@ -16,6 +16,7 @@ use std::{
 use anyhow::Result;
 
 use super::{backoff::Backoff, sessions::Sessions};
+use crate::sync::lock;
 use crate::{
     cli::{
         args::FeatureArgs,
@@ -30,7 +31,6 @@ use crate::{
     collect::{Command, End},
     config::{AgentTarget, Config},
     lifecycle::{Event, EventKind},
-    query::lock,
     store::Reader,
     target::{self, Choice, Scope, Target, container_id, process, programs},
 };

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::AtomicU64,
         mpsc::{Receiver, Sender},
     },
@@ -21,13 +21,14 @@ use super::{
     prepare, reports, resolver, samples, service, tell,
     views::live_state,
 };
+use crate::sync::lock;
 use crate::{
     api::Content,
     cli::exit::say,
     collect::{Collector, Command, End, Progress},
     config::Loaded,
     lifecycle::Lifecycle,
-    query::{DuckSource, Source, lock},
+    query::{DuckSource, Source},
     service::{Live, Service},
     store::{
         Batch, Database, Forgotten, NewFunction, NewSession, Reader, StorageSettings, Store,
@@ -150,7 +151,7 @@ impl Job {
             say!("{}: {warning}", self.label);
         }
         let (kernel, control) = {
-            let _one_at_a_time = ATTACHING.lock().unwrap_or_else(PoisonError::into_inner);
+            let _one_at_a_time = lock(&ATTACHING);
             let started = Instant::now();
             let attached = attach(&target, &mut prepared, options)?;
             tracing::debug!("{}: attached in {:.2?}", self.label, started.elapsed());
@@ -255,7 +256,7 @@ impl SharedStore {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Database) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut lock(&self.0))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     collections::HashSet,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
         mpsc::{self, Sender},
     },
@@ -13,6 +13,7 @@ use std::{
 
 use super::TraceOptions;
 use super::{prepare, resolver};
+use crate::sync::lock;
 use crate::{
     cli::args::ExitMode,
     collect::{Addition, Command, Request},
@@ -218,8 +219,4 @@ impl Drop for Live {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

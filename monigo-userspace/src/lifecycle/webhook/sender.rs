@@ -8,9 +8,10 @@ use std::{
 use ureq::{Agent, tls::TlsConfig};
 
 use super::{
-    Shared, State, WebhookError, WebhookSettings, lock,
+    Shared, State, WebhookError, WebhookSettings,
     settings::{authorities, secret},
 };
+use crate::sync::lock;
 use crate::{
     api::Secret,
     lifecycle::pace::{Rate, backoff},

@@ -13,12 +13,13 @@ use super::{
     flat::{Nested, unflatten},
     short_path, socket_path,
 };
+use crate::sync::lock;
 use crate::{
     query::{
         Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame,
         FunctionRow, Heatmap, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError,
         ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, SinceStart,
-        Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window, lock,
+        Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window,
     },
     store::StoreError,
 };

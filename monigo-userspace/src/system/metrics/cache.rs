@@ -39,7 +39,7 @@ impl<T> Cache<T> {
 
     /// The same, with a shorter time to live.
     pub fn get_within(&self, age: Duration, compute: impl FnOnce() -> T) -> Arc<T> {
-        let mut last = crate::query::lock(&self.last);
+        let mut last = crate::sync::lock(&self.last);
         if let Some(last) = &*last
             && last.made.elapsed() < age.max(last.rests)
         {

@@ -82,7 +82,7 @@ impl Monitor {
     /// The same, not older than `age` unless looking takes long.
     pub fn figures_within(&self, age: Duration) -> Arc<Figures> {
         self.cache.get_within(age, || {
-            let mut worker = crate::query::lock(&self.worker);
+            let mut worker = crate::sync::lock(&self.worker);
             let worker = &mut *worker;
             worker.differ.look(worker.look.as_mut(), &(worker.pids)())
         })

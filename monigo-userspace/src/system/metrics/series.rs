@@ -163,13 +163,8 @@ const fn counter(
     value: fn(&Metrics) -> Option<f64>,
 ) -> Series {
     Series {
-        name,
-        unit,
-        topic,
-        description,
         counter: true,
-        between_looks: false,
-        value,
+        ..gauge(topic, name, unit, description, value)
     }
 }
 
