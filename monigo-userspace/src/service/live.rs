@@ -7,25 +7,19 @@ use std::{
 
 use super::{
     ExporterStatus, Metrics, Reading, RoutineKind, Routines, Service, ServiceError, ServiceInfo,
+    lately::Lately,
 };
 use crate::sync::lock;
 use crate::{
-    query::{FunctionRow, Source, Window},
+    query::{FunctionRow, Source},
     system::{
         health::{
             HealthChange, HealthSettings, HealthWatch, LatencyUse, ServiceUse, service_health,
             system_health,
         },
-        metrics::{Cache, Figures, Monitor, TIME_TO_LIVE, is_between_looks, readings, rfc3339},
+        metrics::{Figures, Monitor, TIME_TO_LIVE, is_between_looks, readings, rfc3339},
     },
 };
-
-/// Latencies that are compared with objectives are those of this long.
-const LATELY: Duration = Duration::from_mins(1);
-/// How long they serve.
-const LATENCIES_LIVE: Duration = Duration::from_secs(5);
-/// Asking for them takes at most 1 part in this of the time.
-const LATENCIES_REST: u32 = 50;
 
 /// What does not change about a service while it is recorded.
 #[derive(Clone, Debug, Default)]
@@ -70,7 +64,7 @@ pub struct Live {
     routines: Box<dyn RoutineReader>,
     source: Arc<dyn Source>,
     health: RwLock<HealthSettings>,
-    latencies: Cache<Vec<FunctionRow>>,
+    latencies: Lately,
     exporters: RwLock<Vec<Exporters>>,
     settings: RwLock<serde_json::Value>,
     watch: Mutex<HealthWatch>,
@@ -93,7 +87,7 @@ impl Live {
             routines,
             source,
             health: RwLock::new(health),
-            latencies: Cache::new(LATENCIES_LIVE, LATENCIES_REST),
+            latencies: Lately::default(),
             exporters: RwLock::default(),
             settings: RwLock::default(),
             watch: Mutex::default(),
@@ -189,14 +183,7 @@ impl Live {
         if settings.objectives.is_empty() {
             return Vec::new();
         }
-        let functions = self.latencies.get(|| {
-            let lately_ns = i64::try_from(LATELY.as_nanos()).unwrap_or(i64::MAX);
-            let window = Window {
-                from_ns: Some(crate::collect::unix_ns().saturating_sub(lately_ns)),
-                to_ns: None,
-            };
-            self.source.functions(window).unwrap_or_default()
-        });
+        let functions = self.latencies.functions(&*self.source);
         latencies(settings, &functions)
     }
 }

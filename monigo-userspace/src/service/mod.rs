@@ -6,6 +6,7 @@
 //! name; text beside them is for people.
 
 mod figures;
+mod lately;
 mod live;
 mod recorded;
 mod routines;

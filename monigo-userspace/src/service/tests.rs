@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     goroutines::{History, ThreadReader},
     query::{DuckSource, Source},
-    store::{Database, fixture},
+    store::{Batch, Database, Store as _, fixture},
     system::{
         health::{HealthSettings, Subject},
         metrics::{Monitor, ProcLook, SERIES},
@@ -24,6 +24,10 @@ fn source() -> Arc<dyn Source> {
 
 /// Of this very process.
 fn live(health: HealthSettings) -> Live {
+    live_over(source(), health)
+}
+
+fn live_over(source: Arc<dyn Source>, health: HealthSettings) -> Live {
     let pids = || BTreeSet::from([std::process::id()]);
     let identity = Identity {
         service_name: "orders".to_owned(),
@@ -34,7 +38,7 @@ fn live(health: HealthSettings) -> Live {
         identity,
         Monitor::new(Box::<ProcLook>::default(), Box::new(pids)),
         Box::new(ThreadReader::new(History::default())),
-        source(),
+        source,
         health,
     )
 }
@@ -135,13 +139,33 @@ fn changed_health_is_told_once() {
 
 #[test]
 fn objectives_are_compared_with_what_was_measured_lately() {
-    let live = live(HealthSettings {
-        objectives: vec!["main.charge max < 1ns".parse().unwrap()],
-        ..HealthSettings::default()
-    });
-    // The fixture's calls are long over.
-    let health = live.metrics().unwrap().health.service_health;
-    assert!(health.breaches.is_empty(), "{health:?}");
+    let breaches = |minutes_later: i64| {
+        let mut database = Database::in_memory().unwrap();
+        let session = database.begin_session(&fixture::session()).unwrap();
+        for batch in fixture::batches() {
+            database.append(session, &batch).unwrap();
+        }
+        let later = Batch {
+            at_ns: fixture::START + (3 + 60 * minutes_later) * fixture::SECOND,
+            ..Batch::default()
+        };
+        database.append(session, &later).unwrap();
+        let source = DuckSource::open(database.reader().unwrap(), Some(session)).unwrap();
+        let settings = HealthSettings {
+            objectives: vec!["main.process_order max < 40ms".parse().unwrap()],
+            ..HealthSettings::default()
+        };
+        let live = live_over(Arc::new(source), settings);
+        live.metrics().unwrap().health.service_health.breaches
+    };
+    let found = breaches(0);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].starts_with("max of main.process_order"),
+        "{found:?}"
+    );
+    // The host's clock has nothing to do with it: the fixture is long over by that one.
+    assert!(breaches(1).is_empty());
 }
 
 #[test]

@@ -10,6 +10,9 @@ pub struct Cache<T> {
     time_to_live: Duration,
     /// The value lives at least this many times as long as it took to compute.
     rest: u32,
+    /// But no longer than this, unless `time_to_live` is longer.
+    at_most: Duration,
+    now: fn() -> Instant,
     last: Mutex<Option<Last<T>>>,
 }
 
@@ -27,8 +30,23 @@ impl<T> Cache<T> {
         Self {
             time_to_live,
             rest,
+            at_most: Duration::MAX,
+            now: Instant::now,
             last: Mutex::new(None),
         }
+    }
+
+    /// However long computing took, values rest no longer than `at_most`.
+    #[must_use]
+    pub fn at_most(self, at_most: Duration) -> Self {
+        Self { at_most, ..self }
+    }
+
+    /// With another clock, for tests.
+    #[cfg(test)]
+    #[must_use]
+    pub fn with_clock(self, now: fn() -> Instant) -> Self {
+        Self { now, ..self }
     }
 
     /// The value, from `compute` if the last one is too old. The monotonic clock decides, so steps
@@ -41,17 +59,17 @@ impl<T> Cache<T> {
     pub fn get_within(&self, age: Duration, compute: impl FnOnce() -> T) -> Arc<T> {
         let mut last = crate::sync::lock(&self.last);
         if let Some(last) = &*last
-            && last.made.elapsed() < age.max(last.rests)
+            && (self.now)().duration_since(last.made) < age.max(last.rests)
         {
             return Arc::clone(&last.value);
         }
-        let began = Instant::now();
+        let began = (self.now)();
         let value = Arc::new(compute());
-        let made = Instant::now();
+        let made = (self.now)();
         *last = Some(Last {
             value: Arc::clone(&value),
             made,
-            rests: (made - began) * self.rest,
+            rests: (made - began).saturating_mul(self.rest).min(self.at_most),
         });
         value
     }
