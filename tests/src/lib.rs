@@ -1,11 +1,13 @@
 //! End-to-end test support: builds small targets, runs them under the real monigo, compares what
 //! monigo reports with what the target counted itself.
 
+pub mod agent;
 pub mod compare;
 pub mod emulated;
 pub mod gdb;
 pub mod lines;
 pub mod monigo;
+pub mod otlp;
 pub mod program;
 pub mod serving;
 pub mod systemd;

@@ -34,7 +34,7 @@ use super::{
 };
 use crate::{
     collect::unix_ns,
-    query::{QueryError, Source},
+    query::{Overview, QueryError, Source},
     service::{ExporterState, Service},
 };
 
@@ -132,7 +132,7 @@ struct Gathered {
 impl Gatherer {
     fn gather(&self, sent_upto_ns: Option<i64>) -> Result<Gathered, QueryError> {
         let overview = self.source.overview()?;
-        let resource = self.resource(&overview.target, &overview.host);
+        let resource = self.resource(&overview);
         let mut payloads = Vec::new();
         if self.metrics {
             let families = families(&*self.source, &*self.service)?;
@@ -169,12 +169,15 @@ impl Gatherer {
         })
     }
 
-    fn resource(&self, target: &str, host: &str) -> Resource {
+    fn resource(&self, overview: &Overview) -> Resource {
         let info = self.service.info();
+        // Recordings of one service can overlap: its old build and the new one.
+        let instance = format!("{}/{}", overview.host, overview.started_ns);
         let mut attributes = vec![
             text("service.name", &info.service_name),
-            text("host.name", host),
-            text("process.executable.path", target),
+            text("service.instance.id", &instance),
+            text("host.name", &overview.host),
+            text("process.executable.path", &overview.target),
             text("telemetry.sdk.name", "monigo"),
             text("telemetry.sdk.version", env!("CARGO_PKG_VERSION")),
             text("telemetry.sdk.language", &info.language),
