@@ -131,12 +131,12 @@ impl GroupBy {
         self.column == "interval_ns"
     }
 
-    /// Whether blocks are as good as the flush intervals of `flush_ns` in them.
-    fn takes_blocks(self, flush_ns: i64) -> bool {
-        match self.column {
-            "flush_id" => self.each % BLOCK == 0 || self.each == i64::MAX,
-            _ => self.each / BLOCK >= flush_ns,
+    /// The length of the longest blocks that are as good as the intervals in them, ns; `None` if none is.
+    fn longest_block_ns(self) -> Option<i64> {
+        if self.is_time() {
+            return Some(self.each);
         }
+        (self.each % BLOCK == 0 || self.each == i64::MAX).then_some(i64::MAX)
     }
 }
 
@@ -151,24 +151,24 @@ fn share(length: i64, most: i64) -> i64 {
 
 fn steps(connection: &Connection, span: Span, most: u32) -> Result<Steps, QueryError> {
     let window = params![span.session, span.after_ns, span.upto_ns];
-    let (flushes, ids, length_ns, flush_ns): (i64, i64, i64, i64) = connection.query_row(
-        "SELECT count(*), coalesce(max(flush_id) - min(flush_id) + 1, 0),
-                coalesce(max(at_ns) - min(at_ns) + 1, 0), coalesce(max(flush_ns), 0)
+    let (flushes, length_ns, merged): (i64, i64, bool) = connection.query_row(
+        "SELECT count(*), coalesce(max(at_ns) - min(at_ns) + 1, 0),
+                coalesce(min(at_ns) < max(merged_before_ns), false)
          FROM flushes JOIN sessions USING (session_id)
          WHERE session_id = ? AND at_ns > ? AND at_ns <= ?",
         window,
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
     let most = i64::from(most.max(1));
-    let by = if flushes <= most || flushes == ids {
+    // Ids of merged intervals do not count up by one.
+    let by = if flushes <= most || !merged {
         GroupBy::flushes(flushes, most)
     } else {
         GroupBy::time(length_ns, most)
     };
-    let blocks = if by.takes_blocks(flush_ns) {
-        Blocks::within(connection, span)?
-    } else {
-        Blocks::none(span)
+    let blocks = match by.longest_block_ns() {
+        Some(longest_ns) => Blocks::within(connection, span, longest_ns)?,
+        None => Blocks::none(span),
     };
     let mut statement = connection.prepare(&format!(
         "SELECT {}, min(from_ns), max(ended_ns) FROM {} GROUP BY 1",

@@ -297,7 +297,7 @@ pub(super) fn add_buckets(
     function: Option<u32>,
     functions: &mut [FunctionTotals],
 ) -> Result<(), QueryError> {
-    let blocks = Blocks::within(connection, span)?;
+    let blocks = Blocks::within(connection, span, i64::MAX)?;
     let only = function.map_or_else(String::new, |id| format!("WHERE function_id = {id}"));
     let sql = format!(
         "SELECT function_id::BIGINT, bucket::BIGINT, sum(count)::BIGINT FROM {} {only} GROUP BY 1, 2",

@@ -113,7 +113,8 @@ fn merge_part(connection: &Connection, part: &Part, step_ns: i64) -> Result<(), 
             "DELETE FROM {table} WHERE {chosen}; INSERT INTO {table} {coarse}"
         ))?;
     }
-    blocks::delete(connection, Some(*session), *to_ns)?;
+    blocks::delete(connection, Some(*session), *from_ns, *to_ns)?;
+    blocks::append_merged(connection, *session, *to_ns, step_ns)?;
     connection.execute_batch(&format!(
         "DROP TABLE coarse_flushes; DROP TABLE coarse_deltas; DROP TABLE coarse_histograms;
          DROP TABLE coarse_losses; DROP TABLE coarse_readings;

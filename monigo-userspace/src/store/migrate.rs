@@ -11,7 +11,7 @@
 //! | `flushes` | flush interval |
 //! | `function_deltas` | function and flush interval in which its counters changed |
 //! | `histogram_deltas` | function, flush interval and non-empty latency bucket |
-//! | `blocks`, `histogram_blocks` | 32 flush intervals, and their `histogram_deltas` summed up |
+//! | `blocks`, `histogram_blocks` | 32 flush intervals, as they are or merged, and their `histogram_deltas` summed up |
 //! | `calls` | call recorded in full |
 //! | `samples` | look at what ran or waited inside a traced function |
 //! | `sample_callers` | traced call around the one that a sample belongs to |

@@ -158,7 +158,7 @@ fn trim_sessions(connection: &Connection, cutoff_ns: i64) -> Result<usize, duckd
     for table in TIMED {
         rows += connection.execute(&format!("DELETE FROM {table} WHERE at_ns < ?"), [cutoff_ns])?;
     }
-    blocks::delete(connection, None, cutoff_ns)?;
+    blocks::delete(connection, None, i64::MIN, cutoff_ns)?;
     connection.execute_batch(
         "INSERT INTO function_deltas FROM carried WHERE entered > 0; DROP TABLE carried",
     )?;

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+mod blocks;
 mod devices;
 mod files;
 mod retention;
