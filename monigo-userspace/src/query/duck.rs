@@ -188,7 +188,8 @@ impl Source for DuckSource {
             pruned_before_ns,
             detailed_from_ns,
         } = self.session_row()?;
-        overview.recorded = self.with_totals(|totals| totals.recorded)?;
+        (overview.recorded, overview.beside_share) =
+            self.with_totals(|totals| (totals.recorded, totals.beside_share()))?;
         let mut sentences = self
             .reader
             .with(|connection| session_warnings(connection, self.session))?;

@@ -121,15 +121,11 @@ pub(super) fn read_session(
 ) -> Result<SessionState, QueryError> {
     let mut statement = connection.prepare_cached(
         "SELECT target_path, language, host, kernel, monigo_version, started_ns, ended_ns,
-                f.at_ns, flush_ns, pruned_before_ns, detailed_from_ns, runtime_version, retention,
-                coalesce(f.beside_share, 0)
-         FROM sessions,
-              (SELECT max(at_ns) AS at_ns,
-                      sum(beside_ns)::DOUBLE / nullif(sum(at_ns - from_ns), 0) AS beside_share
-               FROM flushes WHERE session_id = ?) f
-         WHERE session_id = ?",
+                (SELECT max(at_ns) FROM flushes f WHERE f.session_id = s.session_id), flush_ns,
+                pruned_before_ns, detailed_from_ns, runtime_version, retention
+         FROM sessions s WHERE session_id = ?",
     )?;
-    let mut rows = statement.query([session, session])?;
+    let mut rows = statement.query([session])?;
     let row = rows
         .next()?
         .ok_or_else(|| QueryError::Store(format!("session {session} was deleted")))?;
@@ -150,7 +146,7 @@ pub(super) fn read_session(
         recorded: 0,
         losses: read_losses(connection, session)?,
         warnings: Vec::new(),
-        beside_share: row.get(13)?,
+        beside_share: 0.0,
     };
     Ok(SessionState {
         overview,

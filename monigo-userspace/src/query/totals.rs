@@ -130,6 +130,10 @@ pub(super) struct Totals {
     pub upto_ns: Option<i64>,
     /// Calls recorded in full since the start.
     pub recorded: u64,
+    /// Time that records of calls and the like took from the target, beside the probes of calls, ns.
+    beside_ns: u64,
+    /// Time in which they did, ns.
+    watched_ns: u64,
     /// By function id.
     pub functions: Vec<FunctionTotals>,
 }
@@ -181,6 +185,11 @@ impl Totals {
         }
     }
 
+    /// Part of a CPU that records of calls and the like took from the target.
+    pub fn beside_share(&self) -> f64 {
+        self.beside_ns as f64 / self.watched_ns.max(1) as f64
+    }
+
     /// What each function did since the start of the session.
     pub fn since_start(&self) -> Vec<FunctionTotals> {
         let mut sums = self.functions.clone();
@@ -219,6 +228,14 @@ impl Totals {
             params![session, span.after_ns, span.upto_ns],
             |row| row.get::<_, u64>(0),
         )?;
+        let (beside_ns, watched_ns): (u64, u64) = connection.query_row(
+            "SELECT coalesce(sum(beside_ns), 0)::BIGINT, coalesce(sum(at_ns - from_ns), 0)::BIGINT
+             FROM flushes WHERE session_id = ? AND at_ns > ? AND at_ns <= ?",
+            params![session, span.after_ns, span.upto_ns],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?;
+        self.beside_ns += beside_ns;
+        self.watched_ns += watched_ns;
         self.upto_ns = Some(newest);
         Ok(self)
     }

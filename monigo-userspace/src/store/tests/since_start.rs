@@ -88,3 +88,23 @@ fn sums_go_with_their_session() {
         assert_eq!(count(&database, table), 0, "{table}");
     }
 }
+
+#[test]
+fn a_look_reads_only_the_flushes_since_the_last() {
+    let mut database = Database::in_memory().expect("opens");
+    let (id, source) = recorded(&mut database, 10);
+    let share = |source: &DuckSource| source.overview().expect("overview").beside_share;
+    // 7 ms in each second.
+    assert!((share(&source) - 0.007).abs() < 1e-9);
+    let changed = database
+        .connection
+        .execute_batch("UPDATE flushes SET beside_ns = 0; UPDATE function_deltas SET calls = 0");
+    changed.expect("changes");
+    let calls = |source: &DuckSource| source.since_start().expect("functions")[0].row.calls;
+    let before = calls(&source);
+    database.append(id, &interval(11)).expect("appends");
+    assert!((share(&source) - 0.007).abs() < 1e-9);
+    assert!(calls(&source) > before, "{before}");
+    let fresh = DuckSource::open(database.reader().expect("reads"), None).expect("session");
+    assert!((share(&fresh) - 0.007 / 11.0).abs() < 1e-9);
+}
