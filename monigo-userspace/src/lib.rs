@@ -13,6 +13,7 @@ pub mod discover;
 pub mod embed;
 pub mod export;
 pub mod goroutines;
+pub mod histogram;
 pub mod lifecycle;
 pub mod plan;
 pub mod probe;

@@ -21,8 +21,8 @@ use super::{
     prices::Calibration,
 };
 use crate::{
+    histogram::Histogram,
     plan::{CostClass, FunctionPlan, Site, SiteKind},
-    query::Histogram,
     store::ExitProbe,
     symbols::maps::ProcessMaps,
 };

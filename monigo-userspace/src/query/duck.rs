@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::{
     Breakdown, Bucket, Call, CallKey, CompareQuestion, Comparison, FlameNode, Frame, FunctionRow,
-    Heatmap, Histogram, Latency, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError,
+    Heatmap, Latency, LatencyPoint, LatencyQuestion, OpenError, Overview, QueryError,
     ReadingsPoint, ReadingsQuestion, Selected, Selection, SeriesPoint, SessionRow, SinceStart,
     Source, StackRow, Storage, Story, Table, Tail, TailQuestion, Window, breakdown, readings,
     session::{
@@ -16,8 +16,7 @@ use super::{
     totals::{self, FunctionTotals, Span, Totals},
     warnings,
 };
-use crate::store::Reader;
-use crate::sync::lock;
+use crate::{histogram::Histogram, store::Reader, sync::lock};
 
 /// Answers questions about one session of an open database. Cheap to ask every second: sums over
 /// the whole session are kept, and only what is new is read.
@@ -234,7 +233,7 @@ impl Source for DuckSource {
         let row = |(id, (meta, totals)): (u32, (&Meta, FunctionTotals))| SinceStart {
             row: function_row(id, meta, &totals, totals.latency(), seconds, all),
             timed_ns: totals.timed_ns(),
-            buckets: totals.histogram.buckets(),
+            buckets: Bucket::all(&totals.histogram),
         };
         let rows = (0..).zip(functions.metas.iter().zip(sums));
         let mut rows: Vec<SinceStart> = rows.map(row).collect();
@@ -260,7 +259,7 @@ impl Source for DuckSource {
     }
 
     fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError> {
-        Ok(self.histogram_of(function, window)?.buckets())
+        Ok(Bucket::all(&self.histogram_of(function, window)?))
     }
 
     fn series(

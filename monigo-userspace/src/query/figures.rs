@@ -7,11 +7,12 @@ use monigo_common::histogram::bucket_of;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DuckSource, FunctionRow, Histogram, QueryError, Selection, TimeParts,
+    DuckSource, FunctionRow, Latency, QueryError, Selection, TimeParts,
     breakdown::parts_of,
     samples::{self, Chosen},
     select::Durations,
 };
+use crate::histogram::Histogram;
 
 /// The recorded calls that a selection is about, as the database knows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -213,9 +214,13 @@ impl RecordedCalls {
             unmatched: 0,
             rate: whole.rate * part,
             share: self.total_ns / (all_ns.max(1) as f64),
-            latency_ns: self
-                .histogram
-                .latency(self.calls, self.total_ns as u64, min_ns, max_ns),
+            latency_ns: Latency::of(
+                &self.histogram,
+                self.calls,
+                self.total_ns as u64,
+                min_ns,
+                max_ns,
+            ),
             self_ns: None,
             probes_ns: (whole.probes_ns as f64 * part) as u64,
             ..whole

@@ -3,15 +3,16 @@
 //! TUI, dashboard, CLI tables and exports all go through [`Source`]. There are two: one over an
 //! open store, one over the socket of a running monigo that holds the store.
 
+mod answers;
 mod blocks;
 mod breakdown;
 mod columns;
 mod compare;
 mod diff;
 mod duck;
+mod error;
 mod figures;
 mod flame;
-mod histogram;
 mod lasting;
 mod open;
 mod readings;
@@ -21,6 +22,7 @@ mod select;
 mod selected;
 mod session;
 mod sessions;
+mod source;
 mod sql;
 mod stacks;
 mod story;
@@ -34,26 +36,30 @@ mod warnings;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    answers::{
+        Bucket, Call, FlameNode, FunctionRow, Heatmap, Latency, LossRow, Overview, ProbeRow,
+        SeriesPoint, SinceStart, StackRow, Table, Weight, share_of_cpu,
+    },
     breakdown::{Breakdown, TimeParts},
     compare::{
         CompareQuestion, Comparison, DiffUnit, Figures, FunctionChange, Part, PartSummary, compare,
     },
     diff::DiffNode,
     duck::DuckSource,
+    error::QueryError,
     figures::{CallSpan, Selected, SelectedFigures},
-    histogram::Histogram,
     lasting::Lasting,
     open::{OpenError, open_source},
     readings::{ReadingsPoint, ReadingsQuestion, Storage},
     samples::Activity,
     select::{Percentile, Root, Selection},
     sessions::{SessionRow, Standing, sessions},
+    source::Source,
     story::{CallKey, NestedCall, Story, StoryEvent},
     tail::{CallGroup, Cause, Tail, TailQuestion, phrase},
     timeline::{FunctionLatency, LatencyPoint, LatencyQuestion},
 };
 pub use crate::store::{ExitProbe, Frame, Wait};
-use crate::{plan::CostClass, symbols::Language};
 
 /// A half-open interval of Unix time in ns; `None` is the session's start or end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -62,461 +68,4 @@ pub struct Window {
     pub from_ns: Option<i64>,
     /// First instant outside.
     pub to_ns: Option<i64>,
-}
-
-/// The session as a whole.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Overview {
-    /// Session id in the store.
-    pub session: i64,
-    /// Target path.
-    pub target: String,
-    /// Language of the target.
-    pub language: Language,
-    /// Pids seen, ascending.
-    pub pids: Vec<u32>,
-    /// Host name.
-    pub host: String,
-    /// Kernel release.
-    pub kernel: String,
-    /// monigo's version when it recorded.
-    pub monigo_version: String,
-    /// Version of the language's runtime; `None` where it has none, or an older monigo recorded.
-    #[serde(default)]
-    pub runtime_version: Option<String>,
-    /// How long measurements are kept, for example `7d`, as it was when the session began; `None` where an older
-    /// monigo recorded.
-    #[serde(default)]
-    pub retention: Option<String>,
-    /// Start, Unix time in ns.
-    pub started_ns: i64,
-    /// End, Unix time in ns; `None` while recording (or after a kill).
-    pub ended_ns: Option<i64>,
-    /// Time of the last flush, Unix time in ns.
-    pub last_flush_ns: Option<i64>,
-    /// Flush interval, ns.
-    pub flush_ns: i64,
-    /// Calls recorded in full since the start.
-    pub recorded: u64,
-    /// Losses by cause since the start.
-    pub losses: Vec<LossRow>,
-    /// Sentences for the user: what monigo could not see, and what to do.
-    pub warnings: Vec<String>,
-    /// Share of one CPU that records of calls and probes on the runtime of the language took from
-    /// the target: about, and beside the probes of calls.
-    #[serde(default)]
-    pub beside_share: f64,
-}
-
-impl Overview {
-    /// Length of the recording so far, in ns.
-    pub fn duration_ns(&self) -> u64 {
-        let end = self.ended_ns.or(self.last_flush_ns);
-        let length = end.map_or(0, |end| end.saturating_sub(self.started_ns));
-        u64::try_from(length).unwrap_or(0)
-    }
-
-    /// Calls that were to be recorded in full and could not be.
-    pub fn dropped(&self) -> u64 {
-        let dropped = |loss: &&LossRow| warnings::is_dropped_event(&loss.cause);
-        self.losses
-            .iter()
-            .filter(dropped)
-            .map(|loss| loss.count)
-            .sum()
-    }
-}
-
-/// Losses of one cause.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LossRow {
-    /// Stable cause name.
-    pub cause: String,
-    /// How many since the start.
-    pub count: u64,
-}
-
-/// One function over a window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct FunctionRow {
-    /// Index of the function in the session.
-    pub id: u32,
-    /// Demangled name.
-    pub name: String,
-    /// Image path.
-    pub image: String,
-    /// Source file, when known.
-    pub file: Option<String>,
-    /// Line, when known.
-    pub line: Option<u32>,
-    /// Completed calls.
-    pub calls: u64,
-    /// 0 when `calls` was counted; else it is an estimate, and this is half the width of its 95 %
-    /// interval.
-    #[serde(default)]
-    pub calls_error: u64,
-    /// Completed calls whose duration was measured. When fewer than `calls`, the latency is
-    /// theirs, and sums are scaled up; when 0, no latency is known.
-    #[serde(default)]
-    pub timed: u64,
-    /// Calls ended by a panic, an exception or `longjmp`.
-    pub unwound: u64,
-    /// Calls open at the end of the window.
-    pub in_flight: u64,
-    /// Ends of calls that began before monigo attached.
-    pub unmatched: u64,
-    /// Completed calls per second of the window.
-    pub rate: f64,
-    /// Share of this function in the summed duration of all functions, 0 to 1.
-    pub share: f64,
-    /// Latency of the completed calls.
-    pub latency_ns: Latency,
-    /// Summed duration of the completed calls without time in traced callees, ns; `None` in
-    /// recordings of a monigo that did not measure it.
-    #[serde(default)]
-    pub self_ns: Option<u64>,
-    /// Time that the probes took from the target, ns; 0 when their cost was not measured.
-    #[serde(default)]
-    pub probes_ns: u64,
-    /// How it is probed.
-    pub probe: ProbeRow,
-}
-
-impl FunctionRow {
-    /// Share of the completed calls whose duration was measured; `None` when all were.
-    pub fn timed_share(&self) -> Option<f64> {
-        (self.timed < self.calls).then(|| self.timed as f64 / self.calls as f64)
-    }
-
-    /// Whether it counts executions of an async function, from the first poll to completion.
-    pub fn counts_executions(&self) -> bool {
-        self.probe.sites == 0 && self.id > 0
-    }
-
-    /// Whether self time is known and is not simply the total.
-    pub fn calls_traced_functions(&self) -> bool {
-        self.self_ns.is_some_and(|ns| ns != self.latency_ns.total)
-    }
-}
-
-/// One function since the start of the session, with what was deleted from the database meanwhile.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SinceStart {
-    /// Its figures. Counts only grow while a session goes on.
-    pub row: FunctionRow,
-    /// Summed duration of the calls in `buckets`, ns.
-    pub timed_ns: u64,
-    /// Non-empty histogram buckets, ascending.
-    pub buckets: Vec<Bucket>,
-}
-
-/// Time that the probes of `functions` took from the target within `duration_ns`, as a share of
-/// the time of one CPU.
-pub fn share_of_cpu(functions: &[FunctionRow], duration_ns: u64) -> f64 {
-    let cost: f64 = functions.iter().map(|row| row.probes_ns as f64).sum();
-    if duration_ns > 0 {
-        cost / duration_ns as f64
-    } else {
-        0.0
-    }
-}
-
-/// Latency figures in ns. All zero when no call was timed. Percentiles are within 3 % of the
-/// true value; the others are exact when all calls were timed. Percentiles, and in a window the
-/// longest, are zero where the kernel side had no room for a histogram. Figures of single calls are
-/// no better than the floor of the probe, see [`ProbeRow::floor_ns`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Latency {
-    /// Shortest (since the session's start, whatever the window).
-    pub min: u64,
-    /// Mean.
-    pub mean: u64,
-    /// Median.
-    pub p50: u64,
-    /// 90th percentile.
-    pub p90: u64,
-    /// 99th percentile.
-    pub p99: u64,
-    /// 99.9th percentile.
-    pub p999: u64,
-    /// Longest (since the session's start when the window is the whole session, else by bucket).
-    pub max: u64,
-    /// Sum.
-    pub total: u64,
-}
-
-/// How a function is probed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProbeRow {
-    /// Address of the entry probe, hex with `0x`.
-    pub entry: String,
-    /// How ends are seen.
-    pub exit: ExitProbe,
-    /// Number of sites.
-    pub sites: u32,
-    /// Dearest site's class.
-    pub cost_class: CostClass,
-    /// Time that the probes of one call take from the target, ns; 0 when not measured.
-    #[serde(default)]
-    pub cost_ns: u32,
-    /// Durations below this cannot be told from none, ns; 0 when not measured.
-    #[serde(default)]
-    pub floor_ns: u32,
-}
-
-/// One non-empty histogram bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bucket {
-    /// Lowest duration inside, ns.
-    pub low_ns: u64,
-    /// Lowest duration above, ns.
-    pub high_ns: u64,
-    /// Calls.
-    pub count: u64,
-}
-
-/// One step of a rate-and-latency series.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SeriesPoint {
-    /// Start of the step, Unix time in ns.
-    pub at_ns: i64,
-    /// Length of the step, ns.
-    pub step_ns: i64,
-    /// Completed calls in it.
-    pub calls: u64,
-    /// Calls unwound in it.
-    pub unwound: u64,
-    /// Median, ns; zero without calls.
-    pub p50: u64,
-    /// 99th percentile, ns; zero without calls.
-    pub p99: u64,
-}
-
-/// Latency distribution over time. Latency rows are merged buckets, a quarter of a power of two high.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Heatmap {
-    /// Start of each column, Unix time in ns, ascending.
-    pub times_ns: Vec<i64>,
-    /// Length of a column, ns.
-    pub step_ns: i64,
-    /// Lower bound of each row, ns, ascending; the upper bound is the next row's.
-    pub rows_ns: Vec<u64>,
-    /// Upper bound of the last row, ns.
-    pub top_ns: u64,
-    /// Calls, one list of rows per column.
-    pub counts: Vec<Vec<u64>>,
-}
-
-/// A recorded call.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
-    /// Index of the function.
-    pub function: u32,
-    /// Start, Unix time in ns.
-    pub start_ns: i64,
-    /// Duration, ns.
-    pub duration_ns: u64,
-    /// Process id.
-    pub pid: u32,
-    /// Thread id.
-    pub tid: u32,
-    /// Goroutine id.
-    pub goid: Option<u64>,
-    /// CPU.
-    pub cpu: u32,
-    /// Completed calls it stands for.
-    pub weight: u32,
-    /// Stack id for [`Source::stack`].
-    pub stack: Option<u64>,
-}
-
-/// What a stack's weight means.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Weight {
-    /// Wall-clock ns spent in the calls.
-    #[default]
-    Wall,
-    /// Number of calls.
-    Calls,
-    /// Time running inside the functions, ns; sampled.
-    Cpu,
-    /// Time off CPU inside the functions, ns; sampled.
-    OffCpu,
-    /// Time inside the functions, running or not, by what they did, ns; sampled.
-    Time,
-}
-
-impl Weight {
-    /// The unit's name.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Self::Wall | Self::Cpu | Self::OffCpu | Self::Time => "ns",
-            Self::Calls => "calls",
-        }
-    }
-
-    /// Whether samples are weighed, and not calls.
-    pub fn is_sampled(self) -> bool {
-        matches!(self, Self::Cpu | Self::OffCpu | Self::Time)
-    }
-}
-
-/// One distinct stack, heaviest first.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StackRow {
-    /// Stack id.
-    pub id: u64,
-    /// Estimated weight (ns or calls), scaled up from the sample.
-    pub weight: u64,
-    /// Estimated calls; 0 when weighed by samples.
-    pub calls: u64,
-    /// Mean duration of its recorded calls, ns; 0 when weighed by samples.
-    pub mean_ns: u64,
-    /// Innermost first.
-    pub frames: Vec<Frame>,
-    /// Whether the walk ended early.
-    pub truncated: bool,
-}
-
-/// A node of a flame graph, root first.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FlameNode {
-    /// Function name.
-    pub name: String,
-    /// Image, file and line for the tooltip; empty at the root.
-    pub detail: String,
-    /// Weight of this node with its children.
-    pub value: u64,
-    /// Heaviest first.
-    pub children: Vec<FlameNode>,
-}
-
-/// Result of a free SQL query.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Table {
-    /// Column names.
-    pub columns: Vec<String>,
-    /// Rows; numbers that fit JSON stay numbers, the rest are strings.
-    pub rows: Vec<Vec<serde_json::Value>>,
-}
-
-/// Anything that can answer questions about one session.
-///
-/// Calls block; asynchronous callers use a blocking task.
-pub trait Source: Send + Sync {
-    /// The session as a whole.
-    fn overview(&self) -> Result<Overview, QueryError>;
-    /// Every traced function, by total time, longest first.
-    fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError>;
-    /// Every traced function since the start of the session, by total time, longest first. Sources that forget
-    /// nothing need not say it apart.
-    fn since_start(&self) -> Result<Vec<SinceStart>, QueryError> {
-        let rows = self.functions(Window::default())?;
-        let since = |row: FunctionRow| {
-            Ok(SinceStart {
-                buckets: self.histogram(row.id, Window::default())?,
-                timed_ns: row.latency_ns.total,
-                row,
-            })
-        };
-        rows.into_iter().map(since).collect()
-    }
-    /// Where the time of each function went, in the order of [`Source::functions`]. Empty when nothing
-    /// was sampled.
-    fn breakdown(&self, window: Window) -> Result<Vec<Breakdown>, QueryError>;
-    /// Non-empty histogram buckets of a function, ascending.
-    fn histogram(&self, function: u32, window: Window) -> Result<Vec<Bucket>, QueryError>;
-    /// Rate and latency over time in at most `points` equal steps, of one function or all;
-    /// steps without calls are present with zeros.
-    fn series(
-        &self,
-        function: Option<u32>,
-        window: Window,
-        points: u32,
-    ) -> Result<Vec<SeriesPoint>, QueryError>;
-    /// Latency heatmap in at most `columns` columns.
-    fn heatmap(&self, function: u32, window: Window, columns: u32) -> Result<Heatmap, QueryError>;
-    /// The slowest recorded calls of a selection, slowest first. Its weight and root mean nothing
-    /// here.
-    fn slowest(&self, selection: &Selection, limit: u32) -> Result<Vec<Call>, QueryError>;
-    /// The heaviest distinct stacks.
-    fn stacks(&self, selection: &Selection, limit: u32) -> Result<Vec<StackRow>, QueryError>;
-    /// One stack, innermost frame first; empty when the id is unknown.
-    fn stack(&self, id: u64) -> Result<Vec<Frame>, QueryError>;
-    /// All stacks merged from the outermost frame inwards.
-    fn flame(&self, selection: &Selection) -> Result<FlameNode, QueryError>;
-    /// Which recorded calls a selection is about, and with a range of durations the function's
-    /// figures over them. Sources that hold no single calls refuse.
-    fn selected(&self, selection: &Selection) -> Result<Selected, QueryError> {
-        let _ = selection;
-        Err(QueryError::Selection(
-            "single calls are not known here".to_owned(),
-        ))
-    }
-    /// What slow calls of a function do that fast ones do not.
-    fn tail(&self, question: &TailQuestion) -> Result<Tail, QueryError>;
-    /// What happened during one recorded call.
-    fn story(&self, call: CallKey) -> Result<Story, QueryError>;
-    /// Two sessions of the database, or parts of them, side by side.
-    fn compare(&self, question: &CompareQuestion) -> Result<Comparison, QueryError>;
-    /// A read-only SQL query, at most `limit` rows.
-    fn sql(&self, query: &str, limit: u32) -> Result<Table, QueryError>;
-    /// Figures of the service and the host over time: means in at most as many equal steps as asked
-    /// for, ascending; steps without any are left out.
-    fn readings(&self, question: &ReadingsQuestion) -> Result<Vec<ReadingsPoint>, QueryError> {
-        let _ = question;
-        Ok(Vec::new())
-    }
-    /// Calls and latency of each function over time, in steps of whole flush intervals, ascending.
-    fn latency_series(&self, question: &LatencyQuestion) -> Result<Vec<LatencyPoint>, QueryError> {
-        let _ = question;
-        Ok(Vec::new())
-    }
-    /// When a call of each function completed last: id, and the end of that flush interval in Unix time in ns.
-    /// Functions without calls are left out.
-    fn last_runs(&self) -> Result<Vec<(u32, i64)>, QueryError> {
-        Ok(Vec::new())
-    }
-    /// All sessions of the database that this one is in, newest first; where there are very many, those that
-    /// have not ended and the newest.
-    fn sessions(&self) -> Result<Vec<SessionRow>, QueryError> {
-        Ok(vec![self.overview()?.into()])
-    }
-    /// What the database takes, with all its sessions.
-    fn storage(&self) -> Result<Storage, QueryError> {
-        Ok(Storage::default())
-    }
-}
-
-/// Why a question has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-pub enum QueryError {
-    /// The user's SQL was refused or is wrong.
-    #[error("{0}")]
-    Sql(String),
-    /// No such function id in this session.
-    #[error("no function with id {0} in this session")]
-    UnknownFunction(u32),
-    /// The selection contradicts itself.
-    #[error("{0}")]
-    Selection(String),
-    /// No recorded call has such a duration.
-    #[error("{0}")]
-    NoSuchCalls(String),
-    /// The store failed.
-    #[error("reading the database failed: {0}")]
-    Store(String),
-    /// The recording cannot be read now; a sentence with the reason.
-    #[error("{0}")]
-    Unavailable(String),
-    /// The running monigo that holds the database did not answer.
-    #[error("the running monigo did not answer: {0}")]
-    Remote(String),
-}
-
-impl From<duckdb::Error> for QueryError {
-    fn from(error: duckdb::Error) -> Self {
-        Self::Store(crate::store::message_of(&error))
-    }
 }

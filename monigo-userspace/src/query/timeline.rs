@@ -13,10 +13,9 @@ use monigo_common::histogram::bounds;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Heatmap, Histogram, QueryError, SeriesPoint, Window, blocks::Blocks, columns::each_row,
-    totals::Span,
+    Heatmap, QueryError, SeriesPoint, Window, blocks::Blocks, columns::each_row, totals::Span,
 };
-use crate::store::BLOCK;
+use crate::{histogram::Histogram, store::BLOCK};
 
 /// Which functions, when, and how finely.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

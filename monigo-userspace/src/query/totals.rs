@@ -5,8 +5,8 @@
 
 use duckdb::{Connection, ToSql, params};
 
-use super::{Histogram, Latency, QueryError, blocks::Blocks, columns::each_row};
-use crate::store::Reader;
+use super::{Latency, QueryError, blocks::Blocks, columns::each_row};
+use crate::{histogram::Histogram, store::Reader};
 
 /// What one function did in some span of time.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -104,8 +104,7 @@ impl FunctionTotals {
     fn latency_between(&self, min_ns: u64, max_ns: u64) -> Latency {
         // Without a timed call nothing is known.
         let calls = if self.covered > 0 { self.calls } else { 0 };
-        self.histogram
-            .latency(calls, self.total_ns(), min_ns, max_ns)
+        Latency::of(&self.histogram, calls, self.total_ns(), min_ns, max_ns)
     }
 
     /// Latency of these totals when they are of a part of the session that `session` is the whole
