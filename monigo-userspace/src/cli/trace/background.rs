@@ -11,25 +11,25 @@ use std::{
 };
 
 use anyhow::Result;
-use tokio::{runtime::Handle, sync::watch};
+use tokio::runtime::Handle;
 
 use super::{
     TraceOptions,
     attaching::attach,
-    describe_wait, discoverer, new_session,
-    options::{budget, limits, sampling},
-    prepare, reports, resolver, samples, service, tell,
+    describe_wait,
+    parts::{Beginning, Parts},
+    prepare, reports, samples, service,
     views::live_state,
 };
 use crate::sync::lock;
 use crate::{
     api::Content,
     cli::exit::say,
-    collect::{Collector, Command, End, Progress},
+    collect::{Command, End},
     config::Loaded,
     lifecycle::Lifecycle,
-    query::{DuckSource, Source},
-    service::{Live, Service},
+    query::Source,
+    service::Live,
     store::{
         Batch, Database, Forgotten, NewFunction, NewSession, Reader, StorageSettings, Store,
         StoreError,
@@ -93,20 +93,10 @@ pub struct Job {
     pub observer: Arc<dyn Observer>,
 }
 
-/// A recording and what belongs to it.
-struct Parts {
-    collector: Collector,
-    session: i64,
-    progress: watch::Receiver<Progress>,
-    source: Arc<dyn Source>,
-    live: Arc<Live>,
-    content: Content,
-}
-
 impl Job {
     /// Records until told to stop or the process has ended.
     pub fn run(mut self, commands: &Sender<Command>, received: &Receiver<Command>) -> Result<End> {
-        let parts = self.begin(commands)?;
+        let (parts, content) = self.begin(commands)?;
         let (session, live) = (parts.session, parts.live);
         reports::report_losses(
             &self.runtime,
@@ -120,7 +110,7 @@ impl Job {
         let (configured, name) = (Arc::clone(&live), self.name.clone());
         let begun = Begun {
             session,
-            content: parts.content,
+            content,
             configure: Box::new(move |loaded| {
                 service::configure(&configured, loaded, name.as_deref());
             }),
@@ -141,7 +131,7 @@ impl Job {
     }
 
     /// Puts the probes in and begins a session.
-    fn begin(&mut self, commands: &Sender<Command>) -> Result<Parts> {
+    fn begin(&mut self, commands: &Sender<Command>) -> Result<(Parts, Content)> {
         let options = &self.options;
         let image = Arc::new(crate::cli::list::open(&self.target)?);
         let running = self.target.pids.clone();
@@ -150,7 +140,7 @@ impl Job {
         for warning in &prepared.warnings {
             say!("{}: {warning}", self.label);
         }
-        let (kernel, control) = {
+        let attached = {
             let _one_at_a_time = lock(&ATTACHING);
             let started = Instant::now();
             let attached = attach(&target, &mut prepared, options)?;
@@ -160,83 +150,44 @@ impl Job {
         if let Some(warning) = samples::hidden_kernel_symbols(options) {
             tracing::debug!("{}: {warning}", self.label);
         }
-        let symbolizer = resolver::symbolizer(
-            &prepared.images,
-            &prepared.functions,
-            &mut prepared.described,
-        );
-        let described = NewSession {
+        let found_elsewhere = self.pids.clone().map(|pids| {
+            let processes: service::Processes = Box::new(move || lock(&pids).clone());
+            processes
+        });
+        let beginning = Beginning {
+            target: &target,
+            image: &image,
+            prepared: &mut prepared,
+            options,
+            attached,
             label: Some(self.label.clone()),
-            ..new_session(&target, &image, &prepared, options)
+            store: Box::new(self.store.clone()),
+            reader: self.reader.clone(),
+            held: None,
+            processes: found_elsewhere,
+            commands,
         };
-        let session = self.store.begin_session(&described)?;
-        let source = DuckSource::open(self.reader.clone(), Some(session))?;
-        let source: Arc<dyn Source> = Arc::new(source);
-        let (progress, watched) = watch::channel(Progress::default());
-        let mut collector = Collector::new(
-            kernel,
-            resolver::traced(&prepared.images, &prepared.functions, &prepared.described),
-            Box::new(self.store.clone()),
-            session,
-            Box::new(symbolizer),
-            sampling(options.sample_rate),
-            control,
-            limits(&target, options, None),
-            options.flush(),
-            budget(options, prepared.functions.len()),
-            progress,
-        )?;
-        tell(&mut collector, &target, &mut prepared, commands);
-        let processes: service::Processes = match self.pids.clone() {
-            Some(pids) => Box::new(move || lock(&pids).clone()),
-            None => service::processes(&target, &image, None),
-        };
-        let live = Arc::new(service::live(
-            service::identity(&target, &image, options, &described),
-            processes,
-            prepared.go_image().cloned(),
-            Arc::clone(&source),
-            watched.clone(),
-        ));
-        service::configure(&live, &self.settings, self.name.as_deref());
+        let parts = beginning.begin()?;
+        let (live, session) = (&parts.live, parts.session);
+        service::configure(live, &self.settings, self.name.as_deref());
         let observer = Arc::clone(&self.observer);
-        service::tell(&live, &self.lifecycle, &self.label, session, move || {
+        service::tell(live, &self.lifecycle, &self.label, session, move || {
             observer.speaks_for_host(session)
         });
-        let waiting = describe_wait(&target);
-        let content = Content {
-            source: Arc::clone(&source),
-            service: Arc::clone(&live) as Arc<dyn Service>,
-            live: live_state(&self.runtime, watched.clone(), waiting),
-            discoverer: Some(discoverer(&target, image, options, commands, &prepared)),
-        };
+        let progress = parts.progress.clone();
+        let content = parts.content(live_state(&self.runtime, progress, describe_wait(&target)));
         let event = reports::attached(&prepared, &self.label, session);
         self.lifecycle.emit(&event);
-        Ok(Parts {
-            collector,
-            session,
-            progress: watched,
-            source,
-            live,
-            content,
-        })
+        Ok((parts, content))
     }
 
     /// Sends metrics and calls elsewhere, if the settings say where to. What is wrong with them costs no measurement.
     fn export(&self, source: Arc<dyn Source>, live: &Arc<Live>) -> Option<OtlpExporter> {
-        let service = Arc::clone(live) as Arc<dyn Service>;
         let settings = &self.settings.config.otlp;
-        match OtlpExporter::start(&self.runtime, settings, source, service) {
-            Ok(exporter) => {
-                let status = exporter.as_ref()?.status();
-                live.add_exporters(move || vec![status.get()]);
-                exporter
-            }
-            Err(error) => {
-                tracing::warn!("{}: nothing is exported: {error}", self.label);
-                None
-            }
-        }
+        service::export(&self.runtime, settings, source, live).unwrap_or_else(|error| {
+            tracing::warn!("{}: nothing is exported: {error}", self.label);
+            None
+        })
     }
 }
 

@@ -7,6 +7,7 @@ mod executions;
 mod inlined;
 mod options;
 mod outputs;
+mod parts;
 mod prepare;
 mod remarks;
 mod reports;
@@ -27,13 +28,12 @@ use std::{
 };
 
 use anyhow::Result;
-use tokio::sync::watch;
 
 pub use self::options::{TraceOptions, tuning};
 use self::{
     attaching::attach,
-    options::{budget, limits, sampling},
     outputs::{check_outputs, summarize},
+    parts::Beginning,
     prepare::Prepared,
     views::Views,
 };
@@ -45,15 +45,13 @@ use super::{
     serve::failure_of,
 };
 use crate::{
-    api::{self, Bound, Content, Sessions},
-    collect::{Collector, Command, End, Progress, unix_ns},
-    discover::Discoverer,
+    api::{self, Bound, Sessions},
+    collect::{Command, End},
     lifecycle::{Event, EventKind},
     probe::PlannedFunction,
-    query::{DuckSource, Source},
     service::Service,
-    store::{Database, NewSession, Store as _},
-    symbols::{Image, demangle::printable, go},
+    store::{Database, Store as _},
+    symbols::{Image, demangle::printable},
     system,
     target::Target,
 };
@@ -97,71 +95,48 @@ fn record(
     let target = &target;
     let bound = bind(args)?;
     super::interrupts::hold();
-    let (kernel, control) = attach(target, &mut prepared, args)?;
+    let attached = attach(target, &mut prepared, args)?;
     give_up_privileges(args)?;
     if let Some(warning) = samples::hidden_kernel_symbols(args) {
         say!("{warning}");
     }
-    // It may start a thread, which should not have more privileges than this one has now.
-    let symbolizer = resolver::symbolizer(
-        &prepared.images,
-        &prepared.functions,
-        &mut prepared.described,
-    );
     let mut database = match &args.db {
         Some(path) => Database::open(path)?,
         None => Database::in_memory()?,
     };
     database.apply(&args.storage)?;
-    let described = new_session(target, &image, &prepared, args);
-    let session = database.begin_session(&described)?;
     let reader = database.reader()?;
-    let source: Arc<dyn Source> = Arc::new(DuckSource::open(reader.clone(), Some(session))?);
-    let socket = views::open_socket(args.db.as_deref(), &source, &database)?;
-
-    let (progress, watched) = watch::channel(Progress::default());
-    let seen = watched.clone();
-    let go = prepared.go_image().cloned();
-    let identity = service::identity(target, &image, args, &described);
-    let held_pid = held.as_ref().map(|held| held.pid());
-    let processes = service::processes(target, &image, held_pid);
-    let live = service::live(identity, processes, go, Arc::clone(&source), seen);
-    let live = Arc::new(live);
-    service::connect(&live, operation, &shown, session);
-    let mut views = Views::new(watched, describe_wait(target))?;
     let (commands, received) = mpsc::channel();
-    let mut collector = Collector::new(
-        kernel,
-        resolver::traced(&prepared.images, &prepared.functions, &prepared.described),
-        Box::new(database),
-        session,
-        Box::new(symbolizer),
-        sampling(args.sample_rate),
-        control,
-        limits(target, args, held.as_ref().map(|held| held.pid())),
-        args.flush(),
-        budget(args, prepared.functions.len()),
-        progress,
-    )?;
-    slow::keep(&mut collector, args)?;
-    tell(&mut collector, target, &mut prepared, &commands);
-    let discoverer = discoverer(target, image, args, &commands, &prepared);
+    let beginning = Beginning {
+        target,
+        image: &image,
+        prepared: &mut prepared,
+        options: args,
+        attached,
+        label: None,
+        store: Box::new(database),
+        reader: reader.clone(),
+        held: held.as_ref().map(|held| held.pid()),
+        processes: None,
+        commands: &commands,
+    };
+    // It starts threads, which should not have more privileges than this one has now.
+    let parts = beginning.begin()?;
+    let (session, source, live) = (parts.session, &parts.source, &parts.live);
+    let socket = views::open_socket(args.db.as_deref(), source, &reader)?;
+    service::connect(live, operation, &shown, session);
+    let mut views = Views::new(parts.progress.clone(), describe_wait(target))?;
     if let Some(bound) = bound {
-        let content = Content {
-            source: Arc::clone(&source),
-            service: Arc::clone(&live) as Arc<dyn Service>,
-            live: views.live_state(),
-            discoverer: Some(Arc::clone(&discoverer)),
-        };
+        let content = parts.content(views.live_state());
         let sessions = Sessions::of(reader);
         sessions.begin(session, None, content);
         let url = views.serve(bound, Arc::new(sessions), &args.http)?;
         say!("dashboard at {url}");
     }
-    views.export(&operation.config().otlp, Arc::clone(&source), &live)?;
+    views.export(&operation.config().otlp, Arc::clone(source), live)?;
     let reload = operation.reloads_on_hangup();
     signals::stop_on_signal(views.runtime(), &commands, reload);
-    operation.watch_over(collector.heartbeat());
+    operation.watch_over(parts.collector.heartbeat());
     announce(operation, &views, &commands, &prepared, &shown, session);
     if target.pids.is_empty() && held.is_none() {
         say!("{}", describe_wait(target));
@@ -169,15 +144,16 @@ fn record(
     if let Some(held) = &mut held {
         held.release()?;
     }
-    let sampler = service::sample(&live, &commands, args)?;
+    let sampler = service::sample(live, &commands, args)?;
     let screen = wants_tui(args, held.is_some())
         .then(|| {
-            let service = Arc::clone(&live) as Arc<dyn Service>;
-            views.show_tui(Arc::clone(&source), service, commands, discoverer)
+            let service = Arc::clone(live) as Arc<dyn Service>;
+            let discoverer = Arc::clone(&parts.discoverer);
+            views.show_tui(Arc::clone(source), service, commands, discoverer)
         })
         .transpose()?;
     // On this thread, which has nothing else to do until the end.
-    let result = collector.run(&received);
+    let result = parts.collector.run(&received);
     drop(sampler);
     if let Some(screen) = screen {
         screen.leave()?;
@@ -192,7 +168,7 @@ fn record(
     };
     lifecycle.emit(&reports::detached(&shown, session, end));
     tell_the_end(end, held);
-    summarize(&*source, args)
+    summarize(&*parts.source, args)
 }
 
 /// Takes the dashboard's address, if there is to be one.
@@ -276,40 +252,6 @@ fn announce(
     operation.ready(&format!("tracing {shown}: {attached}"));
 }
 
-/// Tells a collector what is known of its target.
-fn tell(
-    collector: &mut Collector,
-    target: &Target,
-    prepared: &mut Prepared,
-    commands: &mpsc::Sender<Command>,
-) {
-    collector.know(&target.pids);
-    std::mem::take(&mut prepared.later).find(commands.clone());
-    collector.name_park_reasons(
-        prepared
-            .go_image()
-            .map_or_else(Vec::new, |image| go::wait_reasons(image)),
-    );
-}
-
-/// Finds and traces further functions for the views.
-fn discoverer(
-    target: &Target,
-    image: Arc<Image>,
-    args: &TraceOptions,
-    commands: &mpsc::Sender<Command>,
-    prepared: &Prepared,
-) -> Arc<dyn Discoverer> {
-    let names = prepared.functions.iter();
-    Arc::new(discovering::Live::new(
-        target.clone(),
-        image,
-        args.clone(),
-        commands.clone(),
-        names.map(|function| function.name.clone()),
-    ))
-}
-
 /// Keeps what recording needs, as another user if one is named.
 fn give_up_privileges(args: &TraceOptions) -> Result<()> {
     let writes_files = args.db.is_some() || !args.output.is_empty();
@@ -321,39 +263,6 @@ fn give_up_privileges(args: &TraceOptions) -> Result<()> {
         tracing::warn!("privileges could not be dropped: {error}");
     }
     Ok(())
-}
-
-fn new_session(
-    target: &Target,
-    image: &Image,
-    prepared: &Prepared,
-    args: &TraceOptions,
-) -> NewSession {
-    let uname = nix::sys::utsname::uname();
-    let text = |value: Option<&std::ffi::OsStr>| {
-        value.map_or_else(String::new, |value| value.to_string_lossy().into_owned())
-    };
-    NewSession {
-        started_ns: unix_ns(),
-        monigo_version: env!("CARGO_PKG_VERSION").to_owned(),
-        host: text(
-            uname
-                .as_ref()
-                .ok()
-                .map(nix::sys::utsname::UtsName::nodename),
-        ),
-        kernel: text(uname.as_ref().ok().map(nix::sys::utsname::UtsName::release)),
-        command_line: std::env::args().collect::<Vec<_>>().join(" "),
-        flush_ns: i64::try_from(args.flush().as_nanos()).unwrap_or(i64::MAX),
-        label: None,
-        target_path: printable(target.show_path.display().to_string()),
-        build_id: image.build_id().map(str::to_owned),
-        language: image.language(),
-        runtime_version: service::runtime_version(image),
-        retention: args.storage.retention.to_string(),
-        functions: prepared.described.clone(),
-        warnings: prepared.warnings.clone(),
-    }
 }
 
 fn attached(prepared: &Prepared) -> String {

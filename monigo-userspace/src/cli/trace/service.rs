@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use tokio::sync::watch;
+use tokio::{runtime::Handle, sync::watch};
 
 use super::reports;
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
     goroutines::{GoReader, History, ThreadReader},
     lifecycle::Lifecycle,
     query::Source,
-    service::{Identity, Live, RoutineReader, Sampler},
+    service::{Identity, Live, RoutineReader, Sampler, Service},
     store::NewSession,
     symbols::{Image, ImageKind, demangle::printable},
     system::{
@@ -24,6 +24,7 @@ use crate::{
         metrics::{Monitor, ProcLook},
     },
     target::{Scope, Target, process},
+    telemetry::{OtlpError, OtlpExporter, OtlpSettings},
 };
 
 /// Processes of the service beside those that made traced calls: known before, and, where every
@@ -115,6 +116,22 @@ pub fn sample(
 ) -> Result<Sampler> {
     Sampler::start(Arc::clone(live), commands.clone(), args.flush())
         .context("starting the thread that takes readings")
+}
+
+/// Sends metrics and calls elsewhere, if `settings` say where to, and shows where that goes.
+pub fn export(
+    runtime: &Handle,
+    settings: &OtlpSettings,
+    source: Arc<dyn Source>,
+    live: &Arc<Live>,
+) -> Result<Option<OtlpExporter>, OtlpError> {
+    let service = Arc::clone(live) as Arc<dyn Service>;
+    let exporter = OtlpExporter::start(runtime, settings, source, service)?;
+    if let Some(exporter) = &exporter {
+        let status = exporter.status();
+        live.add_exporters(move || vec![status.get()]);
+    }
+    Ok(exporter)
 }
 
 /// Version of the runtime that the image brings, as it tells it; only Go's does.

@@ -13,6 +13,7 @@ use tokio::{
     sync::watch,
 };
 
+use super::service;
 use crate::{
     api::{self, Bound, HttpSettings, LiveState, LiveStatus, Server, Sessions},
     cli::{exit, serve::failure_of},
@@ -23,7 +24,7 @@ use crate::{
         remote::{SocketServer, serve_socket},
     },
     service::{Live, Service},
-    store::Database,
+    store::Reader,
     telemetry::{OtlpError, OtlpExporter, OtlpSettings},
     tui::{self, Outcome, Phase, Status, TuiContext, TuiError},
 };
@@ -157,12 +158,7 @@ impl Views {
         source: Arc<dyn Source>,
         live: &Arc<Live>,
     ) -> Result<(), OtlpError> {
-        let service = Arc::clone(live) as Arc<dyn Service>;
-        self.exporter = OtlpExporter::start(&self.handle, settings, source, service)?;
-        if let Some(exporter) = &self.exporter {
-            let status = exporter.status();
-            live.add_exporters(move || vec![status.get()]);
-        }
+        self.exporter = service::export(&self.handle, settings, source, live)?;
         Ok(())
     }
 
@@ -264,9 +260,9 @@ fn status_text(progress: &Progress, waiting: &str) -> String {
 pub fn open_socket(
     path: Option<&Path>,
     source: &Arc<dyn Source>,
-    database: &Database,
+    reader: &Reader,
 ) -> Result<Option<SocketServer>> {
     let Some(path) = path else { return Ok(None) };
-    let reader = database.reader()?;
-    Ok(Some(serve_socket(path, Arc::clone(source), Some(reader))?))
+    let reader = Some(reader.clone());
+    Ok(Some(serve_socket(path, Arc::clone(source), reader)?))
 }
