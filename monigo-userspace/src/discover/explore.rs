@@ -1,7 +1,10 @@
 //! The windows, one after the other.
 
+mod choice;
+mod window;
+
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     sync::atomic::AtomicBool,
     thread,
     time::{Duration, Instant},
@@ -9,6 +12,7 @@ use std::{
 
 use monigo_common::counters::Counters;
 
+use self::{choice::scales, window::Outcome};
 use super::{
     Found, Ranking, Stage,
     pace::{self, Pace},
@@ -44,18 +48,6 @@ const NAP: Duration = Duration::from_millis(20);
 const REPORT: Duration = Duration::from_millis(250);
 /// A long window shorter than this tells nothing new.
 const SHORTEST_LONG: Duration = Duration::from_millis(200);
-
-/// How a window went.
-struct Outcome {
-    counted: Duration,
-    ended_ns: u64,
-    /// What each function did in it.
-    deltas: Vec<(u32, Counters)>,
-    /// Its probes took so much that it ended early.
-    cut: bool,
-    /// What they took, ns.
-    cost_ns: f64,
-}
 
 struct Explorer<'e> {
     kernel: Kernel,
@@ -219,27 +211,11 @@ impl Explorer<'_> {
         elapsed + self.length.saturating_sub(elapsed).mul_f64(share)
     }
 
-    /// Calls that a window left open, with the time that they had been going on for.
-    fn left_open(&self, outcome: &Outcome) -> Vec<(u32, u64)> {
-        let ids: HashSet<u32> = outcome.deltas.iter().map(|(id, _)| *id).collect();
-        let open = self.kernel.open_in_window().into_iter();
-        open.filter(|(id, _)| ids.contains(id))
-            .map(|(id, began_ns)| (id, outcome.ended_ns.saturating_sub(began_ns)))
-            .collect()
-    }
-
     /// Notes what a short window left open: such functions are worth a long one.
     fn note_open(&mut self, outcome: &Outcome) {
         for (id, open_ns) in self.left_open(outcome) {
             self.tallies[id as usize].open(open_ns);
         }
-    }
-
-    fn time_share(&self, id: u32) -> f64 {
-        let figures = self.tallies[id as usize].figures();
-        figures
-            .and_then(|figures| figures.time_share)
-            .unwrap_or(0.0)
     }
 
     /// Times everything that can be afforded, until the end.
@@ -279,128 +255,8 @@ impl Explorer<'_> {
         }
     }
 
-    /// Functions whose timing together costs no more than a long window may: for half of that those
-    /// which seem to take most time, for the rest those that cost least.
-    fn affordable(&self, by_cost: &[(u32, f64)]) -> Vec<u32> {
-        let mut by_time: Vec<(u32, f64)> = by_cost
-            .iter()
-            .copied()
-            .filter(|(_, cost)| *cost > 0.0)
-            .collect();
-        by_time.sort_by(|a, b| self.time_share(b.0).total_cmp(&self.time_share(a.0)));
-        let mut taken = HashSet::new();
-        let mut left = pace::LONG_SHARE / 2.0;
-        for &(id, cost) in &by_time {
-            if cost <= left / 2.0 {
-                left -= cost;
-                taken.insert(id);
-            }
-        }
-        left += pace::LONG_SHARE / 2.0;
-        for &(id, cost) in by_cost.iter().rev() {
-            if cost <= left && taken.insert(id) {
-                left -= cost;
-            }
-        }
-        taken.into_iter().collect()
-    }
-
-    /// Opens a window, at most `longest`, and looks at it every `look`.
-    fn window(
-        &mut self,
-        parts: &[&[u32]],
-        watch: Watch,
-        longest: Duration,
-        look: Duration,
-    ) -> Result<Outcome, ProbeError> {
-        let ids: Vec<u32> = parts.iter().flat_map(|ids| ids.iter().copied()).collect();
-        let price = |price: Price| match watch {
-            Watch::Timed => f64::from(price.cost_ns),
-            Watch::Counted => f64::from(price.count_ns),
-            Watch::Off => 0.0,
-        };
-        self.kernel.open_window(parts, watch)?;
-        let mut cut = false;
-        loop {
-            let age = self.kernel.window_age();
-            if age >= longest || stopped(self.stop) || self.target_ended() {
-                break;
-            }
-            thread::sleep(look.min(longest.saturating_sub(age)));
-            // In a long window it is the rate that counts, not the sum.
-            let allowed = pace::BURST.max(self.kernel.window_age().mul_f64(pace::LONG_SHARE * 2.0));
-            let cost_ns: f64 = self
-                .deltas(&ids)?
-                .iter()
-                .map(|(id, delta)| delta.entered as f64 * price(self.price(*id)))
-                .sum();
-            cut = cost_ns >= allowed.as_nanos() as f64;
-            if cut {
-                break;
-            }
-            self.report_if_due();
-        }
-        let opened = self.kernel.close_window()?;
-        let deltas = self.deltas(&ids)?;
-        let mut cost_ns = 0.0;
-        for (id, delta) in &deltas {
-            cost_ns += delta.entered as f64 * price(self.price(*id));
-            self.last[*id as usize] = add(self.last[*id as usize], delta);
-        }
-        // Probes fire while they are attached and removed, too, on average half of them.
-        let counted = opened.counted.max(Duration::from_micros(1));
-        let whole = cost_ns * (1.0 + opened.attaching.div_duration_f64(counted));
-        // No more than all CPUs all the time.
-        let cpus = thread::available_parallelism().map_or(1, usize::from) as u32;
-        let most = ((opened.attaching + counted) * cpus).as_nanos() as f64;
-        self.pace
-            .spend(Duration::from_nanos(whole.min(most) as u64));
-        tracing::debug!(
-            "{watch:?} window over {} functions: {opened:?}, cost {:.1} ms, cut {cut}",
-            ids.len(),
-            cost_ns / 1e6
-        );
-        Ok(Outcome {
-            counted: opened.counted,
-            ended_ns: opened.ended_ns,
-            deltas,
-            cut,
-            cost_ns,
-        })
-    }
-
-    /// What each function did since the last window.
-    fn deltas(&self, ids: &[u32]) -> Result<Vec<(u32, Counters)>, ProbeError> {
-        let Some((&low, &high)) = ids.iter().min().zip(ids.iter().max()) else {
-            return Ok(Vec::new());
-        };
-        let all = self.kernel.counters_of(low..high + 1)?;
-        Ok(ids
-            .iter()
-            .map(|&id| {
-                (
-                    id,
-                    since(&self.last[id as usize], &all[(id - low) as usize]),
-                )
-            })
-            .collect())
-    }
-
     fn price(&self, id: u32) -> Price {
         self.prices[id as usize]
-    }
-
-    /// Functions with the share of one CPU's time that timing them costs, dearest first.
-    fn by_cost(&self) -> Vec<(u32, f64)> {
-        let mut set: Vec<(u32, f64)> = (0..)
-            .zip(&self.tallies)
-            .map(|(id, tally)| {
-                let share = tally.rate() * f64::from(self.price(id).cost_ns) / 1e9;
-                (id, share)
-            })
-            .collect();
-        set.sort_by(|a, b| b.1.total_cmp(&a.1));
-        set
     }
 
     /// Leaves the target alone until the probes have taken no more than `share` of the time, at
@@ -461,27 +317,6 @@ impl Explorer<'_> {
     }
 }
 
-/// Where the sets of functions begin that are timed together, in a list that has the dearest
-/// first: all, then without the dearest, and so on, each a fraction as dear as the one before.
-fn scales(set: &[(u32, f64)]) -> Vec<usize> {
-    /// How much less each costs.
-    const STEP: f64 = 8.0;
-    let mut scales = Vec::new();
-    let mut share: f64 = set.iter().map(|(_, share)| share).sum();
-    let mut limit = f64::INFINITY;
-    for (index, (_, own)) in set.iter().enumerate() {
-        if share <= limit {
-            scales.push(index);
-            limit = share / STEP;
-        }
-        if share <= pace::LONG_SHARE {
-            break;
-        }
-        share -= own;
-    }
-    scales
-}
-
 fn seen(watched: Duration, delta: &Counters) -> Seen {
     Seen {
         watched,
@@ -490,39 +325,5 @@ fn seen(watched: Duration, delta: &Counters) -> Seen {
         total_ns: delta.total_ns,
         self_ns: delta.self_ns,
         ..Seen::default()
-    }
-}
-
-fn since(before: &Counters, now: &Counters) -> Counters {
-    Counters {
-        entered: now.entered.saturating_sub(before.entered),
-        completed: now.completed.saturating_sub(before.completed),
-        total_ns: now.total_ns.saturating_sub(before.total_ns),
-        self_ns: now.self_ns.saturating_sub(before.self_ns),
-        ..Counters::default()
-    }
-}
-
-fn add(before: Counters, delta: &Counters) -> Counters {
-    Counters {
-        entered: before.entered + delta.entered,
-        completed: before.completed + delta.completed,
-        total_ns: before.total_ns + delta.total_ns,
-        self_ns: before.self_ns + delta.self_ns,
-        ..Counters::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::scales;
-
-    #[test]
-    fn scales_leave_out_the_dearest_step_by_step() {
-        assert_eq!(scales(&[]), Vec::<usize>::new());
-        // Cheap enough for the long window at once.
-        assert_eq!(scales(&[(0, 0.01), (1, 0.01)]), [0]);
-        let set = [(0, 8.0), (1, 0.5), (2, 0.4), (3, 0.05), (4, 0.01)];
-        assert_eq!(scales(&set), [0, 1, 3]);
     }
 }
