@@ -4,6 +4,7 @@ mod attaching;
 pub(crate) mod background;
 mod discovering;
 mod executions;
+mod exits;
 mod inlined;
 mod options;
 mod outputs;

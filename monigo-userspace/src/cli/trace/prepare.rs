@@ -1,7 +1,8 @@
 //! From patterns to functions that can be attached.
 
+mod prepared;
+
 use std::{
-    cell::OnceCell,
     collections::{HashMap, HashSet},
     path::Path,
     sync::Arc,
@@ -11,9 +12,11 @@ use std::{
 use anyhow::Result;
 use monigo_common::cookie::MAX_FUNCTIONS;
 
-use super::TraceOptions;
+pub use self::prepared::Prepared;
 use super::{
+    TraceOptions,
     executions::{self, Chosen, Executions},
+    exits::Exits,
     inlined::InlinedLater,
     remarks::Remarks,
 };
@@ -23,101 +26,15 @@ use crate::{
         exit::{Failure, say},
         select::{Selection, select},
     },
-    plan::{CostClass, FunctionPlan, ImagePlanner, Site, SiteKind, Unplannable, may_recurse},
-    probe::{Calibration, PlannedFunction},
+    plan::{FunctionPlan, ImagePlanner, Unplannable},
+    probe::PlannedFunction,
     store::{ExitProbe, NewFunction},
     symbols::{
         Function, Image, Language,
         pattern::{self, Group, Tier},
     },
-    target::{Scope, Target, return_probes},
+    target::{Target, return_probes},
 };
-
-/// What will be traced.
-pub struct Prepared {
-    /// Images of the functions, that of the target first.
-    pub images: Vec<Arc<Image>>,
-    /// In the order of their ids.
-    pub functions: Vec<PlannedFunction>,
-    /// The same, as stored.
-    pub described: Vec<NewFunction>,
-    /// What could not be traced, and why.
-    pub warnings: Vec<String>,
-    /// What takes too long to find out before tracing begins.
-    pub later: InlinedLater,
-    /// Processes whose libraries are known.
-    running: Vec<u32>,
-}
-
-/// How the ends of calls in one image are seen.
-struct Exits<'i> {
-    image: &'i Image,
-    mode: ExitMode,
-    running: Vec<u32>,
-    /// Why return probes are not safe here; looked for when it matters first.
-    obstacle: OnceCell<Option<String>>,
-}
-
-impl<'i> Exits<'i> {
-    fn new(image: &'i Image, mode: ExitMode, running: Vec<u32>) -> Self {
-        Self {
-            image,
-            mode,
-            running,
-            obstacle: OnceCell::new(),
-        }
-    }
-
-    /// Takes what was found beforehand.
-    fn set_obstacle(&self, found: Option<String>) {
-        self.obstacle.get_or_init(|| said(found));
-    }
-
-    /// By return probes where they are cheaper and nothing can go wrong.
-    fn choose(&self, group: &Group<'_>, plans: &[FunctionPlan]) -> ExitProbe {
-        // What is entered by a tail call returns in the place of the caller, whose end a return
-        // probe would see too late.
-        let leaves = |plan: &FunctionPlan| {
-            let jump = |site: &Site| {
-                let kind = site.kind;
-                !matches!(kind, SiteKind::Return | SiteKind::Epilogue { .. })
-            };
-            plan.entry.kind != SiteKind::Entry || plan.exits.iter().any(jump)
-        };
-        match self.mode {
-            ExitMode::Ret => return ExitProbe::Ret,
-            _ if plans.iter().any(leaves) => return ExitProbe::Ret,
-            ExitMode::Uretprobe => return ExitProbe::Uretprobe,
-            ExitMode::Auto => {}
-        }
-        let dear = |plan: &FunctionPlan| {
-            let mut exits = plan.exits.iter();
-            exits.any(|site| site.cost == CostClass::SingleStep)
-        };
-        if self.image.language() != Language::C || !plans.iter().any(dear) {
-            return ExitProbe::Ret;
-        }
-        let obstacle = self.obstacle.get_or_init(|| {
-            let found = return_probes::obstacle(self.image, &self.running);
-            said(found)
-        });
-        let recursive = || {
-            let mut functions = group.functions.iter();
-            functions.any(|function| may_recurse(self.image, function))
-        };
-        if obstacle.is_some() || recursive() {
-            return ExitProbe::Ret;
-        }
-        ExitProbe::Uretprobe
-    }
-}
-
-fn said(obstacle: Option<String>) -> Option<String> {
-    if let Some(reason) = &obstacle {
-        tracing::info!("probing return instructions instead of returns: {reason}");
-    }
-    obstacle
-}
 
 /// Why nothing can be traced.
 #[derive(Debug, thiserror::Error)]
@@ -361,44 +278,6 @@ impl Prepared {
         }
     }
 
-    /// The target with its scope reduced to the processes that run now, if there are functions of
-    /// libraries: those are called by other programs, too.
-    ///
-    /// # Errors
-    /// None runs.
-    pub fn narrow(&mut self, target: &Target, args: &TraceOptions) -> Result<Target> {
-        let own = self.images[0].open_path();
-        let library = self
-            .functions
-            .iter()
-            .find(|function| *function.image != *own);
-        let (Some(library), Scope::Everyone) = (library, &target.scope) else {
-            return Ok(target.clone());
-        };
-        let path = target.show_path.display().to_string();
-        if target.pids.is_empty() {
-            let library = library.image.display().to_string();
-            let pattern = args.functions.iter().find(|text| text.contains(':'));
-            return Err(Failure::usage(PrepareError::NotRunning {
-                path,
-                library,
-                pattern: pattern.cloned().unwrap_or_default(),
-            }));
-        }
-        self.warnings.push(format!(
-            "{} is used by other programs, too: monigo counts the calls of the {} that run {path} now and of what they fork, and sees no process that is started later",
-            library.image.display(),
-            match target.pids.len() {
-                1 => "1 process".to_owned(),
-                count => format!("{count} processes"),
-            },
-        ));
-        Ok(Target {
-            scope: Scope::Tree(target.pids.clone()),
-            ..target.clone()
-        })
-    }
-
     fn add(&mut self, image: &Image, chosen: Chosen<'_, '_>, executions: Executions) {
         let Chosen { group, plans, exit } = chosen;
         let name = match group.label.filter(|_| !executions.plain) {
@@ -447,53 +326,6 @@ impl Prepared {
                 ..polls
             });
             self.functions.push(followed);
-        }
-    }
-
-    /// The Go program, if functions of one are traced.
-    pub fn go_image(&self) -> Option<&Arc<Image>> {
-        let functions = self.functions.iter();
-        let mut go = functions.filter(|function| function.go);
-        let path = &go.next()?.image;
-        let mut images = self.images.iter();
-        images.find(|image| *image.open_path() == **path)
-    }
-
-    /// Whether there is an image that may have async functions.
-    pub fn has_rust(&self) -> bool {
-        let mut images = self.images.iter();
-        images.any(|image| image.language() == Language::Rust)
-            || self.functions.iter().any(|function| function.executions)
-    }
-
-    /// Whether the end of any function is seen by a return probe.
-    pub fn has_return_probes(&self) -> bool {
-        let mut functions = self.functions.iter();
-        functions.any(|function| function.exit == ExitProbe::Uretprobe)
-    }
-
-    /// Sees all ends by exit sites.
-    pub fn use_exit_sites(&mut self) {
-        for (planned, described) in self.functions.iter_mut().zip(&mut self.described) {
-            planned.exit = ExitProbe::Ret;
-            described.exit = ExitProbe::Ret;
-            described.sites = planned.sites() as u32;
-        }
-    }
-
-    /// Notes what the probes of each function cost.
-    pub fn set_prices(&mut self, calibration: &Calibration) {
-        for (planned, described) in self.functions.iter().zip(&mut self.described) {
-            let price = calibration.price(planned);
-            described.cost_ns = price.cost_ns;
-            described.floor_ns = price.floor_ns;
-            described.count_ns = price.count_ns;
-        }
-        // Executions take no probes of their own, and are not timed more precisely than polls.
-        for index in 1..self.functions.len() {
-            if self.functions[index].executions {
-                self.described[index].floor_ns = self.described[index - 1].floor_ns;
-            }
         }
     }
 
