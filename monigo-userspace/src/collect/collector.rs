@@ -1,6 +1,7 @@
 //! The loop between kernel and store, on a thread of its own.
 
 mod adding;
+mod flushing;
 mod parking;
 mod slow;
 mod sweeping;
@@ -19,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use monigo_common::{config::Control, event::Loss};
+use monigo_common::config::Control;
 use tokio::sync::watch;
 
 pub use self::adding::{AddError, Addition, Request};
@@ -28,18 +29,18 @@ use super::{
     backlog::Backlog,
     budget::{Budget, Load, Mode, Records, StackCost},
     clock::Clock,
-    deltas::{self, Baseline},
-    draining::{Drain, Drained},
+    deltas::Baseline,
+    draining::Drain,
     pacing::{OpenTime, Pacer},
     pending::Pending,
     progress::{Command, End, Limits, Progress},
-    sampling::{self, Sampling},
+    sampling::Sampling,
     stacks::{Resolve, StackTable, Traced},
 };
 use crate::{
-    probe::{Kernel, ProbeError, Record},
+    probe::{Kernel, ProbeError},
     service::Reading,
-    store::{Batch, CallRow, FunctionDelta, LossDelta, ProcessRow, SampleRow, Store, StoreError},
+    store::{CallRow, ProcessRow, SampleRow, Store, StoreError},
     symbols::demangle::printable,
     target::process,
 };
@@ -51,8 +52,6 @@ const POLL_WINDOWS: Duration = Duration::from_millis(10);
 const ADAPT: Duration = Duration::from_millis(100);
 /// Time between looks at what the probes cost.
 const WEIGH: Duration = Duration::from_millis(500);
-/// Records taken in one go, so that flushes are not late.
-const TAKE_LIMIT: usize = 65_536;
 /// Recorded calls and samples that are written before the flush is due, so that long flush intervals
 /// do not fill the memory.
 const FLUSH_EARLY: usize = 50_000;
@@ -329,45 +328,6 @@ impl Collector {
         Ok(())
     }
 
-    /// Takes what has come, and says how many calls of it were drawn at the sampling rate.
-    fn take_drained(&mut self) -> u64 {
-        let (mut taken, mut drawn) = (0, 0);
-        while taken < TAKE_LIMIT
-            && let Some(drained) = self.drain.next()
-        {
-            taken += drained.records.len();
-            drawn += self.take_in(drained);
-        }
-        drawn
-    }
-
-    fn take_in(&mut self, drained: Drained) -> u64 {
-        self.lose(MALFORMED, drained.malformed);
-        self.copied.0 += drained.copies;
-        self.copied.1 += drained.copied_bytes;
-        let room = self.backlog.room();
-        let records = drained.records;
-        self.records.0 += records.len() as u64;
-        let drawn = records
-            .iter()
-            .filter(|record| {
-                matches!(record, Record::Call { call, .. } if call.weight == self.control.sample_every)
-            })
-            .count();
-        for record in records {
-            if self.calls.len() + self.samples.len() >= room {
-                self.lose(STORE_FAILED, 1);
-                continue;
-            }
-            match record {
-                Record::Call { call, stack } => self.take_call(&call, stack),
-                Record::Sample(sample) => self.take_sample(sample),
-                Record::Waker(waker) => self.take_waker(&waker),
-            }
-        }
-        drawn as u64
-    }
-
     fn see(&mut self, pid: u32) {
         // Also one that is known and ended: its id may have come back.
         self.alive.insert(pid);
@@ -405,138 +365,5 @@ impl Collector {
             self.kernel.set_control(self.control)?;
         }
         Ok(())
-    }
-
-    /// Ends the interval: takes what was measured in it, and writes it if the store takes it.
-    fn flush(&mut self) -> Result<(), ProbeError> {
-        let elapsed = self.last_flush.elapsed();
-        self.sweep();
-        let readings = self.read()?;
-        let now = Instant::now();
-        let open = self.pacer.open_time();
-        let duty = factor(self.duty_mark, (now, open.duty));
-        let deltas: Vec<Option<FunctionDelta>> = (0..)
-            .zip(&self.baselines)
-            .zip(&readings)
-            .map(|((function, baseline), reading)| {
-                let watched = self.watched(function, duty)?;
-                baseline.delta(function, reading, watched)
-            })
-            .collect();
-        let windows = factor(self.window_mark, (now, open.windows));
-        let interval = Batch {
-            at_ns: self.clock.now(),
-            beside_ns: std::mem::take(&mut self.beside_ns) as u64,
-            functions: deltas.iter().flatten().cloned().collect(),
-            calls: self.weighted_calls(&deltas),
-            samples: self.weighted_samples(windows, duty),
-            // Those that are not stored yet go with what is written.
-            frames: Vec::new(),
-            stacks: Vec::new(),
-            held_stacks: Vec::new(),
-            processes: std::mem::take(&mut self.new_processes),
-            losses: self.loss_deltas()?,
-            notices: std::mem::take(&mut self.notices),
-            readings: std::mem::take(&mut self.readings),
-        };
-        for ((function, reading), delta) in (0..).zip(readings).zip(&deltas) {
-            if let Some(watched) = self.watched(function, duty) {
-                self.baselines[function as usize].advance(reading, delta.as_ref(), watched);
-            }
-        }
-        if duty.is_some() {
-            self.duty_mark = (now, open.duty);
-        }
-        self.window_mark = (now, open.windows);
-        self.last_flush = now;
-        for delta in deltas.iter().flatten() {
-            let slow_ns = sampling::slow_threshold_ns(&delta.buckets, elapsed);
-            let slow_ns = slow_ns.min(self.always_slow_ns);
-            self.kernel.set_slow_ns(delta.function, slow_ns)?;
-        }
-        self.report(&deltas, elapsed);
-        let lost = self.backlog.add(interval);
-        self.lose(STORE_FAILED, lost);
-        if self.backlog.is_due(now) {
-            // What failed is kept.
-            let _ = self.write();
-        }
-        Ok(())
-    }
-
-    fn read(&self) -> Result<Vec<deltas::Reading>, ProbeError> {
-        let mut readings = Vec::with_capacity(self.baselines.len());
-        let counters = self.kernel.all_counters()?;
-        for ((index, baseline), counters) in self.baselines.iter().enumerate().zip(counters) {
-            let function = index as u32;
-            let mut reading = deltas::Reading {
-                counters,
-                swept: self.swept[index],
-                buckets: Vec::new(),
-            };
-            if baseline.histogram_is_behind(&reading.counters) {
-                self.kernel
-                    .histograms(function, |cpu, buckets| reading.keep(cpu, buckets))?;
-            }
-            readings.push(reading);
-        }
-        Ok(readings)
-    }
-
-    fn loss_deltas(&mut self) -> Result<Vec<LossDelta>, ProbeError> {
-        for (cause, count) in Loss::ALL.into_iter().zip(self.kernel.losses()?) {
-            self.losses.insert(cause.name(), count);
-        }
-        let deltas = self
-            .losses
-            .iter()
-            .map(|(&cause, &count)| {
-                let before = self.stored_losses.get(cause).copied().unwrap_or(0);
-                LossDelta {
-                    cause: cause.to_owned(),
-                    count: count - before,
-                }
-            })
-            .filter(|delta| delta.count > 0)
-            .collect();
-        self.stored_losses.clone_from(&self.losses);
-        Ok(deltas)
-    }
-
-    fn report(&mut self, deltas: &[Option<FunctionDelta>], elapsed: Duration) {
-        let began: u64 = deltas
-            .iter()
-            .flatten()
-            .filter(|delta| !self.kernel.counts_executions(delta.function))
-            .map(|delta| delta.entered)
-            .sum();
-        let cost = self.cost();
-        let alive: BTreeSet<u32> = self
-            .alive
-            .iter()
-            .copied()
-            .filter(|&pid| process::is_alive(pid))
-            .collect();
-        for &pid in self.alive.difference(&alive) {
-            // Its id can come back with other code at the same addresses.
-            self.stacks.forget(pid);
-            if let Some(pending) = &mut self.pending {
-                pending.forget(pid);
-            }
-            self.resolver.forget(pid);
-            self.drain.forget(pid);
-        }
-        self.alive.clone_from(&alive);
-        self.progress.send_modify(|progress| {
-            progress.pids = self.processes.keys().copied().collect();
-            progress.alive = alive.len();
-            progress.live.clone_from(&alive);
-            progress.sample_every = self.control.sample_every;
-            progress.calls_per_second = began as f64 / elapsed.as_secs_f64().max(0.001);
-            progress.cost = Some(cost);
-            if progress.losses != self.losses {
-                progress.losses.clone_from(&self.losses);
-            }
-        });
     }
 }

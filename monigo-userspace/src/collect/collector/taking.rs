@@ -4,14 +4,16 @@ use std::collections::HashMap;
 
 use monigo_common::event::CallRecord;
 
-use super::{Collector, STACK_TABLE_FULL};
+use super::{Collector, MALFORMED, STACK_TABLE_FULL, STORE_FAILED};
 use crate::{
-    collect::{stacks::SampleStack, wait},
-    probe::{CallStack, Sample, WakerSeen},
+    collect::{draining::Drained, stacks::SampleStack, wait},
+    probe::{CallStack, Record, Sample, WakerSeen},
     store::{CallRow, SampleKind, SampleRow, Wait, Waker},
     symbols::demangle::printable,
 };
 
+/// Records taken in one go, so that flushes are not late.
+const TAKE_LIMIT: usize = 65_536;
 /// Wakers whose sample has not come; it follows within milliseconds, unless it was lost.
 const MAX_WAKERS: usize = 65_536;
 /// Name for wake-ups by interrupts: whatever thread they came upon has nothing to do with it.
@@ -43,6 +45,45 @@ impl Wakers {
 }
 
 impl Collector {
+    /// Takes what has come, and says how many calls of it were drawn at the sampling rate.
+    pub(super) fn take_drained(&mut self) -> u64 {
+        let (mut taken, mut drawn) = (0, 0);
+        while taken < TAKE_LIMIT
+            && let Some(drained) = self.drain.next()
+        {
+            taken += drained.records.len();
+            drawn += self.take_in(drained);
+        }
+        drawn
+    }
+
+    pub(super) fn take_in(&mut self, drained: Drained) -> u64 {
+        self.lose(MALFORMED, drained.malformed);
+        self.copied.0 += drained.copies;
+        self.copied.1 += drained.copied_bytes;
+        let room = self.backlog.room();
+        let records = drained.records;
+        self.records.0 += records.len() as u64;
+        let drawn = records
+            .iter()
+            .filter(|record| {
+                matches!(record, Record::Call { call, .. } if call.weight == self.control.sample_every)
+            })
+            .count();
+        for record in records {
+            if self.calls.len() + self.samples.len() >= room {
+                self.lose(STORE_FAILED, 1);
+                continue;
+            }
+            match record {
+                Record::Call { call, stack } => self.take_call(&call, stack),
+                Record::Sample(sample) => self.take_sample(sample),
+                Record::Waker(waker) => self.take_waker(&waker),
+            }
+        }
+        drawn as u64
+    }
+
     pub(super) fn take_sample(&mut self, mut sample: Sample) {
         self.see(sample.pid);
         let stack = loop {
