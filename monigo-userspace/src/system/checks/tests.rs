@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::system::{
-    facts::{is_initial_id_map, parse_lockdown, status_field, tracefs_mount},
+    facts::{
+        BpfSyscall, Feature, Lockdown, cap, is_initial_id_map, parse_lockdown, status_field,
+        tracefs_mount,
+    },
     judge,
 };
 
