@@ -33,15 +33,8 @@ fn second_with_stack(second: i64) -> Batch {
     }
 }
 
-fn ids(database: &Database, table: &str, column: &str) -> Vec<i64> {
-    let sql = format!("SELECT DISTINCT {column} FROM {table} ORDER BY 1");
-    let mut statement = database.connection.prepare(&sql).expect("prepares");
-    let ids = statement.query_map([], |row| row.get(0)).expect("reads");
-    ids.collect::<Result<_, _>>().expect("reads")
-}
-
-#[test]
-fn those_of_a_running_session_go_with_the_calls_that_had_them() {
+/// A session that goes on, of eight seconds with a stack each.
+fn eight_seconds() -> (Database, i64) {
     let mut database = Database::in_memory().expect("opens");
     let id = database
         .begin_session(&fixture::session())
@@ -51,6 +44,19 @@ fn those_of_a_running_session_go_with_the_calls_that_had_them() {
             .append(id, &second_with_stack(second))
             .expect("appends");
     }
+    (database, id)
+}
+
+fn ids(database: &Database, table: &str, column: &str) -> Vec<i64> {
+    let sql = format!("SELECT DISTINCT {column} FROM {table} ORDER BY 1");
+    let mut statement = database.connection.prepare(&sql).expect("prepares");
+    let ids = statement.query_map([], |row| row.get(0)).expect("reads");
+    ids.collect::<Result<_, _>>().expect("reads")
+}
+
+#[test]
+fn those_of_a_running_session_go_with_the_calls_that_had_them() {
+    let (mut database, id) = eight_seconds();
     database.prune_details(START + 6 * SECOND).expect("prunes");
     assert_eq!(
         count(&database, "stacks"),
@@ -85,15 +91,7 @@ fn those_of_a_running_session_go_with_the_calls_that_had_them() {
 
 #[test]
 fn those_of_an_ended_session_go_at_once() {
-    let mut database = Database::in_memory().expect("opens");
-    let id = database
-        .begin_session(&fixture::session())
-        .expect("session");
-    for second in 1..=8 {
-        database
-            .append(id, &second_with_stack(second))
-            .expect("appends");
-    }
+    let (mut database, id) = eight_seconds();
     database.end_session(id, START + 8 * SECOND).expect("ends");
     database.prune_details(START + 8 * SECOND).expect("prunes");
     assert_eq!(ids(&database, "stacks", "stack_id"), [8]);
