@@ -63,6 +63,13 @@ impl Live {
         Self::start(&mut command)
     }
 
+    /// An agent that traces what this configuration file says.
+    pub fn agent(workspace: &Workspace, configuration: &Path) -> Result<Self> {
+        let mut command = as_root(&workspace.monigo())?;
+        command.arg("agent").arg("--config").arg(configuration);
+        Self::start(&mut command)
+    }
+
     fn start(command: &mut Command) -> Result<Self> {
         let mut process = Guard::spawn(
             command
