@@ -6,6 +6,7 @@
 //! views ([`cli`], [`tui`], [`api`], [`export`]) show.
 
 pub mod api;
+mod certificates;
 pub mod cli;
 pub mod collect;
 pub mod config;

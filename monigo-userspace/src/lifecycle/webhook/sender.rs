@@ -14,6 +14,7 @@ use super::{
 use crate::sync::lock;
 use crate::{
     api::Secret,
+    certificates::with_hint,
     lifecycle::pace::{Rate, backoff},
     service::ExporterState,
 };
@@ -149,7 +150,7 @@ impl Sender {
             }
             // Its text may hold the whole URL.
             Err(error) => {
-                let text = error.to_string().replace(&self.url, &self.endpoint);
+                let text = with_hint(&error.to_string()).replace(&self.url, &self.endpoint);
                 Attempt::Failed(format!("{}: {text}", self.endpoint))
             }
         }

@@ -25,6 +25,7 @@ use tonic::{
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
 use super::settings::{OtlpError, OtlpProtocol, OtlpSettings, Plan};
+use crate::certificates::with_hint;
 
 /// What is sent.
 #[derive(Clone, Debug)]
@@ -192,6 +193,7 @@ async fn send_grpc(
 
 fn of_status(status: &Status) -> SendError {
     let why = format!("{} ({:?})", reason(status), status.code());
+    let why = with_hint(&why);
     match status.code() {
         Code::Cancelled
         | Code::DeadlineExceeded
@@ -236,7 +238,7 @@ fn send_http(agent: &ureq::Agent, plan: &Plan, payload: &Payload) -> Result<u64,
     let later = |why: String| SendError::Later { why, after: None };
     let mut answer = request
         .send(&body[..])
-        .map_err(|error| later(error.to_string()))?;
+        .map_err(|error| later(with_hint(&error.to_string())))?;
     let status = answer.status();
     let after = answer
         .headers()

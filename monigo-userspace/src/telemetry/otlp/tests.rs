@@ -279,12 +279,20 @@ async fn grpc_receivers_decode_what_was_recorded() {
     server.abort();
 }
 
-/// A receiver with a certificate of its own.
-async fn with_tls(received: &Received) -> (JoinHandle<()>, SocketAddr, tempfile::NamedTempFile) {
+/// A receiver with a certificate of its own, which may say that it is an authority's.
+async fn with_tls(
+    received: &Received,
+    authority: bool,
+) -> (JoinHandle<()>, SocketAddr, tempfile::NamedTempFile) {
     use std::io::Write as _;
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-    let made = rcgen::generate_simple_self_signed(names).expect("a certificate");
-    let identity = Identity::from_pem(made.cert.pem(), made.signing_key.serialize_pem());
+    let mut wanted = rcgen::CertificateParams::new(names).expect("names");
+    if authority {
+        wanted.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    }
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let certificate = wanted.self_signed(&key).expect("a certificate");
+    let identity = Identity::from_pem(certificate.pem(), key.serialize_pem());
     let (listener, address) = listener("127.0.0.1:0").await;
     let server = Server::builder()
         .tls_config(ServerTlsConfig::new().identity(identity))
@@ -296,14 +304,14 @@ async fn with_tls(received: &Received) -> (JoinHandle<()>, SocketAddr, tempfile:
         server.serve_with_incoming(incoming).await.expect("serves");
     });
     let mut ca = tempfile::NamedTempFile::new().expect("file");
-    ca.write_all(made.cert.pem().as_bytes()).expect("writes");
+    ca.write_all(certificate.pem().as_bytes()).expect("writes");
     (server, address, ca)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_is_used_and_strangers_are_not_trusted() {
     let received = Received::default();
-    let (server, address, ca) = with_tls(&received).await;
+    let (server, address, ca) = with_tls(&received, false).await;
     let mut settings = settings(
         format!("https://localhost:{}", address.port()),
         OtlpProtocol::Grpc,
@@ -313,12 +321,31 @@ async fn tls_is_used_and_strangers_are_not_trusted() {
     let (_database, exporter) = export(&settings);
     let status = until(&exporter, |status| status.last_error.is_some()).await;
     assert_eq!(status.sent, 0, "{status:?}");
+    let told = status.last_error.unwrap_or_default();
+    assert!(told.contains("name that certificate in ca_file"), "{told}");
     exporter.shutdown().await;
     settings.ca_file = Some(ca.path().to_owned());
     let (_database, exporter) = export(&settings);
     until(&exporter, |status| status.sent > 3).await;
     exporter.shutdown().await;
     received.check();
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_an_authority_is_refused_with_what_to_do() {
+    let received = Received::default();
+    let (server, address, ca) = with_tls(&received, true).await;
+    for protocol in [OtlpProtocol::Grpc, OtlpProtocol::Http] {
+        let mut settings = settings(format!("https://localhost:{}", address.port()), protocol);
+        settings.plaintext = false;
+        settings.ca_file = Some(ca.path().to_owned());
+        let (_database, exporter) = export(&settings);
+        let status = until(&exporter, |status| status.last_error.is_some()).await;
+        let told = status.last_error.unwrap_or_default();
+        assert!(told.contains("CA:FALSE"), "{protocol:?}: {told}");
+        exporter.shutdown().await;
+    }
     server.abort();
 }
 
