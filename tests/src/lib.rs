@@ -2,6 +2,7 @@
 //! monigo reports with what the target counted itself.
 
 pub mod agent;
+pub mod booted;
 pub mod compare;
 pub mod emulated;
 pub mod gdb;

@@ -155,9 +155,7 @@ impl HostFacts {
             initial_user_namespace: fs::read_to_string("/proc/self/uid_map")
                 .ok()
                 .map(|map| is_initial_id_map(&map)),
-            initial_pid_namespace: fs::read_link("/proc/self/ns/pid")
-                .ok()
-                .map(|link| link == Path::new(INITIAL_PID_NAMESPACE)),
+            initial_pid_namespace: is_in_initial_pid_namespace(),
             btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
             uprobe_pmu: number("/sys/bus/event_source/devices/uprobe/type")
                 .and_then(|pmu| u32::try_from(pmu).ok()),
@@ -192,6 +190,12 @@ fn helper(helper: BpfHelper) -> Feature {
 
 /// Inode of the first PID namespace: `PROC_PID_INIT_INO`.
 const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
+
+/// Whether this process is in the host's PID namespace; `None` when `/proc` does not say.
+pub fn is_in_initial_pid_namespace() -> Option<bool> {
+    let link = fs::read_link("/proc/self/ns/pid").ok()?;
+    Some(link == Path::new(INITIAL_PID_NAMESPACE))
+}
 
 fn number(path: &str) -> Option<i64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()

@@ -41,7 +41,7 @@ const fn path(name: &'static str, path: &'static str, scope: Scope) -> Package {
     }
 }
 
-const PACKAGES: [Package; 19] = [
+const PACKAGES: [Package; 20] = [
     program("gcc", "gcc", Scope::Build),
     path("libc6-dev", "/usr/include/stdlib.h", Scope::Build),
     program("nodejs", "node", Scope::Build),
@@ -57,6 +57,8 @@ const PACKAGES: [Package; 19] = [
     program("tmux", "tmux", Scope::Test),
     program("chromium", "chromium", Scope::Test),
     program("prometheus", "prometheus", Scope::Test),
+    // For the unit; nothing of it is started on the host.
+    program("systemd", "systemctl", Scope::Test),
     // Chromium only recommends fonts, and pictures without text say little.
     path(
         "fonts-dejavu-core",

@@ -12,6 +12,7 @@ use crate::{
         exit::say,
     },
     probe::{Kernel, Sizes},
+    system::facts::is_in_initial_pid_namespace,
     target::{Scope, Target},
 };
 
@@ -27,6 +28,9 @@ const GOROUTINE_OWNERS: u32 = 131_072;
 
 /// What a user should know on kernels that lack this.
 const STACKS_UNKNOWN: &str = "this kernel does not say where the stacks of threads are (Linux 5.17 with type information does): calls on stacks of signal handlers and coroutines, and calls around them, may count as unwound";
+
+/// What a user should know whose monigo numbers processes otherwise than the kernel programs do.
+const PROCESSES_UNKNOWN: &str = "monigo runs in a PID namespace that is not the host's, so it does not know which processes call: calls are counted of programs that are given by their path, and stacks, threads and resources are missing; run it in the host's (docker run --pid=host, hostPID: true in Kubernetes)";
 
 /// Loads the programs and attaches them; calls are counted from here on.
 pub fn attach(
@@ -61,6 +65,10 @@ pub fn attach(
     if !kernel.knows_stacks() && prepared.functions.iter().any(|function| !function.go) {
         say!("{STACKS_UNKNOWN}");
         prepared.warnings.push(STACKS_UNKNOWN.to_owned());
+    }
+    if is_in_initial_pid_namespace() == Some(false) {
+        say!("{PROCESSES_UNKNOWN}");
+        prepared.warnings.push(PROCESSES_UNKNOWN.to_owned());
     }
     // First: it forks, and calibration leaves threads that close its links.
     if args.exit_probe == ExitMode::Auto && prepared.has_return_probes() {
