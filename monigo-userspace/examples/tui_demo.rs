@@ -362,6 +362,7 @@ impl Source for Shop {
                 ]
             },
             beside_share: 0.0,
+            skipped_ns: 0,
         })
     }
 

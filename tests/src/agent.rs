@@ -138,7 +138,7 @@ pub fn leaf_calls(address: SocketAddr, session: &str, wanted: u64) -> Result<()>
         if calls == wanted {
             return Ok(());
         }
-        flushes.next()?;
+        flushes.await_next()?;
         calls = ask()?;
     }
     bail!("session {session} has {calls} calls of leaf instead of {wanted}")
@@ -146,10 +146,11 @@ pub fn leaf_calls(address: SocketAddr, session: &str, wanted: u64) -> Result<()>
 
 /// The stream of flushes of a session.
 #[derive(Debug)]
-struct Flushes(BufReader<TcpStream>);
+pub struct Flushes(BufReader<TcpStream>);
 
 impl Flushes {
-    fn of(address: SocketAddr, path: &str) -> Result<Self> {
+    /// Those that the events at this path tell of.
+    pub fn of(address: SocketAddr, path: &str) -> Result<Self> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n")?;
@@ -157,7 +158,7 @@ impl Flushes {
     }
 
     /// Waits for the next, or for the end.
-    fn next(&mut self) -> Result<()> {
+    pub fn await_next(&mut self) -> Result<()> {
         let mut line = String::new();
         loop {
             line.clear();
@@ -200,7 +201,7 @@ pub fn await_listed(
         if wanted(&row) {
             return Ok(row);
         }
-        flushes.next()?;
+        flushes.await_next()?;
     }
     bail!(
         "session {session} is not as it should be: {:?}",

@@ -65,6 +65,14 @@ impl Lines {
         }
     }
 
+    /// Waits until the lines so far, those passed over included, are enough for `done`.
+    pub fn wait_until(&mut self, what: &str, done: impl Fn(&[String]) -> bool) -> Result<()> {
+        while !done(&self.seen) {
+            self.wait_for(what, |_| Some(()))?;
+        }
+        Ok(())
+    }
+
     /// Reads up to the end of the pipe.
     pub fn drain(&mut self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
@@ -83,6 +91,11 @@ impl Lines {
     }
 
     /// All lines so far.
+    pub fn lines(&self) -> &[String] {
+        &self.seen
+    }
+
+    /// All lines so far, as one text.
     pub fn text(&self) -> String {
         self.seen.join("\n")
     }

@@ -228,10 +228,27 @@ pub fn get(address: SocketAddr, path: &str) -> Result<serde_json::Value> {
 
 /// Status and text of what the server at `address` answers to a GET request.
 pub fn fetch(address: SocketAddr, path: &str) -> Result<(u16, String)> {
+    exchange(address, "GET", path, "")
+}
+
+/// What the server at `address` answers to an object; fails unless that is JSON with status 200.
+pub fn post(
+    address: SocketAddr,
+    path: &str,
+    body: &serde_json::Value,
+) -> Result<serde_json::Value> {
+    let (status, answer) = exchange(address, "POST", path, &body.to_string())?;
+    ensure!(status == 200, "{status}: {answer}");
+    serde_json::from_str(&answer).with_context(|| answer.clone())
+}
+
+fn exchange(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
+    let length = body.len();
     write!(
         stream,
-        "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -365,6 +382,16 @@ impl Monigo {
         let what = format!("line with \"{part}\" on monigo's stderr");
         self.stderr
             .wait_for(&what, |line| line.contains(part).then(|| line.to_owned()))
+    }
+
+    /// Waits until it has said a line with all of `parts`, before or from now on; the first such line.
+    pub fn ever_said(&mut self, parts: &[&str]) -> Result<String> {
+        let has_all = |line: &String| parts.iter().all(|part| line.contains(part));
+        let what = format!("line with {parts:?} on monigo's stderr");
+        self.stderr
+            .wait_until(&what, |lines| lines.iter().any(has_all))?;
+        let found = self.stderr.lines().iter().find(|line| has_all(line));
+        found.cloned().context(what)
     }
 
     /// Sends a signal.

@@ -27,6 +27,8 @@ impl Native {
     pub const O0: Self = Self::with(&["-O0", "-g"]);
     /// Optimised, no frame pointers, position-independent: the usual release build.
     pub const O2: Self = Self::with(&["-O2", "-g", "-fomit-frame-pointer", "-pie", "-fPIE"]);
+    /// A library.
+    pub const O2_LIBRARY: Self = Self::with(&["-O2", "-g", "-fPIC"]);
     /// Optimised for size.
     pub const OS: Self = Self::with(&["-Os", "-g"]);
     /// Not position-independent.
@@ -269,6 +271,18 @@ pub fn library_and_user(how: Native) -> Result<(PathBuf, PathBuf)> {
     let files = ["c/harness.c", "lib/user.c"].map(str::to_owned);
     let user = native("gcc", "user", &files, how, &link)?;
     Ok((library, user))
+}
+
+/// To be preloaded: a time of day that a test sets.
+pub fn clock() -> Result<PathBuf> {
+    let files = ["lib/clock.c".to_owned()];
+    native(
+        "gcc",
+        "libclock.so",
+        &files,
+        Native::O2_LIBRARY,
+        &["-shared"],
+    )
 }
 
 /// The Rust target.

@@ -497,6 +497,7 @@ impl Source for Recording {
             losses: if state.lost > 0 { losses } else { Vec::new() },
             warnings: if state.lost > 0 { warnings } else { Vec::new() },
             beside_share: 0.0,
+            skipped_ns: 0,
         })
     }
 

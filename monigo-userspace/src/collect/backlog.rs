@@ -63,6 +63,7 @@ impl Backlog {
             *self.losses.entry(loss.cause).or_default() += loss.count;
         }
         self.batch.beside_ns += interval.beside_ns;
+        self.batch.skipped_ns += interval.skipped_ns;
         let mut lost = 0;
         lost += take(&mut self.batch.calls, &mut interval.calls, MOST_DETAILS);
         let room = MOST_DETAILS - self.batch.calls.len();
@@ -115,6 +116,7 @@ impl Backlog {
         shrink(&mut batch.samples);
         shrink(&mut batch.readings);
         batch.beside_ns = 0;
+        batch.skipped_ns = 0;
         batch.processes.clear();
         batch.notices.clear();
         batch.functions = Vec::new();

@@ -28,7 +28,7 @@ use self::{parking::ParkingLoad, taking::Wakers, weighing::factor};
 use super::{
     backlog::Backlog,
     budget::{Budget, Load, Mode, Records, StackCost},
-    clock::Clock,
+    clock,
     deltas::Baseline,
     draining::Drain,
     pacing::{OpenTime, Pacer},
@@ -91,7 +91,9 @@ pub struct Collector {
     control: Control,
     limits: Limits,
     flush: Duration,
-    clock: Clock,
+    /// End of the interval before, and changes of the host's clock until then.
+    flushed_ns: i64,
+    clock_changes: u64,
     baselines: Vec<Baseline>,
     swept: Vec<u64>,
     stacks: StackTable,
@@ -198,7 +200,8 @@ impl Collector {
             control,
             limits,
             flush,
-            clock: Clock::new(),
+            flushed_ns: clock::unix_ns(),
+            clock_changes: 0,
             baselines: vec![Baseline::default(); functions.len()],
             swept: vec![0; functions.len()],
             stacks: StackTable::default(),
@@ -340,7 +343,7 @@ impl Collector {
         let row = ProcessRow {
             pid,
             name: printable(name),
-            seen_ns: self.clock.now(),
+            seen_ns: clock::unix_ns(),
         };
         self.processes.insert(pid, row.clone());
         self.new_processes.push(row);

@@ -18,7 +18,7 @@ mod wait;
 
 pub use self::{
     budget::{Budget, Mode},
-    clock::unix_ns,
+    clock::{before, unix_ns},
     collector::{AddError, Addition, CollectError, Collector, Request},
     progress::{Command, Cost, End, Limits, Progress, Tuning},
     sampling::Sampling,

@@ -52,6 +52,9 @@ pub struct Overview {
     /// the target: about, and beside the probes of calls.
     #[serde(default)]
     pub beside_share: f64,
+    /// Time between start and end in which there was nothing to measure, since the clock was set forward, ns.
+    #[serde(default)]
+    pub skipped_ns: i64,
 }
 
 impl Overview {
@@ -59,6 +62,7 @@ impl Overview {
     pub fn duration_ns(&self) -> u64 {
         let end = self.ended_ns.or(self.last_flush_ns);
         let length = end.map_or(0, |end| end.saturating_sub(self.started_ns));
+        let length = length.saturating_sub(self.skipped_ns);
         u64::try_from(length).unwrap_or(0)
     }
 

@@ -98,6 +98,13 @@ impl DuckSource {
             .with(|connection| read_session(connection, self.session))
     }
 
+    /// The same with the time that the clock skipped.
+    fn timed_row(&self) -> Result<SessionState, QueryError> {
+        let mut row = self.session_row()?;
+        row.overview.skipped_ns = self.with_totals(Totals::skipped_ns)?;
+        Ok(row)
+    }
+
     /// Sums of the whole session, brought up to date.
     pub(super) fn with_totals<T>(
         &self,
@@ -122,7 +129,12 @@ impl DuckSource {
             .unwrap_or(overview.started_ns);
         let from = window.from_ns.map_or(begin, |from| from.max(begin));
         let to = window.to_ns.map_or(end, |to| to.min(end));
-        (to.saturating_sub(from)).max(0) as f64 / 1e9
+        let skipped = if window == Window::default() {
+            overview.skipped_ns
+        } else {
+            0
+        };
+        (to.saturating_sub(from).saturating_sub(skipped)).max(0) as f64 / 1e9
     }
 
     /// Completed calls of a function by their durations.
@@ -187,8 +199,12 @@ impl Source for DuckSource {
             pruned_before_ns,
             detailed_from_ns,
         } = self.session_row()?;
-        (overview.recorded, overview.beside_share) =
-            self.with_totals(|totals| (totals.recorded, totals.beside_share()))?;
+        (
+            overview.recorded,
+            overview.beside_share,
+            overview.skipped_ns,
+        ) = self
+            .with_totals(|totals| (totals.recorded, totals.beside_share(), totals.skipped_ns()))?;
         let mut sentences = self
             .reader
             .with(|connection| session_warnings(connection, self.session))?;
@@ -210,7 +226,7 @@ impl Source for DuckSource {
     fn functions(&self, window: Window) -> Result<Vec<FunctionRow>, QueryError> {
         let sums = self.window_totals(window)?;
         let functions = self.table()?;
-        let seconds = Self::seconds(&self.session_row()?, window);
+        let seconds = Self::seconds(&self.timed_row()?, window);
         let all: u64 = sums.iter().map(|(_, latency, _)| latency.total).sum();
         let row = |(id, (meta, (totals, latency_ns, in_flight)))| FunctionRow {
             in_flight,
@@ -227,7 +243,7 @@ impl Source for DuckSource {
     fn since_start(&self) -> Result<Vec<SinceStart>, QueryError> {
         let sums = self.with_totals(Totals::since_start)?;
         let functions = self.table()?;
-        let overview = self.session_row()?.overview;
+        let overview = self.timed_row()?.overview;
         let seconds = overview.duration_ns() as f64 / 1e9;
         let all: u64 = sums.iter().map(FunctionTotals::total_ns).sum();
         let row = |(id, (meta, totals)): (u32, (&Meta, FunctionTotals))| SinceStart {

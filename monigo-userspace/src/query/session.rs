@@ -147,6 +147,7 @@ pub(super) fn read_session(
         losses: read_losses(connection, session)?,
         warnings: Vec::new(),
         beside_share: 0.0,
+        skipped_ns: 0,
     };
     Ok(SessionState {
         overview,

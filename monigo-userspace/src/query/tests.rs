@@ -3,6 +3,7 @@
 mod answers;
 mod estimates;
 mod growing;
+mod skipped;
 mod socket;
 mod sql;
 mod tail;

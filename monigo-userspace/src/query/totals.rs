@@ -133,6 +133,8 @@ pub(super) struct Totals {
     beside_ns: u64,
     /// Time in which they did, ns.
     watched_ns: u64,
+    /// Begin of the first flush included.
+    first_ns: Option<i64>,
     /// By function id.
     pub functions: Vec<FunctionTotals>,
 }
@@ -189,6 +191,15 @@ impl Totals {
         self.beside_ns as f64 / self.watched_ns.max(1) as f64
     }
 
+    /// Time between the first flush and the last in which nothing was measured, since the clock was set forward, ns.
+    pub fn skipped_ns(&self) -> i64 {
+        let (Some(first), Some(upto)) = (self.first_ns, self.upto_ns) else {
+            return 0;
+        };
+        let length = upto.saturating_sub(first);
+        length.saturating_sub_unsigned(self.watched_ns).max(0)
+    }
+
     /// What each function did since the start of the session.
     pub fn since_start(&self) -> Vec<FunctionTotals> {
         let mut sums = self.functions.clone();
@@ -227,12 +238,13 @@ impl Totals {
             params![session, span.after_ns, span.upto_ns],
             |row| row.get::<_, u64>(0),
         )?;
-        let (beside_ns, watched_ns): (u64, u64) = connection.query_row(
-            "SELECT coalesce(sum(beside_ns), 0)::BIGINT, coalesce(sum(at_ns - from_ns), 0)::BIGINT
+        let (beside_ns, watched_ns, first_ns): (u64, u64, Option<i64>) = connection.query_row(
+            "SELECT coalesce(sum(beside_ns), 0)::BIGINT, coalesce(sum(at_ns - from_ns), 0)::BIGINT, min(from_ns)
              FROM flushes WHERE session_id = ? AND at_ns > ? AND at_ns <= ?",
             params![session, span.after_ns, span.upto_ns],
-            |row| Ok((row.get(0)?, row.get(1)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )?;
+        self.first_ns = self.first_ns.or(first_ns);
         self.beside_ns += beside_ns;
         self.watched_ns += watched_ns;
         self.upto_ns = Some(newest);

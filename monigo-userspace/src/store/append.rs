@@ -33,10 +33,12 @@ impl Store for Database {
             flush: last.flush + 1,
             certain: true,
         };
+        let from_ns = last.at_ns.saturating_add_unsigned(batch.skipped_ns);
+        let from_ns = from_ns.min(next.at_ns - 1);
         self.transaction("writing a batch", |connection| {
             connection.execute(
                 "INSERT INTO flushes VALUES (?, ?, ?, ?, ?)",
-                params![session, next.flush, last.at_ns, next.at_ns, batch.beside_ns],
+                params![session, next.flush, from_ns, next.at_ns, batch.beside_ns],
             )?;
             append_counters(connection, session, next, batch)?;
             blocks::append(connection, session, next)?;

@@ -149,6 +149,7 @@ pub(crate) fn batches() -> Vec<Batch> {
         Batch {
             at_ns: at(1),
             beside_ns: 0,
+            skipped_ns: 0,
             functions: vec![first, delta(1, &[1_000_000; 10], (1_000_000, 1_000_000))],
             calls: vec![
                 call(at(0) + 10, 300_000, 100, Some(1)),

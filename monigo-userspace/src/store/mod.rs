@@ -116,6 +116,8 @@ pub enum ExitProbe {
 pub struct Batch {
     /// End of the interval, Unix time in ns.
     pub at_ns: i64,
+    /// By how much the clock was set forward in it, ns: no time that anything was measured in.
+    pub skipped_ns: u64,
     /// Time that records of calls and probes on the runtime of the language took from the target,
     /// ns: about, and beside the probes of calls.
     pub beside_ns: u64,

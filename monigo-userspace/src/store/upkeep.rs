@@ -18,6 +18,7 @@ use super::{
     Database, Pruned, StorageSettings, StoreError,
     database::{Purpose, connect, lock_configuration},
 };
+use crate::collect::before;
 
 /// The log is folded into the file when it has this size.
 const LOG_BYTES: u64 = 16 << 20;
@@ -59,11 +60,11 @@ impl Database {
             return Ok(Pruned::default());
         };
         self.next_look_ns = now_ns.saturating_add(keep.look_every_ns());
-        let pruned = self.prune(now_ns.saturating_sub(keep.age_ns))?;
+        let pruned = self.prune(before(now_ns, keep.age_ns))?;
         if keep.details_ns < keep.age_ns {
-            self.prune_details(now_ns.saturating_sub(keep.details_ns))?;
+            self.prune_details(before(now_ns, keep.details_ns))?;
         }
-        if self.merge(now_ns.saturating_sub(keep.fine_ns), keep.step_ns)? {
+        if self.merge(before(now_ns, keep.fine_ns), keep.step_ns)? {
             // There is more to merge; the next batch comes first.
             self.next_look_ns = now_ns;
         }

@@ -72,6 +72,7 @@ impl Source for Scripted {
             recorded: 0,
             losses: Vec::new(),
             beside_share: 0.0,
+            skipped_ns: 0,
             warnings: Vec::new(),
         })
     }

@@ -9,7 +9,7 @@ use monigo_common::event::Loss;
 
 use super::{Collector, STORE_FAILED, factor};
 use crate::{
-    collect::{deltas, sampling},
+    collect::{clock, deltas, sampling},
     probe::ProbeError,
     store::{Batch, FunctionDelta, LossDelta},
     target::process,
@@ -33,8 +33,13 @@ impl Collector {
             })
             .collect();
         let windows = factor(self.window_mark, (now, open.windows));
+        let at_ns = clock::unix_ns();
+        for sentence in clock::changes(&mut self.clock_changes) {
+            self.notify(sentence);
+        }
         let interval = Batch {
-            at_ns: self.clock.now(),
+            at_ns,
+            skipped_ns: clock::skipped(self.flushed_ns, at_ns),
             beside_ns: std::mem::take(&mut self.beside_ns) as u64,
             functions: deltas.iter().flatten().cloned().collect(),
             calls: self.weighted_calls(&deltas),
@@ -58,6 +63,7 @@ impl Collector {
         }
         self.window_mark = (now, open.windows);
         self.last_flush = now;
+        self.flushed_ns = at_ns;
         for delta in deltas.iter().flatten() {
             let slow_ns = sampling::slow_threshold_ns(&delta.buckets, elapsed);
             let slow_ns = slow_ns.min(self.always_slow_ns);

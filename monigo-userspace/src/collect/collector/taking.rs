@@ -6,7 +6,7 @@ use monigo_common::event::CallRecord;
 
 use super::{Collector, MALFORMED, STACK_TABLE_FULL, STORE_FAILED};
 use crate::{
-    collect::{draining::Drained, stacks::SampleStack, wait},
+    collect::{clock, draining::Drained, stacks::SampleStack, wait},
     probe::{CallStack, Record, Sample, WakerSeen},
     store::{CallRow, SampleKind, SampleRow, Wait, Waker},
     symbols::demangle::printable,
@@ -111,13 +111,13 @@ impl Collector {
             by_reason.unwrap_or(by_stack)
         });
         let callers = sample.callers.iter();
-        let callers = callers.map(|call| (call.function, self.clock.unix_of(call.start_ns)));
+        let callers = callers.map(|call| (call.function, clock::unix_of(call.start_ns)));
         let callers = callers.collect();
         let waker = self.wakers.of(sample);
         self.last_sample += 1;
         self.keep(SampleRow {
             id: self.last_sample,
-            call_start_ns: self.clock.unix_of(sample.call_start_ns),
+            call_start_ns: clock::unix_of(sample.call_start_ns),
             callers,
             runnable_ns: sample.runnable_ns,
             wait,
@@ -125,7 +125,7 @@ impl Collector {
             waker,
             function: sample.function,
             kind: sample.kind,
-            taken_ns: self.clock.unix_of(sample.at_ns),
+            taken_ns: clock::unix_of(sample.at_ns),
             weight_ns: sample.weight_ns,
             pid: sample.pid,
             tid: sample.tid,
@@ -175,7 +175,7 @@ impl Collector {
         });
         self.record(CallRow {
             function: call.function,
-            start_ns: self.clock.unix_of(call.start_ns),
+            start_ns: clock::unix_of(call.start_ns),
             duration_ns: call.duration_ns,
             pid: call.pid,
             tid: call.tid,

@@ -112,7 +112,7 @@ impl Now {
     pub fn read() -> Self {
         Self {
             monotonic: Instant::now(),
-            unix_ns: i64::try_from(jiff::Timestamp::now().as_nanosecond()).unwrap_or(i64::MAX),
+            unix_ns: crate::collect::unix_ns(),
         }
     }
 }

@@ -156,6 +156,7 @@ pub fn overview() -> Overview {
             count: 1_234,
         }],
         beside_share: 0.0,
+        skipped_ns: 0,
         warnings: vec![
             "main.validate is inlined into 3 callers and cannot be probed; build with -gcflags=-l \
              to keep it apart."
