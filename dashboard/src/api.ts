@@ -229,6 +229,8 @@ export interface NestedCall {
   call: Call;
   function: string;
   from_ns: number;
+  /** From entry to return, with what probes took. */
+  span_ns: number;
   depth: number;
 }
 
@@ -251,6 +253,8 @@ export interface StoryEvent {
 export interface Story {
   call: Call;
   function: string;
+  /** From entry to return, with what probes took; everything lies within. */
+  span_ns: number;
   nested: NestedCall[];
   events: StoryEvent[];
   sampled_ns: number;

@@ -23,6 +23,8 @@ pub const KIND_SAMPLE_PARKED: u32 = 5;
 /// `WakerRecord::kind`.
 pub const KIND_WAKER: u32 = 6;
 
+/// `Caller::function`: a call that may be over, since its end was not watched for.
+pub const NO_FUNCTION: u32 = u32::MAX;
 /// Traced calls around the innermost one that a sample names.
 pub const MAX_CALLERS: usize = 7;
 /// Most user frames of a waker.
@@ -49,8 +51,10 @@ pub struct CallRecord {
     pub function: u32,
     /// `bpf_ktime_get_ns` at entry.
     pub start_ns: u64,
-    /// Duration in ns.
+    /// Duration in ns, without what the probes of this call and of traced callees took.
     pub duration_ns: u64,
+    /// What they took, ns: both together are the time from entry to return.
+    pub probes_ns: u64,
     /// Process (thread group) id, in the initial pid namespace.
     pub pid: u32,
     /// Thread id, in the initial pid namespace, at the return.
@@ -83,7 +87,7 @@ pub struct CallRecordWithStack {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
-    /// Function index.
+    /// Function index, or [`NO_FUNCTION`].
     pub function: u32,
     /// How far its return address lies above that of the innermost one, bytes.
     pub above: u32,
@@ -177,8 +181,8 @@ const _: () = assert!(
 );
 const _: () =
     assert!(size_of::<WakerRecord>() == 72 + 8 * (MAX_WAKER_FRAMES + MAX_WAKER_KERNEL_FRAMES));
-const _: () = assert!(size_of::<CallRecord>() == 48);
-const _: () = assert!(size_of::<CallRecordWithStack>() == 64 + 8 * MAX_FRAMES);
+const _: () = assert!(size_of::<CallRecord>() == 56);
+const _: () = assert!(size_of::<CallRecordWithStack>() == 72 + 8 * MAX_FRAMES);
 
 pod!(
     CallRecord,

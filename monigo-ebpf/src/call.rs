@@ -24,7 +24,7 @@ use crate::{
     futures::{self, Polled, Returned},
     maps::{ADMITTED, COSTS, COUNTERS, FUNCTIONS, HISTOGRAMS, NEXT_SLOT, SLOTS, add, lose, raise},
     owner::{self, Owner, Place},
-    record,
+    record::{self, Took},
     stack::Stack,
 };
 
@@ -178,7 +178,11 @@ fn complete<C: EbpfContext>(
     // SAFETY: takes no arguments.
     call.start_ns = unsafe { bpf_ktime_get_ns() };
     account(counters, &call, 0);
-    record::maybe::<_, false>(ctx, control, function, &call, 0, sp, owner);
+    let took = Took {
+        duration_ns: 0,
+        end_ns: call.start_ns,
+    };
+    record::maybe::<_, false>(ctx, control, function, &call, took, sp, owner);
 }
 
 /// Counts the beginning of a call.
@@ -299,7 +303,11 @@ pub fn exit<C: EbpfContext>(ctx: &C, popped_bytes: u64) {
         }
     }
     account(counters, &call, duration_ns);
-    record::maybe::<_, false>(ctx, control, function, &call, duration_ns, sp, &owner);
+    let took = Took {
+        duration_ns,
+        end_ns,
+    };
+    record::maybe::<_, false>(ctx, control, function, &call, took, sp, &owner);
     if call.future_site != 0 {
         let mut returned = Returned {
             call,

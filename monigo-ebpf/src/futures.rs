@@ -247,7 +247,10 @@ pub extern "C" fn end(ctx: *mut c_void, returned: &mut Returned) -> u64 {
         returned.control,
         settings,
         &returned.call,
-        wall_ns,
+        record::Took {
+            duration_ns: wall_ns,
+            end_ns: returned.end_ns,
+        },
         returned.sp,
         &returned.owner,
     );

@@ -24,6 +24,15 @@ use crate::{
 /// The user side polls; waking it for each record would cost the target.
 pub const SUBMIT_FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
 
+/// How long a call took, ns.
+#[derive(Clone, Copy)]
+pub struct Took {
+    /// Without what probes took.
+    pub duration_ns: u64,
+    /// `bpf_ktime_get_ns` at its end.
+    pub end_ns: u64,
+}
+
 /// Records the call if it is slow or drawn. `sp` is what the stack pointer was at its entry: there
 /// lies its return address. Stacks of an `EXECUTION` are not copied: up to Linux 6.12 there is no room
 /// for that much nesting.
@@ -33,7 +42,10 @@ pub fn maybe<C: EbpfContext, const EXECUTION: bool>(
     control: &Control,
     settings: &FunctionControl,
     call: &OpenCall,
-    duration_ns: u64,
+    Took {
+        duration_ns,
+        end_ns,
+    }: Took,
     sp: u64,
     owner: &Owner,
 ) {
@@ -63,6 +75,9 @@ pub fn maybe<C: EbpfContext, const EXECUTION: bool>(
         function: call.function,
         start_ns: call.start_ns,
         duration_ns,
+        probes_ns: end_ns
+            .saturating_sub(call.start_ns)
+            .saturating_sub(duration_ns),
         pid: owner.key.pid,
         tid: owner.tid,
         goid: owner.goid,

@@ -10,7 +10,8 @@ use monigo_common::{
     config::Control,
     copy::STACK_COPIED,
     event::{
-        Caller, KIND_SAMPLE_CPU, Loss, MAX_CALLERS, MAX_FRAMES, MAX_KERNEL_FRAMES, SampleRecord,
+        Caller, KIND_SAMPLE_CPU, Loss, MAX_CALLERS, MAX_FRAMES, MAX_KERNEL_FRAMES, NO_FUNCTION,
+        SampleRecord,
     },
     open::{OpenCalls, OwnerKey},
 };
@@ -20,7 +21,7 @@ use crate::{
     maps::{CONTROL, OPEN, RECORDS, lose, maybe_open},
     owner::{self, G_STACK_HI, user_word},
     record::SUBMIT_FLAGS,
-    stack::Stack,
+    stack::{Stack, is_watched},
 };
 
 /// Lowest two bits of the code segment in user mode.
@@ -106,6 +107,7 @@ fn inside(pid: u32, owner: u64, base: u64, sp: u64) -> Option<Inside> {
     } else {
         stack.depth()
     };
+    let depth = stack.watched(depth);
     // SAFETY: a slot points to a live map value.
     let top = unsafe { *stack.slot(depth.checked_sub(1)?)? };
     let at = base.wrapping_add(top.position);
@@ -144,7 +146,11 @@ unsafe fn fill_callers(out: *mut SampleRecord, inside: &Inside) {
                 break;
             };
             (*out).callers[step] = Caller {
-                function: (*call).function,
+                function: if is_watched(call) {
+                    (*call).function
+                } else {
+                    NO_FUNCTION
+                },
                 above: (*call).position.wrapping_sub(inside.call_position) as u32,
                 start_ns: (*call).start_ns,
             };

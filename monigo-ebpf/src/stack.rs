@@ -11,6 +11,17 @@ use crate::{
 
 const _: () = assert!(INLINE_DEPTH.is_power_of_two());
 
+/// Whether the end of a call is watched for. It is not once the time window is closed in which it
+/// began; then it may be over.
+#[inline(always)]
+pub fn is_watched(call: *const OpenCall) -> bool {
+    // SAFETY: slots point to live map values.
+    let (function, window) = unsafe { ((*call).function, (*call).window) };
+    FUNCTIONS
+        .get(function)
+        .is_some_and(|function| function.window == window)
+}
+
 /// Open calls of one owner, inside its map value.
 pub struct Stack {
     open: *mut OpenCalls,
@@ -63,6 +74,24 @@ impl Stack {
             owner: self.owner,
             depth: u64::from(index),
         })
+    }
+
+    /// Of the outermost `depth` calls, those up to the innermost one whose end is watched for.
+    #[inline(always)]
+    pub fn watched(&self, mut depth: u32) -> u32 {
+        for _ in 0..INLINE_DEPTH {
+            let Some(index) = depth.checked_sub(1) else {
+                break;
+            };
+            let Some(call) = self.slot(index) else {
+                break;
+            };
+            if is_watched(call) {
+                break;
+            }
+            depth = index;
+        }
+        depth
     }
 
     /// The innermost open call.

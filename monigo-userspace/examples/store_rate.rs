@@ -100,6 +100,7 @@ fn batch(at_ns: i64) -> Batch {
             function: 0,
             start_ns: at_ns - 1_000_000_000 + (index * 3_333) as i64,
             duration_ns: 300 + index.wrapping_mul(0x9e37_79b9) % 4_000,
+            probes_ns: 0,
             pid: 100,
             tid: 101 + (index % 2) as u32,
             goid: None,

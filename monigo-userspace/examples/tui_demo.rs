@@ -183,6 +183,7 @@ impl Shop {
                         function: function as u32,
                         start_ns: at_ns - (state.uniform() * 5e8) as i64 - duration_ns as i64,
                         duration_ns,
+                        probes_ns: 0,
                         pid: 4242,
                         tid,
                         goid: Some(17 + u64::from(tid) * 31 % 400),

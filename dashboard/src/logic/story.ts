@@ -30,7 +30,7 @@ export interface Timeline {
 
 /** The call, what was called inside, and its samples. */
 export function timeline(story: Story): Timeline {
-  const length = Math.max(story.call.duration_ns, 1);
+  const length = Math.max(story.span_ns, 1);
   const depth = story.nested.reduce((most, nested) => Math.max(most, nested.depth), 0);
   const lanes: Lane[] = Array.from({ length: depth + 1 }, (_, at) => ({ label: at === 0 ? "Calls" : "" }));
   const bar = (lane: number, from: number, to: number, label: string): Item => ({
@@ -38,15 +38,15 @@ export function timeline(story: Story): Timeline {
   });
   const items: Item[] = [bar(0, 0, length, story.function)];
   for (const nested of story.nested) {
-    items.push({ ...bar(nested.depth, nested.from_ns, nested.from_ns + nested.call.duration_ns, nested.function), nested });
+    items.push({ ...bar(nested.depth, nested.from_ns, nested.from_ns + nested.span_ns, nested.function), nested });
   }
   const [running, waiting] = [depth + 1, depth + 2];
   lanes.push({ label: "On CPU" }, { label: "Off CPU" });
   for (const event of story.events) {
     const kind = kindOf(event.activity, event.wait);
     const point = kind === "on_cpu";
-    const from = point ? event.at_ns : Math.min(event.at_ns, length);
-    const to = point ? from : Math.min(from + event.duration_ns, length);
+    const from = event.at_ns;
+    const to = from + event.duration_ns;
     items.push({
       lane: point ? running : waiting, from, to, kind, label: event.place, point, nested: null, event,
       runnableFrom: Math.max(to - event.runnable_ns, from),
@@ -59,18 +59,24 @@ export function timeline(story: Story): Timeline {
 export function sums(story: Story): { kind: Kind; ns: number }[] {
   const by = new Map<Kind, number>();
   const add = (kind: Kind, ns: number): void => { if (ns > 0) by.set(kind, (by.get(kind) ?? 0) + ns); };
-  let known = 0;
   for (const event of story.events) {
     const kind = kindOf(event.activity, event.wait);
-    const runnable = kind === "on_cpu" || kind === "runnable" ? 0 : Math.min(event.runnable_ns, event.weight_ns);
+    const waited = kind !== "on_cpu" && kind !== "runnable" && event.duration_ns > 0;
+    const runnable = waited ? event.weight_ns * Math.min(event.runnable_ns / event.duration_ns, 1) : 0;
     add(kind, event.weight_ns - runnable);
     add("runnable", runnable);
-    known += event.weight_ns;
   }
-  add("unattributed", story.call.duration_ns - known);
+  // Samples stand for others: in one call they may add up to more than it took.
+  const whole = story.call.duration_ns;
+  const ran = by.get("on_cpu") ?? 0;
+  const away = [...by.values()].reduce((sum, ns) => sum + ns, 0) - ran;
+  if (away > whole) for (const [kind, ns] of by) if (kind !== "on_cpu") by.set(kind, ns * (whole / away));
+  const left = Math.max(whole - away, 0);
+  if (ran > left) by.set("on_cpu", left);
+  add("unattributed", left - ran);
   return kinds.flatMap((kind) => {
     const ns = by.get(kind);
-    return ns === undefined ? [] : [{ kind, ns }];
+    return ns ? [{ kind, ns }] : [];
   });
 }
 
@@ -160,14 +166,13 @@ export function keyOf(key: string, nested: NestedCall): string {
 
 /** `waiting for a lock (sync.Mutex.Lock), 21.3 ms`, and who ended it. */
 export function explain(item: Item, phrase: (kind: Kind) => string): string {
-  const { event } = item;
+  const { event, nested } = item;
   const at = item.from === 0 ? "the start" : `+${duration(item.from)}`;
-  if (!event || item.kind === "call") return `${duration(item.to - item.from)} from ${at}`;
+  if (!event || item.kind === "call") return `${duration(nested?.call.duration_ns ?? item.to - item.from)} from ${at}`;
   const reason = event.reason ? ` (${event.reason})` : "";
   if (item.point) return `${phrase(item.kind)} at ${at}; the sample stands for ${duration(event.weight_ns)}`;
-  const length = event.drawn
-    ? `shorter than ${duration(event.duration_ns)}, stands for others like it`
-    : duration(event.duration_ns);
+  const known = event.duration_ns > 0 ? duration(event.duration_ns) : "less than 1 ms";
+  const length = event.drawn ? `${known}, stands for others like it` : known;
   const runnable = event.runnable_ns > 0 && item.kind !== "runnable" ? `, then ${duration(event.runnable_ns)} for a CPU` : "";
   const waker = event.waker ? `; woken by ${event.waker}` : "";
   return `${phrase(item.kind)}${reason} from ${at}, ${length}${runnable}${waker}`;

@@ -59,10 +59,10 @@ const event = (part: Partial<StoryEvent>): StoryEvent => ({
 });
 const call = { function: 2, start_ns: 1_795_460_521_877_934_000, duration_ns: 1000, pid: 7, tid: 8, goid: null, cpu: 0, weight: 1, stack: 3 };
 const story: Story = {
-  call, function: "handle",
+  call: { ...call, duration_ns: 980 }, function: "handle", span_ns: 1000,
   nested: [
-    { call: { ...call, function: 1, duration_ns: 700 }, function: "reserve", from_ns: 100, depth: 1 },
-    { call: { ...call, function: 0, duration_ns: 100 }, function: "inner", from_ns: 200, depth: 2 },
+    { call: { ...call, function: 1, duration_ns: 680 }, function: "reserve", from_ns: 100, span_ns: 700, depth: 1 },
+    { call: { ...call, function: 0, duration_ns: 100 }, function: "inner", from_ns: 200, span_ns: 100, depth: 2 },
   ],
   events: [
     event({ at_ns: 50, weight_ns: 150, place: "checksum" }),
@@ -85,14 +85,17 @@ describe("story", () => {
     expect(items[4]?.runnableFrom).toBe(550);
   });
 
-  test("a wait that outlasts the call ends with it", () => {
-    const late = { ...story, events: [event({ at_ns: 900, duration_ns: 500, activity: "waiting", wait: "io" })] };
-    expect(timeline(late).items.at(-1)).toMatchObject({ from: 900, to: 1000, kind: "io" });
+  test("what stands for others adds up to no more than the call", () => {
+    const short = event({ at_ns: 900, duration_ns: 50, weight_ns: 1960, runnable_ns: 25, drawn: true, activity: "waiting", wait: "io" });
+    const item = timeline({ ...story, events: [short] }).items.at(-1)!;
+    expect(item).toMatchObject({ from: 900, to: 950, runnableFrom: 925, kind: "io" });
+    expect(explain(item, (kind) => looks[kind].phrase)).toBe("waiting for I/O from +900 ns, 50 ns, stands for others like it, then 25 ns for a CPU");
+    expect(sums({ ...story, events: [short, event({ weight_ns: 150 })] })).toEqual([{ kind: "io", ns: 490 }, { kind: "runnable", ns: 490 }]);
   });
 
   test("time by what was done, and what is not known", () => {
     expect(sums(story)).toEqual([
-      { kind: "on_cpu", ns: 150 }, { kind: "lock", ns: 400 }, { kind: "runnable", ns: 160 }, { kind: "unattributed", ns: 290 },
+      { kind: "on_cpu", ns: 150 }, { kind: "lock", ns: 400 }, { kind: "runnable", ns: 160 }, { kind: "unattributed", ns: 270 },
     ]);
   });
 
@@ -138,6 +141,7 @@ describe("story", () => {
   test("says what an item is", () => {
     const say = (index: number): string => explain(items[index]!, (kind) => looks[kind].phrase);
     expect(say(0)).toBe("1.00 µs from the start");
+    expect(say(1)).toBe("680 ns from +100 ns");
     expect(say(3)).toBe("running at +50 ns; the sample stands for 150 ns");
     expect(say(4)).toBe("waiting for a lock from +150 ns, 500 ns, then 100 ns for a CPU; woken by inventory");
   });

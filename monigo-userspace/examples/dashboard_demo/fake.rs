@@ -316,6 +316,7 @@ impl State {
             function: index as u32,
             start_ns: start + (self.random() * length as f64) as i64,
             duration_ns: duration,
+            probes_ns: 0,
             pid: 4242,
             tid,
             goid: Some(18 + (self.random() * 400.0) as u64),

@@ -107,10 +107,18 @@ pub fn only_function(functions: &[FunctionRow]) -> Result<u32> {
     }
 }
 
-/// The function that takes most time.
+/// The function that takes most time. Of an async function that is mostly polled, its polls: they have
+/// samples.
 pub fn busiest(functions: &[FunctionRow]) -> Result<u32> {
     let called = functions.iter().find(|row| row.calls > 0);
-    let row = called.or(functions.first());
+    let polls = called
+        .filter(|row| row.counts_executions())
+        .and_then(|executions| {
+            let mut rows = functions.iter();
+            let polls = rows.find(|row| row.id + 1 == executions.id)?;
+            (polls.latency_ns.total >= executions.latency_ns.total / 2).then_some(polls)
+        });
+    let row = polls.or(called).or(functions.first());
     row.map(|row| row.id)
         .ok_or_else(|| Failure::usage(anyhow!("no function was traced in this recording")))
 }

@@ -155,6 +155,7 @@ mod tests {
             preempted: false,
             reason: None,
             weight_ns: 0,
+            away_ns: 0,
             return_address: None,
             kernel: vec![],
             user: vec![],

@@ -282,6 +282,10 @@ impl StackTable {
         for (depth, &address) in addresses.iter().enumerate() {
             // A return address belongs to the call before it.
             let frame = resolver.kernel(address - u64::from(depth > 0 && address > 0));
+            // Stacks taken at a tracepoint begin with how it came to be taken.
+            if frames.is_empty() && wait::is_tracing(&frame.function) {
+                continue;
+            }
             frames.push(self.frame(frame));
         }
         frames

@@ -4,7 +4,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use self::tables::{INTERRUPT, KERNEL, POLLED, REASONS, USER};
+use self::tables::{INTERRUPT, KERNEL, POLLED, REASONS, TRACING, USER};
 use crate::store::Wait;
 
 /// What a frame says about a wait.
@@ -53,6 +53,11 @@ pub fn of_stack(hints: &(impl Iterator<Item = Hint> + Clone)) -> Wait {
 /// Whether a stack is one of an interrupt on top of whatever ran.
 pub fn is_interrupt(mut hints: impl Iterator<Item = Hint>) -> bool {
     hints.any(|hint| hint.interrupt)
+}
+
+/// Whether a kernel function is there because of tracing, and only if it is on top.
+pub fn is_tracing(function: &str) -> bool {
+    TRACING.iter().any(|pattern| matches(function, pattern))
 }
 
 /// What a goroutine waits for, by the reason that the Go runtime gives; `stack` is what its stack

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::format::{self, duration_ns};
-use crate::query::{CallKey, Story};
+use super::format::duration_ns;
+use crate::query::{Activity, Call, CallKey, Story};
 
 /// Columns of the bar of the whole call.
 const BAR: usize = 40;
@@ -43,7 +43,7 @@ pub fn story_text(story: &Story, width: Option<u16>) -> String {
     text.push_str("\n\n");
     let mut lines = lines(story);
     lines.sort_by_key(|line| (line.at_ns, line.depth));
-    let whole = call.duration_ns.max(1);
+    let whole = story.span_ns.max(1);
     for line in lines {
         let bar = bar(line.at_ns, line.duration_ns, whole, line.fill);
         let indent = "  ".repeat(line.depth as usize);
@@ -61,7 +61,7 @@ pub fn story_text(story: &Story, width: Option<u16>) -> String {
         "\n{} of it is in samples",
         duration_ns(story.sampled_ns.min(call.duration_ns))
     );
-    text.push_str("█ a call, ▒ running, ░ waiting, · sampled from shorter intervals\n");
+    text.push_str("█ a call, ▒ running, ░ waiting, · a short wait that stands for others, too\n");
     for note in &story.notes {
         let _ = writeln!(text, "note: {note}");
     }
@@ -69,20 +69,21 @@ pub fn story_text(story: &Story, width: Option<u16>) -> String {
 }
 
 fn lines(story: &Story) -> Vec<Line> {
-    let call = |name: &str, at_ns, duration_ns, depth| Line {
+    let call = |name: &str, at_ns, span_ns, call: &Call, depth| Line {
         at_ns,
-        duration_ns,
-        shown: format::duration_ns(duration_ns),
+        duration_ns: span_ns,
+        shown: duration_ns(call.duration_ns),
         depth,
         label: name.to_owned(),
         fill: '█',
     };
-    let mut lines = vec![call(&story.function, 0, story.call.duration_ns, 0)];
+    let mut lines = vec![call(&story.function, 0, story.span_ns, &story.call, 0)];
     for nested in &story.nested {
         lines.push(call(
             &nested.function,
             nested.from_ns,
-            nested.call.duration_ns,
+            nested.span_ns,
+            &nested.call,
             nested.depth,
         ));
     }
@@ -90,10 +91,10 @@ fn lines(story: &Story) -> Vec<Line> {
     let mut last: Option<(usize, &str, u64)> = None;
     for event in &story.events {
         let inside = story.nested.iter().filter(|nested| {
-            nested.from_ns <= event.at_ns && event.at_ns < nested.from_ns + nested.call.duration_ns
+            nested.from_ns <= event.at_ns && event.at_ns < nested.from_ns + nested.span_ns
         });
         let depth = 1 + inside.map(|nested| nested.depth).max().unwrap_or(0);
-        let running = event.duration_ns == 0;
+        let running = event.activity == Activity::Running;
         if running
             && let Some((at, place, samples)) = &mut last
             && *place == event.place
@@ -118,15 +119,11 @@ fn lines(story: &Story) -> Vec<Line> {
         last = running.then_some((lines.len(), event.place.as_str(), 1));
         lines.push(Line {
             at_ns: event.at_ns,
-            duration_ns: if running || event.drawn {
-                0
-            } else {
-                event.duration_ns
-            },
-            shown: match (running, event.drawn) {
+            duration_ns: event.duration_ns,
+            shown: match (running, event.duration_ns) {
                 (true, _) => "1 smp".to_owned(),
-                (false, true) => "< 1 ms".to_owned(),
-                (false, false) => duration_ns(event.duration_ns),
+                (false, 0) => "< 1 ms".to_owned(),
+                (false, ns) => duration_ns(ns),
             },
             depth,
             label,

@@ -63,18 +63,20 @@ pub(super) fn trace(story: &Story, target: &str, stacks: &Stacks) -> Value {
             &story.function,
             "call",
             0,
-            story.call.duration_ns,
-            json!({"started_unix_ns": story.call.start_ns, "stack": stacks.callers}),
+            story.span_ns,
+            json!({
+                "started_unix_ns": story.call.start_ns, "probes_us": us(story.call.probes_ns),
+                "stack": stacks.callers
+            }),
         ),
     ];
     for nested in &story.nested {
-        let args = json!({"weight": nested.call.weight});
-        let duration_ns = nested.call.duration_ns;
+        let args = json!({"weight": nested.call.weight, "probes_us": us(nested.call.probes_ns)});
         events.push(complete(
             &nested.function,
             "call",
             nested.from_ns,
-            duration_ns,
+            nested.span_ns,
             args,
         ));
     }
@@ -85,10 +87,8 @@ pub(super) fn trace(story: &Story, target: &str, stacks: &Stacks) -> Value {
             "stack": stack
         });
         let label = event.label();
-        if event.duration_ns > 0 && !event.drawn {
-            // Cut at the end of the call: a duration is corrected for what probes take.
-            let left_ns = story.call.duration_ns.saturating_sub(event.at_ns);
-            let duration_ns = event.duration_ns.min(left_ns);
+        if event.duration_ns > 0 {
+            let duration_ns = event.duration_ns;
             events.push(complete(label, "off-cpu", event.at_ns, duration_ns, args));
         } else {
             events.push(json!({

@@ -5,7 +5,8 @@ pub use monigo_common::event::Caller;
 use monigo_common::event::{
     CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, KIND_EXECUTION_WITH_STACK,
     KIND_SAMPLE_CPU, KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, KIND_WAKER, MAX_FRAMES,
-    MAX_KERNEL_FRAMES, MAX_WAKER_FRAMES, MAX_WAKER_KERNEL_FRAMES, SampleRecord, WakerRecord,
+    MAX_KERNEL_FRAMES, MAX_WAKER_FRAMES, MAX_WAKER_KERNEL_FRAMES, NO_FUNCTION, SampleRecord,
+    WakerRecord,
 };
 
 use super::StackCopy;
@@ -62,6 +63,8 @@ pub struct Sample {
     pub at_ns: u64,
     /// Time that it stands for, ns.
     pub weight_ns: u64,
+    /// How long the time off CPU was, ns; 0 of one that ran.
+    pub away_ns: u64,
     /// When the innermost open call began.
     pub call_start_ns: u64,
     /// Traced calls around that one, innermost first.
@@ -219,8 +222,13 @@ fn sample(record: &SampleRecord) -> Sample {
         goid: record.goid,
         at_ns: record.at_ns,
         weight_ns: record.weight_ns,
+        away_ns: record.away_ns,
         call_start_ns: record.call_start_ns,
-        callers: record.callers[..callers].to_vec(),
+        callers: record.callers[..callers]
+            .iter()
+            .filter(|caller| caller.function != NO_FUNCTION)
+            .copied()
+            .collect(),
         owner: record.owner,
         runnable_ns: runnable_ns(record),
         preempted: record.preempted != 0,
@@ -386,6 +394,7 @@ mod tests {
             goid: 0,
             at_ns: 4,
             weight_ns: 5,
+            away_ns: 10,
             call_start_ns: 6,
             callers: vec![record.callers[0]],
             owner: 3,
@@ -428,7 +437,18 @@ mod tests {
             user: vec![10, 15, 20],
             ..expected
         };
-        assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(parked)));
+        assert_eq!(
+            decode(&bytes_of(&record)),
+            Ok(Record::Sample(parked.clone()))
+        );
+
+        // One of the calls around may be over.
+        record.callers[1].function = NO_FUNCTION;
+        let fewer = Sample {
+            callers: vec![record.callers[0]; MAX_CALLERS - 1],
+            ..parked
+        };
+        assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(fewer)));
     }
 
     #[test]

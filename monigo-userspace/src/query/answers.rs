@@ -305,8 +305,12 @@ pub struct Call {
     pub function: u32,
     /// Start, Unix time in ns.
     pub start_ns: i64,
-    /// Duration, ns.
+    /// Duration, ns, without what probes took.
     pub duration_ns: u64,
+    /// What probes took in it, ns: both together are the time from entry to return. 0 in recordings
+    /// of a monigo that did not store it.
+    #[serde(default)]
+    pub probes_ns: u64,
     /// Process id.
     pub pid: u32,
     /// Thread id.
@@ -319,6 +323,18 @@ pub struct Call {
     pub weight: u32,
     /// Stack id for [`Source::stack`].
     pub stack: Option<u64>,
+}
+
+impl Call {
+    /// Time from entry to return, ns: what is measured, and what probes took.
+    pub fn span_ns(&self) -> u64 {
+        self.duration_ns.saturating_add(self.probes_ns)
+    }
+
+    /// When it returned, Unix time in ns.
+    pub fn end_ns(&self) -> i64 {
+        self.start_ns.saturating_add_unsigned(self.span_ns())
+    }
 }
 
 /// What a stack's weight means.

@@ -130,7 +130,8 @@ impl DuckSource {
         let (low, high) = durations.signed();
         self.reader.with(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT function_id, start_ns, duration_ns, pid, tid, goid, cpu, weight, stack_id
+                "SELECT function_id, start_ns, duration_ns, pid, tid, goid, cpu, weight, stack_id,
+                        coalesce(probes_ns, 0)
                  FROM calls
                  WHERE session_id = ? AND at_ns > ? AND at_ns <= ?
                        AND function_id = coalesce(?, function_id)
@@ -339,5 +340,6 @@ pub(super) fn read_call(row: &duckdb::Row<'_>) -> Result<Call, duckdb::Error> {
         cpu: row.get(6)?,
         weight: row.get(7)?,
         stack: row.get(8)?,
+        probes_ns: row.get(9)?,
     })
 }

@@ -21,6 +21,18 @@ impl Functions {
         let names = metas.iter().map(|meta| meta.name.clone()).collect();
         Ok(Self { metas, names })
     }
+
+    /// If a function counts executions of an async function: the name under which its polls count.
+    pub fn polls_of(&self, function: u32) -> Option<&str> {
+        let polls = self.counts_executions(function).then(|| function - 1)?;
+        self.names.get(polls as usize).map(String::as_str)
+    }
+
+    /// As [`super::FunctionRow::counts_executions`].
+    pub fn counts_executions(&self, function: u32) -> bool {
+        let meta = self.metas.get(function as usize);
+        function > 0 && meta.is_some_and(|meta| meta.probe.sites == 0)
+    }
 }
 
 /// What does not change about a function.

@@ -1,21 +1,25 @@
 //! What happened during one recorded call.
 
+mod axis;
+
 use std::{fmt, str::FromStr};
 
 use duckdb::params;
 use serde::{Deserialize, Serialize};
 
+use self::axis::Axis;
 use super::{
     Activity, Call, DuckSource, QueryError, Wait,
     samples::{self, SampleSum},
     selected::read_call,
     tail::Code,
 };
+use crate::export::format::duration_ns;
 
 /// Most nested calls, and most samples, in one answer.
 const MOST: u32 = 20_000;
-/// An interval off CPU that stands for shorter ones, ns.
-const DRAWN_NS: u64 = 1_000_000;
+/// Probes that took more than one in this many parts of the time are worth a word.
+const NOTABLE: u64 = 20;
 
 /// Names a recorded call. Written as `FUNCTION-PID-START`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -63,13 +67,16 @@ impl FromStr for CallKey {
     }
 }
 
-/// What happened during one recorded call. Times are ns since its start.
+/// What happened during one recorded call. Times are ns since its start, on the wall clock: what probes
+/// took passes there, too. Everything lies within the call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Story {
     /// The call.
     pub call: Call,
     /// Name of its function.
     pub function: String,
+    /// Time from entry to return, ns.
+    pub span_ns: u64,
     /// Recorded calls of traced functions inside it, by start.
     pub nested: Vec<NestedCall>,
     /// Samples inside it, by time.
@@ -89,6 +96,8 @@ pub struct NestedCall {
     pub function: String,
     /// Start, ns since that of the outermost call.
     pub from_ns: u64,
+    /// Time from entry to return, ns.
+    pub span_ns: u64,
     /// 1 directly inside, and so on.
     pub depth: u32,
 }
@@ -98,13 +107,13 @@ pub struct NestedCall {
 pub struct StoryEvent {
     /// When it was taken, or when the time off CPU began; ns since the call's start.
     pub at_ns: u64,
-    /// Length of the time off CPU, ns; 0 of a sample while it ran.
+    /// Length of the time off CPU, ns; 0 of a sample while it ran, and where it is not known.
     pub duration_ns: u64,
     /// Time that it stands for, ns.
     pub weight_ns: u64,
-    /// Off CPU: the part at its end in which a CPU was waited for, ns.
+    /// Off CPU: the part at the end of `duration_ns` in which a CPU was waited for, ns.
     pub runnable_ns: u64,
-    /// The time off CPU was shorter than `duration_ns`, and stands for others, too.
+    /// The time off CPU was short, and stands for others like it, too.
     pub drawn: bool,
     /// What was done; runnable only if nothing was waited for.
     pub activity: Activity,
@@ -126,7 +135,7 @@ impl DuckSource {
         self.check(Some(key.function))?;
         let call = self.find_call(key)?;
         let nested = self.nested(&call)?;
-        let events = self.events(&call)?;
+        let (events, outside) = self.events(&call)?;
         let sampled_ns = events.iter().map(|event| event.weight_ns).sum();
         let mut notes = Vec::new();
         if nested.len() == MOST as usize || events.len() == MOST as usize {
@@ -135,8 +144,30 @@ impl DuckSource {
         if events.is_empty() {
             notes.push("no sample was taken during this call".to_owned());
         }
+        if self.table()?.counts_executions(call.function) {
+            notes.push(
+                "of an async function, what its polls did on the thread that finished it is shown, polls of other calls of it in between included"
+                    .to_owned(),
+            );
+        }
+        if outside > 0 {
+            notes.push(match outside {
+                1 => "the end of one wait was not seen; it is shown until the end of the call".to_owned(),
+                _ => format!(
+                    "the ends of {outside} waits were not seen; they are shown until the end of the call"
+                ),
+            });
+        }
+        if call.probes_ns > call.duration_ns / NOTABLE {
+            notes.push(format!(
+                "probes took {} of it beside the {} that are measured",
+                duration_ns(call.probes_ns),
+                duration_ns(call.duration_ns)
+            ));
+        }
         Ok(Story {
             function: self.name_of(call.function)?,
+            span_ns: call.span_ns(),
             nested,
             events,
             sampled_ns,
@@ -148,7 +179,8 @@ impl DuckSource {
     fn find_call(&self, key: CallKey) -> Result<Call, QueryError> {
         let found = self.reader.with(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT function_id, start_ns, duration_ns, pid, tid, goid, cpu, weight, stack_id
+                "SELECT function_id, start_ns, duration_ns, pid, tid, goid, cpu, weight, stack_id,
+                        coalesce(probes_ns, 0)
                  FROM calls
                  WHERE session_id = ? AND function_id = ? AND pid = ? AND start_ns = ?
                  ORDER BY duration_ns DESC LIMIT 1",
@@ -167,13 +199,13 @@ impl DuckSource {
 
     /// Calls of the same thread or goroutine inside it.
     fn nested(&self, call: &Call) -> Result<Vec<NestedCall>, QueryError> {
-        let end_ns = end_of(call);
         let calls: Vec<Call> = self.reader.with(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT function_id, start_ns, duration_ns, pid, tid, goid, cpu, weight, stack_id
+                "SELECT function_id, start_ns, duration_ns, pid, tid, goid, cpu, weight, stack_id,
+                        coalesce(probes_ns, 0)
                  FROM calls
                  WHERE session_id = ? AND pid = ? AND coalesce(goid, -tid::BIGINT) = ?
-                       AND start_ns >= ? AND start_ns + duration_ns <= ?
+                       AND start_ns >= ? AND start_ns + duration_ns + coalesce(probes_ns, 0) <= ?
                        AND NOT (start_ns = ? AND function_id = ?)
                  ORDER BY start_ns, duration_ns DESC LIMIT ?",
             )?;
@@ -182,7 +214,7 @@ impl DuckSource {
                 i64::from(call.pid),
                 owner(call),
                 call.start_ns,
-                end_ns,
+                call.end_ns(),
                 call.start_ns,
                 call.function as i32,
                 MOST
@@ -191,16 +223,18 @@ impl DuckSource {
             Ok::<_, QueryError>(calls.collect::<Result<_, _>>()?)
         })?;
         let functions = self.table()?;
+        let axis = Axis::of(call);
         let mut open: Vec<i64> = Vec::new();
         let nest = |inner: Call| {
-            while open.last().is_some_and(|end| *end < end_of(&inner)) {
+            while open.last().is_some_and(|end| *end < inner.end_ns()) {
                 open.pop();
             }
-            open.push(end_of(&inner));
+            open.push(inner.end_ns());
             let name = functions.names.get(inner.function as usize);
             NestedCall {
                 function: name.cloned().unwrap_or_default(),
-                from_ns: since(call, inner.start_ns),
+                from_ns: axis.fit(inner.start_ns, 0).from_ns,
+                span_ns: inner.span_ns(),
                 depth: open.len() as u32,
                 call: inner,
             }
@@ -208,17 +242,24 @@ impl DuckSource {
         Ok(calls.into_iter().map(nest).collect())
     }
 
-    /// Samples of the same thread or goroutine while it was open.
-    fn events(&self, call: &Call) -> Result<Vec<StoryEvent>, QueryError> {
+    /// Samples of the same thread or goroutine while it was open, and how many of them went on after its
+    /// end, as they say.
+    fn events(&self, call: &Call) -> Result<(Vec<StoryEvent>, usize), QueryError> {
         let overview = self.session_row()?.overview;
         let functions = self.table()?;
-        let rows: Vec<(SampleSum, i64)> = self.reader.with(|connection| {
+        let axis = Axis::of(call);
+        // Between the polls of an execution, its thread polls others.
+        let execution = functions.counts_executions(call.function);
+        let polled = execution.then(|| call.function as i32 - 1);
+        let rows: Vec<(SampleSum, (i64, Option<u64>))> = self.reader.with(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT function_id, stack_id, kind, wait, reason, waker_name, waker_stack_id, false,
-                        weight_ns::DOUBLE, coalesce(runnable_ns, 0)::DOUBLE, 1::BIGINT, taken_ns
+                        weight_ns::DOUBLE, coalesce(runnable_ns, 0)::DOUBLE, 1::BIGINT, taken_ns, away_ns
                  FROM samples
                  WHERE session_id = ? AND pid = ? AND coalesce(goid, -tid::BIGINT) = ?
                        AND taken_ns >= ? AND taken_ns < ?
+                       AND (?::INTEGER IS NULL OR function_id = ? OR sample_id IN (
+                            SELECT sample_id FROM sample_callers WHERE session_id = ? AND function_id = ?))
                  ORDER BY taken_ns, kind LIMIT ?",
             )?;
             let parameters = params![
@@ -226,17 +267,24 @@ impl DuckSource {
                 i64::from(call.pid),
                 owner(call),
                 call.start_ns,
-                end_of(call),
+                call.end_ns(),
+                polled,
+                polled,
+                self.session,
+                polled,
                 MOST
             ];
-            let rows = statement.query_map(parameters, |row| Ok((samples::row(row)?, row.get(11)?)))?;
-            let rows = rows.collect::<Result<Vec<(SampleSum, i64)>, _>>()?;
-            let (sums, times): (Vec<SampleSum>, Vec<i64>) = rows.into_iter().unzip();
+            let rows = statement.query_map(parameters, |row| {
+                Ok((samples::row(row)?, (row.get(11)?, row.get(12)?)))
+            })?;
+            let rows = rows.collect::<Result<Vec<_>, duckdb::Error>>()?;
+            let (sums, times): (Vec<SampleSum>, Vec<_>) = rows.into_iter().unzip();
             let sums = samples::told(connection, self.session, sums)?;
             Ok::<_, QueryError>(sums.into_iter().zip(times).collect())
         })?;
         self.with_stacks(|stacks| {
-            let event = |(sum, taken_ns): (SampleSum, i64)| {
+            let mut outside = 0;
+            let event = |(sum, (taken_ns, away_ns)): (SampleSum, (i64, Option<u64>))| {
                 let frames: Vec<_> = stacks.frames_iter(sum.stack).collect();
                 let first = sum.parts(frames.iter().copied()).next();
                 let (activity, wait, _) = first.unwrap_or((Activity::Running, None, 0.0));
@@ -252,12 +300,16 @@ impl DuckSource {
                     super::tail::place(&frames, &code, waiting).to_string()
                 });
                 let weight_ns = sum.weight_ns as u64;
+                let (drawn, away_ns) = axis::length(sum.off_cpu, weight_ns, away_ns);
+                let fitted = axis.fit(taken_ns, away_ns);
+                outside += usize::from(fitted.outside_ns > 0);
+                let runnable = sum.runnable_ns / sum.weight_ns.max(1.0);
                 StoryEvent {
-                    at_ns: since(call, taken_ns),
-                    duration_ns: if sum.off_cpu { weight_ns } else { 0 },
+                    at_ns: fitted.from_ns,
+                    duration_ns: fitted.length_ns,
                     weight_ns,
-                    runnable_ns: sum.runnable_ns as u64,
-                    drawn: sum.off_cpu && weight_ns == DRAWN_NS,
+                    runnable_ns: (runnable * fitted.length_ns as f64) as u64,
+                    drawn,
                     activity,
                     wait,
                     reason: sum.reason,
@@ -266,7 +318,8 @@ impl DuckSource {
                     stack: sum.stack,
                 }
             };
-            rows.into_iter().map(event).collect()
+            let events = rows.into_iter().map(event).collect();
+            (events, outside)
         })
     }
 }
@@ -277,12 +330,4 @@ fn owner(call: &Call) -> i64 {
         Some(goid) => i64::try_from(goid).unwrap_or(i64::MAX),
         None => -i64::from(call.tid),
     }
-}
-
-fn end_of(call: &Call) -> i64 {
-    call.start_ns.saturating_add_unsigned(call.duration_ns)
-}
-
-fn since(call: &Call, at_ns: i64) -> u64 {
-    u64::try_from(at_ns.saturating_sub(call.start_ns)).unwrap_or(0)
 }

@@ -6,6 +6,7 @@ mod growing;
 mod skipped;
 mod socket;
 mod sql;
+mod story;
 mod tail;
 
 use std::{path::Path, sync::Arc};

@@ -293,6 +293,7 @@ fn append_calls(
             signed32(call.cpu),
             i64::from(call.weight),
             call.stack.map(signed),
+            signed(call.probes_ns),
         ])?;
     }
     calls.flush()
@@ -326,6 +327,7 @@ fn append_samples(
             waker.map(|waker| signed32(waker.tid)),
             waker.map(|waker| &waker.name),
             waker.and_then(|waker| waker.stack).map(signed),
+            signed(sample.away_ns),
         ])?;
     }
     samples.flush()?;

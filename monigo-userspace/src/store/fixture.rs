@@ -88,6 +88,11 @@ pub(crate) fn sample(
         kind,
         taken_ns,
         weight_ns,
+        away_ns: if kind == SampleKind::OffCpu {
+            weight_ns
+        } else {
+            0
+        },
         pid: 100,
         tid: 101,
         goid: None,
@@ -101,6 +106,7 @@ pub(crate) fn call(start_ns: i64, duration_ns: u64, weight: u32, stack: Option<u
         function: 0,
         start_ns,
         duration_ns,
+        probes_ns: 0,
         pid: 100,
         tid: 101,
         goid: Some(7),

@@ -68,6 +68,10 @@ pub const MIGRATIONS: &[Migration] = &[
         version: 6,
         sql: include_str!("migrations/0006_since_the_start.sql"),
     },
+    Migration {
+        version: 7,
+        sql: include_str!("migrations/0007_true_lengths.sql"),
+    },
 ];
 
 /// What a file holds.

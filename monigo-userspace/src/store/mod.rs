@@ -182,8 +182,10 @@ pub struct CallRow {
     pub function: u32,
     /// Unix time in ns.
     pub start_ns: i64,
-    /// Duration in ns.
+    /// Duration in ns, without what probes took.
     pub duration_ns: u64,
+    /// What probes took in it, ns: both together are the time from entry to return.
+    pub probes_ns: u64,
     /// Process id.
     pub pid: u32,
     /// Thread id.
@@ -303,6 +305,8 @@ pub struct SampleRow {
     pub taken_ns: i64,
     /// Time that it stands for, ns.
     pub weight_ns: u64,
+    /// How long the time off CPU was, ns; 0 of one that ran.
+    pub away_ns: u64,
     /// Process id.
     pub pid: u32,
     /// Thread id.

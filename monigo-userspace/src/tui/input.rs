@@ -269,6 +269,10 @@ fn flame(pane: &mut FlamePane, code: KeyCode) -> Option<Change> {
         KeyCode::Enter => pane.zoom_in(),
         KeyCode::Home => pane.home(),
         KeyCode::Char('f') => pane.upwards = !pane.upwards,
+        KeyCode::Char('c') => {
+            pane.turn_to_callers();
+            return Some(Change::Detail);
+        }
         KeyCode::Char('s') => pane.editing = true,
         KeyCode::Char('n') if !pane.search.is_empty() => {
             pane.next_match();

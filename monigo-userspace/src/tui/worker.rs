@@ -108,49 +108,10 @@ fn respond(
     {
         return false;
     }
-    if let Some(function) = question.function {
-        let key = DetailKey {
-            function,
-            span,
-            unit: question.unit,
-        };
-        let one = Some(function);
-        let asks: [(Parts, Ask<'_>); 6] = [
-            (Parts::HISTOGRAM, &|| {
-                source.histogram(function, window).map(Part::Histogram)
-            }),
-            (Parts::SERIES, &|| {
-                let points = question.points;
-                source.series(one, window, points).map(Part::Series)
-            }),
-            (Parts::STACKS, &|| {
-                let selection = Selection::of(one, window, question.unit.weight());
-                source.stacks(&selection, STACKS).map(Part::Stacks)
-            }),
-            (Parts::CALLS, &|| {
-                let selection = Selection::of(one, window, Weight::Wall);
-                source.slowest(&selection, CALLS).map(Part::Calls)
-            }),
-            (Parts::FLAME, &|| {
-                let selection = Selection::of(one, window, question.unit.weight());
-                source.flame(&selection).map(Part::Flame)
-            }),
-            (Parts::TAIL, &|| {
-                let question = TailQuestion {
-                    function,
-                    window,
-                    ..TailQuestion::default()
-                };
-                source
-                    .tail(&question)
-                    .map(|tail| Part::Tail(Box::new(tail)))
-            }),
-        ];
-        for (_, ask) in asks.iter().filter(|(wanted, _)| parts.has(*wanted)) {
-            if !deliver(ask().map(|part| Answer::Part { key, part })) {
-                return false;
-            }
-        }
+    if let Some(function) = question.function
+        && !detail(source, question, function, &mut deliver)
+    {
+        return false;
     }
     if parts.has(Parts::STACK)
         && let Some(id) = question.stack
@@ -171,4 +132,59 @@ fn respond(
         serial: question.serial,
         failed,
     })
+}
+
+/// The part of [`respond`] that is about one function.
+fn detail(
+    source: &dyn Source,
+    question: &Question,
+    function: u32,
+    deliver: &mut impl FnMut(Result<Answer, QueryError>) -> bool,
+) -> bool {
+    let Question { parts, window, .. } = *question;
+    let key = DetailKey {
+        function,
+        span: question.span,
+        unit: question.unit,
+        root: question.root,
+    };
+    let one = Some(function);
+    let asks: [(Parts, Ask<'_>); 6] = [
+        (Parts::HISTOGRAM, &|| {
+            source.histogram(function, window).map(Part::Histogram)
+        }),
+        (Parts::SERIES, &|| {
+            let points = question.points;
+            source.series(one, window, points).map(Part::Series)
+        }),
+        (Parts::STACKS, &|| {
+            let selection = Selection::of(one, window, question.unit.weight());
+            source.stacks(&selection, STACKS).map(Part::Stacks)
+        }),
+        (Parts::CALLS, &|| {
+            let selection = Selection::of(one, window, Weight::Wall);
+            source.slowest(&selection, CALLS).map(Part::Calls)
+        }),
+        (Parts::FLAME, &|| {
+            let mut selection = Selection::of(one, window, question.unit.weight());
+            selection.root = question.root;
+            source.flame(&selection).map(Part::Flame)
+        }),
+        (Parts::TAIL, &|| {
+            let question = TailQuestion {
+                function,
+                window,
+                ..Default::default()
+            };
+            source
+                .tail(&question)
+                .map(|tail| Part::Tail(Box::new(tail)))
+        }),
+    ];
+    for (_, ask) in asks.iter().filter(|(wanted, _)| parts.has(*wanted)) {
+        if !deliver(ask().map(|part| Answer::Part { key, part })) {
+            return false;
+        }
+    }
+    true
 }

@@ -111,6 +111,7 @@ impl Source for Scripted {
             function: 3,
             start_ns: 1_795_460_521_877_934_135,
             duration_ns: 5,
+            probes_ns: 0,
             pid: 100,
             tid: 101,
             goid: None,

@@ -25,7 +25,12 @@ impl Resolve for Fake {
     fn remember(&mut self, _pid: u32) {}
 
     fn kernel(&mut self, address: u64) -> Frame {
-        frame(&format!("kernel{address}"), address, true)
+        let name = match address {
+            990 => "bpf_prog_0123456789abcdef_thread_switch".to_owned(),
+            991.. => "bpf_trace_run4".to_owned(),
+            _ => format!("kernel{address}"),
+        };
+        frame(&name, address, true)
     }
 
     fn forget(&mut self, _pid: u32) {}
@@ -59,6 +64,7 @@ fn sample(kernel: &[u64], user: &[u64], return_address: Option<u64>) -> Sample {
         goid: 0,
         at_ns: 0,
         weight_ns: 1,
+        away_ns: 0,
         call_start_ns: 0,
         callers: vec![],
         owner: 1,
@@ -106,6 +112,14 @@ fn a_sample_has_the_kernel_then_the_function_then_its_callers() {
     ];
     assert_eq!(names, expected);
     assert!(!truncated);
+}
+
+/// The stack of a thread that leaves its CPU is taken by a program of monigo.
+#[test]
+fn what_tracing_adds_on_top_is_left_out() {
+    let names = names(&[990, 992, 901, 992], &[105, 200], Some(200)).0;
+    let expected = ["kernel900", "bpf_trace_run4", "outer105", "outer200"];
+    assert_eq!(names, expected);
 }
 
 #[test]

@@ -144,6 +144,20 @@ pub(super) const INTERRUPT: &[&str] = &[
     "el1h_64_irq*",
 ];
 
+/// How programs of monigo are run at tracepoints.
+pub(super) const TRACING: &[&str] = &[
+    "bpf_prog_*",
+    "bpf_trace_run*",
+    "__bpf_trace_*",
+    "__traceiter_*",
+    "trace_call_bpf*",
+    "perf_trace_*",
+    "__bpf_prog_run*",
+    "___bpf_prog_run",
+    "bpf_get_stack*",
+    "bpf_dispatcher_*",
+];
+
 /// Functions of C libraries and language runtimes. Where kernel symbols are known, only channels and
 /// joins matter.
 pub(super) const USER: Table = &[

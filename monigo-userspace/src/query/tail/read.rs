@@ -43,6 +43,9 @@ impl DuckSource {
             .with(|connection| samples::of_calls(connection, chosen))?;
         let overview = self.session_row()?.overview;
         let functions = self.table()?;
+        let polls = functions.polls_of(function).map(|name| {
+            format!("what an async function awaits is in no sample; what its polls do is told of `{name}`, see --fn")
+        });
         let root_at = functions.root_at(function);
         let root_at = root_at.ok_or(QueryError::UnknownFunction(function))?;
         self.with_stacks(|stacks| {
@@ -95,7 +98,7 @@ impl DuckSource {
                 extra_ns: found.extra_ns,
                 unattributed_ns: found.unattributed_ns,
                 causes: found.causes,
-                notes: found.notes,
+                notes: polls.map_or(found.notes, |note| vec![note]),
                 tree: tree.difference(Weight::Time),
             }
         })

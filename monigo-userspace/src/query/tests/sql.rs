@@ -51,7 +51,7 @@ fn sql_shows_the_schema_and_keeps_the_limit_and_order() {
             .expect("answers")
             .rows
             .len(),
-        11
+        12
     );
     assert!(
         !source

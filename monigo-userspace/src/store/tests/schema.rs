@@ -7,7 +7,7 @@ use crate::{
 };
 
 const NEXT: Migration = Migration {
-    version: 7,
+    version: 8,
     sql: "ALTER TABLE calls ADD COLUMN note VARCHAR DEFAULT 'old'",
 };
 
@@ -24,7 +24,7 @@ fn an_older_file_is_brought_forward_with_its_data() {
         })
         .expect("counts");
     assert_eq!(old, 4);
-    assert_eq!(count(&database, "schema_version"), 7);
+    assert_eq!(count(&database, "schema_version"), 8);
 }
 
 /// A file as monigo 0.1.0 wrote it: `main.process_order` was called 1000 times, for 1 ms each.
@@ -92,12 +92,12 @@ fn a_failing_migration_changes_nothing() {
     let (_directory, file) = temporary();
     fixture::record(&mut Database::open(&file).expect("today's version"));
     let bad = Migration {
-        version: 7,
+        version: 8,
         sql: "DROP VIEW v_calls; ALTER TABLE calls ADD COLUMN pid VARCHAR",
     };
     let error = Database::open_with(&file, &[MIGRATIONS, &[bad]].concat()).expect_err("fails");
     assert!(
-        matches!(error, StoreError::Migration { version: 7, .. }),
+        matches!(error, StoreError::Migration { version: 8, .. }),
         "{error}"
     );
     let database = Database::open(&file).expect("still today's version");
@@ -107,20 +107,20 @@ fn a_failing_migration_changes_nothing() {
 #[test]
 fn a_newer_file_is_refused_with_both_versions() {
     let (_directory, file) = temporary();
-    drop(Database::open_with(&file, &[MIGRATIONS, &[NEXT]].concat()).expect("version 7"));
+    drop(Database::open_with(&file, &[MIGRATIONS, &[NEXT]].concat()).expect("version 8"));
     for result in [Database::open(&file), Database::open_read_only(&file)] {
         let error = result.expect_err("newer");
         assert!(
             matches!(
                 error,
                 StoreError::NewerSchema {
-                    found: 7,
-                    supported: 6,
+                    found: 8,
+                    supported: 7,
                     ..
                 }
             ),
             "{error}"
         );
-        assert!(error.to_string().contains("schema version 7"), "{error}");
+        assert!(error.to_string().contains("schema version 8"), "{error}");
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn requests(
     let table = source.sql(
         &format!(
             "SELECT function_id, start_ns, duration_ns, pid, tid, goid, cpu, weight, stack_id,
-                    count(*) OVER () AS written
+                    count(*) OVER () AS written, coalesce(probes_ns, 0)
              FROM calls WHERE session_id = {session} AND at_ns > {after_ns} AND at_ns <= {upto_ns}
              ORDER BY duration_ns DESC"
         ),
@@ -58,6 +58,7 @@ pub(super) fn requests(
         cpu: integer(&row[6]) as u32,
         weight: integer(&row[7]) as u32,
         stack: row[8].as_u64(),
+        probes_ns: integer(&row[10]) as u64,
     };
     let calls: Vec<Call> = table.rows.iter().map(call).collect();
     if calls.is_empty() {
@@ -110,7 +111,7 @@ fn nested(mut calls: Vec<Call>) -> Vec<Nested> {
             call.goid.unwrap_or(call.tid.into()),
         )
     };
-    let end = |call: &Call| call.start_ns.saturating_add_unsigned(call.duration_ns);
+    let end = |call: &Call| call.end_ns();
     calls.sort_by_key(|call| {
         (
             owner(call),
@@ -186,6 +187,7 @@ mod tests {
             function: 0,
             start_ns,
             duration_ns,
+            probes_ns: 0,
             pid: 1,
             tid,
             goid: None,

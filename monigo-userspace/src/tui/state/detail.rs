@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{FlameFrame, FlamePane, Span};
 use crate::query::{
-    Bucket, Call, CallKey, FlameNode, Frame, SeriesPoint, StackRow, Story, Tail, Weight,
+    Bucket, Call, CallKey, FlameNode, Frame, Root, SeriesPoint, StackRow, Story, Tail, Weight,
 };
 
 /// Parts of the detail pane.
@@ -100,6 +100,8 @@ pub struct DetailKey {
     pub span: Span,
     /// What stacks are weighed by.
     pub unit: Unit,
+    /// Where flame graphs begin.
+    pub root: Root,
 }
 
 /// An answer about one function.
@@ -145,6 +147,15 @@ pub struct Detail {
 }
 
 impl Detail {
+    /// Where the flame graph begins. How often a function was called is a question about its callers.
+    pub fn root(&self) -> Root {
+        if self.flame.callers || self.unit == Unit::Calls {
+            Root::Callers
+        } else {
+            Root::Function
+        }
+    }
+
     /// Takes in an answer; answers about something else are forgotten.
     pub fn accept(&mut self, key: DetailKey, part: Part) {
         if self.key != Some(key) {

@@ -51,6 +51,8 @@ pub struct FlamePane {
     zoom: Vec<String>,
     /// Root at the bottom.
     pub upwards: bool,
+    /// It begins with the callers of the function.
+    pub callers: bool,
     /// What is looked for in names; empty for nothing.
     pub search: String,
     /// The search is being typed.
@@ -131,6 +133,14 @@ impl FlamePane {
             .chain(0..=at)
             .find(|&index| frames.get(index).is_some_and(|frame| self.matches(frame)));
         found.is_some_and(|to| self.go(to))
+    }
+
+    /// Begins with the callers, or with the function.
+    pub fn turn_to_callers(&mut self) {
+        self.callers = !self.callers;
+        // Frames are known by their way from the root, which is another one now.
+        self.cursor.clear();
+        self.zoom.clear();
     }
 
     /// Moves the cursor to the root.

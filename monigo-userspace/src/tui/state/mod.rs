@@ -372,6 +372,7 @@ impl App {
             function: self.table.selected,
             points: self.measured.points,
             unit: self.detail.unit,
+            root: self.detail.root(),
             stack,
             story,
         };
@@ -404,6 +405,7 @@ impl App {
                 if Some(key.function) == self.table.selected
                     && key.span == self.span
                     && key.unit == self.detail.unit
+                    && key.root == self.detail.root()
                 {
                     self.detail.accept(key, part);
                 }

@@ -2,7 +2,7 @@
 
 use super::{Span, Unit, detail::DetailKey, detail::Part};
 use crate::{
-    query::{Breakdown, CallKey, Frame, FunctionRow, Overview, Story, Window},
+    query::{Breakdown, CallKey, Frame, FunctionRow, Overview, Root, Story, Window},
     service::Metrics,
 };
 
@@ -77,6 +77,8 @@ pub struct Question {
     pub points: u32,
     /// What stacks are weighed by.
     pub unit: Unit,
+    /// Where flame graphs begin.
+    pub root: Root,
     /// Stack id for [`Parts::STACK`].
     pub stack: Option<u64>,
     /// The call for [`Parts::STORY`].

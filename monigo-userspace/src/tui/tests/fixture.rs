@@ -122,6 +122,7 @@ pub fn answer_detail(app: &mut App) {
         function,
         span: app.span,
         unit: app.detail.unit,
+        root: app.detail.root(),
     };
     for part in [
         Part::Histogram(histogram()),
@@ -494,6 +495,7 @@ fn calls() -> Vec<Call> {
             function: 0,
             start_ns: START_NS + i64::from(index * 7 % 90) * SECOND + i64::from(index) * 1_003_000,
             duration_ns: 112_000_000 - u64::from(index) * 2_345_678,
+            probes_ns: 0,
             pid: 4242,
             tid: 4243 + index % 5,
             goid: (index % 3 != 2).then_some(18 + u64::from(index)),

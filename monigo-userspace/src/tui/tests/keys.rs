@@ -5,7 +5,8 @@ use ratatui::crossterm::event::{
     KeyEvent, KeyModifiers,
 };
 
-use super::fixture::{answer, few, function, many, press, screen, type_in};
+use super::fixture::{answer, answer_detail, few, function, many, press, screen, type_in};
+use crate::query::Root;
 use crate::tui::{
     input::{self, Change},
     state::{Column, Focus, Overlay, Span, Tab, Unit},
@@ -152,6 +153,13 @@ fn the_flame_graph_has_keys_of_its_own() {
     assert_eq!(pane.at(), 1);
     press(&mut app, &[KeyCode::Down, KeyCode::Enter]);
     assert_eq!(app.detail.flame.zoomed(), app.detail.flame.at());
+    // With the callers, and without them; that is another question.
+    for root in [Root::Callers, Root::Function] {
+        assert_eq!(press(&mut app, &[Char('c')]), [Change::Detail]);
+        assert_eq!((app.detail.root(), app.detail.flame.zoomed()), (root, 0));
+        answer_detail(&mut app);
+    }
+    press(&mut app, &[KeyCode::Down, KeyCode::Down, KeyCode::Enter]);
     // The whole again, then out of the pane.
     press(&mut app, &[KeyCode::Esc]);
     assert_eq!((app.detail.flame.zoomed(), app.focus), (0, Focus::Detail));

@@ -110,6 +110,7 @@ fn answers_about_something_else_are_not_shown() {
         function: 0,
         span: app.span,
         unit: app.detail.unit,
+        root: app.detail.root(),
     };
     press(&mut app, &[KeyCode::Down]);
     app.accept(Answer::Part {
@@ -139,6 +140,7 @@ fn the_cursor_stays_on_its_call() {
         function: 0,
         span: app.span,
         unit: app.detail.unit,
+        root: app.detail.root(),
     };
     let calls = app.detail.calls(key).expect("no calls").to_vec();
     let slower: Vec<Call> = std::iter::once(Call {

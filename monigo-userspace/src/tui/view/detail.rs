@@ -72,6 +72,7 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
         function: row.id,
         span: app.span,
         unit: app.detail.unit,
+        root: app.detail.root(),
     };
     match app.detail.tab {
         Tab::Latency | Tab::Time if together => {

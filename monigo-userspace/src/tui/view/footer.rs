@@ -89,6 +89,14 @@ fn keys(app: &App) -> Vec<(&'static str, &'static str)> {
                 ("Enter", "zoom in"),
                 ("s", "search"),
                 ("f", "flip"),
+                (
+                    "c",
+                    if app.detail.flame.callers {
+                        "no callers"
+                    } else {
+                        "callers"
+                    },
+                ),
                 ("Tab", "tabs"),
             ],
         },

@@ -130,7 +130,7 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         ("m", "weigh stacks by time, calls, on CPU, off CPU"),
         (
             "in a flame",
-            "↑↓←→ frame, Enter zoom, Esc whole, s n search, f flip",
+            "↑↓←→ frame, Enter zoom, Esc whole, s n search, f flip, c callers",
         ),
         ("L", "histogram bars by the logarithm of the count"),
         ("z", "zoom: the pane in use fills the screen"),
