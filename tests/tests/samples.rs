@@ -94,21 +94,35 @@ fn unoptimised_code_too() -> Result<()> {
     check(Native::O0)
 }
 
-/// An exception leaves calls without passing their ends. What comes afterwards is none of theirs.
-#[test]
-fn calls_that_were_left_get_no_samples() -> Result<()> {
+/// What leaves calls without passing their ends, and what it leaves.
+struct Left<'a> {
+    /// Catches, and cleans up.
+    catches: &'a str,
+    /// Is left.
+    left: &'a str,
+}
+
+/// What comes after calls were left is none of theirs.
+fn check_left(program: &Path, functions: &[&str], pairs: &[Left<'_>], more: &[&str]) -> Result<()> {
     monigo_tests::require_root()?;
-    let copy = PrivateCopy::of(&targets::cpp_left(Native::O2)?)?;
+    let copy = PrivateCopy::of(program)?;
     let directory = tempfile::tempdir()?;
     let db = directory.path().join("left.duckdb");
     let db = db.to_str().context("path is not UTF-8")?;
     let mut program = Program::start(&copy.path(), &["200"])?;
     let pid = program.pid().to_string();
-    let functions = ["throws", "deeper", "catches"];
-    let monigo = Monigo::attach(&pid, &functions, &["--db", db, "--cpu-hz", "499"])?;
-    program.go()?;
-    monigo.stop()?;
+    let options = [&["--db", db, "--cpu-hz", "499"], more].concat();
+    let monigo = Monigo::attach(&pid, functions, &options)?;
+    let truth = program.go()?;
+    let report = monigo.stop()?;
     program.finish()?;
+    for (name, calls) in &truth.functions {
+        let row = report.function(name)?;
+        ensure!(
+            (row.calls, row.unwound) == (calls.calls, calls.unwound),
+            "{row:?} instead of {calls:?}"
+        );
+    }
     for weight in ["cpu", "offcpu"] {
         let stacks = flame(db, weight, directory.path())?;
         let under = |function: &str, other: &str| -> u64 {
@@ -120,11 +134,46 @@ fn calls_that_were_left_get_no_samples() -> Result<()> {
             let of_both = stacks.filter(|(frames, _)| inside(frames).is_some());
             of_both.map(|(_, ns)| ns).sum()
         };
-        ensure!(under("main", "afterwards") == 0, "{weight}: {stacks:?}");
-        ensure!(under("catches", "cleans_up") > 0, "{weight}: {stacks:?}");
-        ensure!(under("deeper", "cleans_up") == 0, "{weight}: {stacks:?}");
+        let afterwards = |(frames, _): &Folded| position(frames, "afterwards").is_some();
+        ensure!(!stacks.iter().any(afterwards), "{weight}: {stacks:?}");
+        for Left { catches, left } in pairs {
+            ensure!(under(catches, "cleans_up") > 0, "{weight}: {stacks:?}");
+            ensure!(under(left, "cleans_up") == 0, "{weight}: {stacks:?}");
+        }
     }
     Ok(())
+}
+
+const PANICS: Left<'static> = Left {
+    catches: "catches",
+    left: "deeper",
+};
+
+#[test]
+fn calls_that_an_exception_left_get_no_samples() -> Result<()> {
+    let program = targets::cpp_left(Native::O2)?;
+    let functions = ["throws", "deeper", "catches"];
+    check_left(&program, &functions, &[PANICS], &[])
+}
+
+const RUST: [&str; 6] = [
+    "left::throws",
+    "left::deeper",
+    "left::catches",
+    "left::leaps",
+    "left::lands",
+    "left::closes",
+];
+const LEAPS: Left<'static> = Left {
+    catches: "lands",
+    left: "leaps",
+};
+
+/// A panic that is caught, and a jump out of several frames.
+#[test]
+fn calls_that_a_panic_or_a_jump_left_get_no_samples() -> Result<()> {
+    let program = targets::rust_program("left", &["-O", "-g"])?;
+    check_left(&program, &RUST, &[PANICS, LEAPS], &[])
 }
 
 /// Samples of goroutines name the traced function.
