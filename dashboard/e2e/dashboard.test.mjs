@@ -137,7 +137,7 @@ test("a function shows its charts", async () => {
   await page.keyboard.press("End");
   await page.getByText(/calls, .*; 100% are at most this long/).waitFor();
 
-  const heatmap = page.locator("canvas[data-columns]");
+  const heatmap = page.locator("canvas[data-columns][aria-busy=false]");
   assert.ok(Number(await data(heatmap, "columns")) > 0);
   await heatmap.focus();
   await page.keyboard.press("ArrowUp");

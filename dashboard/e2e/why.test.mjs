@@ -42,7 +42,8 @@ async function until(holds) {
   while (!(await holds())) await new Promise((later) => { setTimeout(later, 200); });
 }
 
-const heatmap = () => page.locator("canvas[data-columns]");
+// Before its data has come, keys and the mouse have nothing to work on.
+const heatmap = () => page.locator("canvas[data-columns][aria-busy=false]");
 const chip = () => page.locator("[data-selection]");
 const panel = (name) => page.getByRole("region", { name });
 const slowCalls = () => panel("Slowest calls").locator("tbody tr");

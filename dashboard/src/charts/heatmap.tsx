@@ -180,7 +180,7 @@ function Heatmap({ data: newest, most }: { data: HeatmapData | null; most: numbe
       <canvas
         ref={canvas} class="brush" style={{ width: `${width}px`, height: `${HEIGHT}px` }} tabIndex={0} role="application"
         aria-label="Latency over time: darker or brighter cells hold more calls. Arrow keys read the cells; with Shift they select a region, which Enter takes."
-        data-columns={columns} data-rows={rows} data-selected={isEverything(route.selection) ? undefined : describe(route.selection)}
+        aria-busy={columns === 0} data-columns={columns} data-rows={rows} data-selected={isEverything(route.selection) ? undefined : describe(route.selection)}
         onPointerDown={press} onPointerMove={point} onPointerUp={release} onPointerCancel={leave}
         onPointerLeave={() => { setCell(null); }} onKeyDown={key} onBlur={leave}
       />
@@ -199,7 +199,8 @@ function readout(data: HeatmapData | null, cell: Cell | null, brush: Brush | nul
     const area = areaOf(brush.from, brush.to);
     return `${describe(selectionOf(brush.data, area))}: ${callsText(callsIn(brush.data, area))}`;
   }
-  if (!cell || !data) return "Drag to select a region. Point at a cell, or use the arrow keys, to read it.";
+  if (!data) return "Loading…";
+  if (!cell) return "Drag to select a region. Point at a cell, or use the arrow keys, to read it.";
   return `${moment(data.times_ns[cell.column] ?? 0, data.times_ns.length * data.step_ns)}, ${duration(edge(cell.row))} to ${duration(edge(cell.row + 1))}: `
     + callsText(data.counts[cell.column]?.[cell.row] ?? 0);
 }
