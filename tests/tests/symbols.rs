@@ -240,6 +240,62 @@ fn frames_of_a_library_in_another_mount_namespace() -> Result<()> {
     expect_library(&record(running, &["called_back"], &[])?)
 }
 
+/// JavaScript functions between C++ and C ones, named by the map that Node writes.
+#[test]
+fn node_names_its_functions() -> Result<()> {
+    monigo_tests::require_root()?;
+    let node = Path::new("/usr/bin/node");
+    let script = targets::sources().join("node/shop.js");
+    // The map is all that is wanted of it.
+    let options = [
+        "--perf-basic-prof",
+        "--no-logfile-per-isolate",
+        "--logfile=/dev/null",
+    ];
+    let mut program = Program::start(node, &[&options[..], &[text(&script)?, "200"]].concat())?;
+    let pid = program.pid().to_string();
+    // Part of the program, or of a library of its own.
+    let own = monigo::run(["list", &pid, "uv_fs_stat"])?.status == Some(0);
+    let function = if own {
+        "uv_fs_stat"
+    } else {
+        "libuv:uv_fs_stat"
+    };
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("node.duckdb");
+    let db = text(&db)?;
+    let monigo = Monigo::attach(&pid, &[function], &["--db", db, "--sample-rate", "1"])?;
+    let truth = program.go()?;
+    let report = monigo.stop()?;
+    program.finish()?;
+    let calls = report.function("uv_fs_stat")?.calls;
+    ensure!(
+        i64::try_from(calls)? >= truth.values["reads"],
+        "{calls} of {truth:?}"
+    );
+    let sql = "SELECT string_agg(f.function, '<' ORDER BY sf.depth)
+               FROM (SELECT DISTINCT stack_id FROM calls) s
+               JOIN stack_frames sf USING (stack_id) JOIN frames f USING (frame_id) GROUP BY s.stack_id";
+    let outcome = monigo::run(["query", "--format", "csv", "--db", db, sql])?;
+    // Names have a mark for how the code was compiled, and the place behind them.
+    let whole = |stack: &&str| {
+        let of = |name: &str| stack.find(name);
+        let chain = [
+            of("uv_fs_stat"),
+            of("node::fs::"),
+            of("readStock "),
+            of("handleOrder "),
+        ];
+        chain.iter().all(Option::is_some) && chain.is_sorted() && stack.contains("shop.js:")
+    };
+    ensure!(
+        outcome.stdout.lines().any(|stack| whole(&stack)),
+        "{}",
+        outcome.stdout
+    );
+    Ok(())
+}
+
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn code_made_while_running_and_code_of_the_kernel() -> Result<()> {

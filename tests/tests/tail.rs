@@ -71,21 +71,33 @@ fn check(program: &Path, function: &str, planted: &Planted) -> Result<()> {
     let sentence = first["sentence"].as_str().context("a sentence")?;
     ensure!(text.contains(&format!("1. {sentence}")), "{text}");
     ensure!(std::fs::read_to_string(svg)?.contains("red: more than before"));
-    slow_only(db, directory.path())?;
+    // Of an async function, its polls.
+    let polls = report
+        .functions
+        .iter()
+        .find(|row| row.name.ends_with(" (async poll)"));
+    slow_only(db, directory.path(), polls.map(|row| row.name.as_str()))?;
     story(db, directory.path())
 }
 
 /// The flame graph of slow calls weighs them alone, and so do the other files.
-fn slow_only(db: &str, directory: &Path) -> Result<()> {
+fn slow_only(db: &str, directory: &Path, function: Option<&str>) -> Result<()> {
+    let named = function.map_or(vec![], |name| vec!["--fn", name]);
     for name in ["slow.json", "slow.csv", "slow.firefox.json"] {
         let file = directory.join(name);
         let output = file.to_str().context("path is not UTF-8")?;
         let arguments = ["flamegraph", "--db", db, "--slower-than", SLOWER_THAN];
-        run(&[&arguments[..], &["-o", output]].concat())?;
+        run(&[&arguments[..], &["-o", output], &named].concat())?;
     }
     let summary = std::fs::read_to_string(directory.join("slow.json"))?;
     let summary: Value = serde_json::from_str(&summary)?;
-    let function = &summary["functions"][0];
+    let rows = summary["functions"].as_array().context("rows")?;
+    let polls = |row: &&Value| {
+        row["name"]
+            .as_str()
+            .is_some_and(|name| !name.ends_with(" (async)"))
+    };
+    let function = rows.iter().find(polls).context("a function")?;
     let (calls, least) = (&function["calls"], &function["latency_ns"]["min"]);
     ensure!(
         calls
@@ -102,7 +114,7 @@ fn slow_only(db: &str, directory: &Path) -> Result<()> {
         let file = directory.join("calls.folded");
         let output = file.to_str().context("path is not UTF-8")?;
         let arguments = ["flamegraph", "--db", db, "--flame", "calls", "-o", output];
-        run(&[&arguments[..], more].concat())?;
+        run(&[&arguments[..], more, &named].concat())?;
         let text = std::fs::read_to_string(&file)?;
         let weight = |line: &str| line.rsplit_once(' ')?.1.parse::<u64>().ok();
         text.lines()
@@ -111,7 +123,8 @@ fn slow_only(db: &str, directory: &Path) -> Result<()> {
     };
     let (all, slow) = (total(&[])?, total(&["--slower-than", SLOWER_THAN])?);
     ensure!(slow >= 15 && slow < all / 4, "{slow} slow calls of {all}");
-    let outcome = monigo::run(["flamegraph", "--db", db, "--slower-than", "1h"])?;
+    let arguments = ["flamegraph", "--db", db, "--slower-than", "1h"];
+    let outcome = monigo::run([&arguments[..], &named].concat())?;
     outcome.expect_error(1, &["took 1h 00m or longer", "the longest took"])?;
     let outcome = monigo::run([
         "flamegraph",
@@ -339,6 +352,82 @@ fn a_pipe_in_rust() -> Result<()> {
     })
 }
 
+fn tokio(planted: &Planted) -> Result<()> {
+    let program = targets::rust_example("tokio_tail")?;
+    check(&program, "tokio_tail::handle", planted)
+}
+
+/// While it is polled, as in any function.
+#[test]
+fn a_computation_in_tokio() -> Result<()> {
+    tokio(&Planted {
+        reason: "spin",
+        wait: None,
+        places: &["checksum"],
+    })
+}
+
+/// What is awaited is in no poll, and that is said.
+#[test]
+fn what_is_awaited_in_tokio() -> Result<()> {
+    monigo_tests::require_root()?;
+    let program = targets::rust_example("tokio_tail")?;
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("awaited.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let mut program = Program::start(&program, &["await-sleep", "1000"])?;
+    monigo_tests::prefer(program.pid())?;
+    let pid = program.pid().to_string();
+    let monigo = Monigo::attach(&pid, &["tokio_tail::handle"], &["--db", db])?;
+    program.go()?;
+    monigo.stop()?;
+    program.finish()?;
+    let executions = "tokio_tail::handle (async)";
+    let text = run(&[
+        "why",
+        "--db",
+        db,
+        "--fn",
+        executions,
+        "--slower-than",
+        "10ms",
+    ])?;
+    ensure!(
+        text.contains("awaits is in no sample") && text.contains("(async poll)"),
+        "{text}"
+    );
+    let text = run(&["story", "--db", db, "--fn", executions])?;
+    ensure!(text.contains("what its polls did"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn a_blocking_mutex_in_tokio() -> Result<()> {
+    tokio(&Planted {
+        reason: "lock",
+        wait: Some(&["lock"]),
+        places: &["reserve_stock", "handle"],
+    })
+}
+
+#[test]
+fn a_blocking_sleep_in_tokio() -> Result<()> {
+    tokio(&Planted {
+        reason: "sleep",
+        wait: Some(&["sleep"]),
+        places: &["back_off"],
+    })
+}
+
+#[test]
+fn a_blocking_pipe_in_tokio() -> Result<()> {
+    tokio(&Planted {
+        reason: "pipe",
+        wait: Some(&["io"]),
+        places: &["read_answer"],
+    })
+}
+
 /// Two sessions of one file, the second of which sleeps in one call of fifty.
 #[test]
 fn what_changed_between_two_sessions() -> Result<()> {
@@ -374,4 +463,64 @@ fn what_changed_between_two_sessions() -> Result<()> {
     ensure!(std::fs::read_to_string(svg)?.contains("session 2"));
     let outcome = monigo::run(["diff", "--db", db, "--session", "1"])?;
     outcome.expect_error(2, &["no session before 1", "--with"])
+}
+
+/// Two times of one session: a new build of the same program sleeps in one call of fifty.
+#[test]
+fn what_changed_between_two_times() -> Result<()> {
+    monigo_tests::require_root()?;
+    let program = targets::c_program("tail", Native::FRAME_POINTERS)?;
+    let copy = PrivateCopy::of(&program)?;
+    let path = copy.path();
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("times.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let path_text = path.to_str().context("path is not UTF-8")?;
+    let options = ["--db", db, "--flush", "100ms"];
+    let monigo = Monigo::attach(path_text, &["handle"], &options)?;
+    let mut until = String::new();
+    for (reason, calls) in [("nothing", "500"), ("sleep", "1000")] {
+        let mut program = Program::start(&path, &[reason, "500"])?;
+        monigo_tests::prefer(program.pid())?;
+        program.go()?;
+        // All that was before is written before what comes after begins.
+        loop {
+            let counts = run(&[
+                "query",
+                "--db",
+                db,
+                "--format",
+                "csv",
+                "SELECT sum(calls)::BIGINT, (max(at_ns) - (SELECT max(started_ns) FROM sessions)) / 1e9 FROM function_deltas",
+            ])?;
+            let row = counts.lines().nth(1).context("a row")?;
+            let (sum, at) = row.split_once(',').context("two columns")?;
+            if sum == calls {
+                until = if until.is_empty() {
+                    at.to_owned()
+                } else {
+                    until
+                };
+                break;
+            }
+        }
+        program.finish()?;
+    }
+    monigo.stop()?;
+    let arguments = ["diff", "--db", db, "--fn", "handle", "--format", "json"];
+    let parts = ["--against-to", &until, "--from", &until];
+    let json = run(&[&arguments[..], &parts].concat())?;
+    let comparison: Value = serde_json::from_str(&json)?;
+    let handle = &comparison["functions"][0];
+    ensure!(
+        handle["before"]["calls"] == 500 && handle["after"]["calls"] == 500,
+        "{handle}"
+    );
+    let mean = |side: &str| handle[side]["mean_ns"].as_u64().context("a mean");
+    // 12 ms in one call of fifty.
+    ensure!(
+        mean("after")? > 240_000 && mean("after")? > mean("before")? + 100_000,
+        "{handle}"
+    );
+    Ok(())
 }

@@ -168,3 +168,56 @@ fn discovered_and_traced() -> Result<()> {
     ensure!(truth.values["sum"] == truth.values["expected"], "{truth:?}");
     target.finish()
 }
+
+/// The flame graph of what runs and waits in a function, and what makes slow calls slow.
+#[test]
+fn flame_graph_and_tail_difference() -> Result<()> {
+    require_root()?;
+    let copy = PrivateCopy::of(&targets::c_program("tail", Native::FRAME_POINTERS)?)?;
+    let mut target = Program::start(&copy.path(), &["lock", "1000"])?;
+    let mut terminal = Terminal::attach(&copy.path(), "handle")?;
+    target.go()?;
+    terminal.press(b"6")?;
+    terminal.screen.wait_for("planted cause", |screen| {
+        let text = screen.contents();
+        text.contains("waiting for a lock") && text.contains("reserve_stock")
+    })?;
+
+    // From the function on, and with its callers.
+    terminal.press(b"5\r")?;
+    let row = |screen: &vt100::Screen, name: &str| {
+        let text = screen.contents();
+        let lines = text.lines().enumerate();
+        let found = lines.filter(|(_, line)| line.starts_with(name));
+        found.last().map(|(row, _)| row)
+    };
+    terminal.screen.wait_for("flame graph", |screen| {
+        let (handle, lock) = (
+            row(screen, "handle"),
+            screen.contents().find("reserve_stock"),
+        );
+        handle.is_some() && lock.is_some() && row(screen, "main").is_none()
+    })?;
+    terminal.press(b"c")?;
+    terminal.screen.wait_for("callers", |screen| {
+        row(screen, "main").is_some() && row(screen, "main") < row(screen, "handle")
+    })?;
+    terminal.press(b"f")?;
+    terminal.screen.wait_for("root at the bottom", |screen| {
+        row(screen, "handle").is_some() && row(screen, "handle") < row(screen, "main")
+    })?;
+    terminal.press(b"fc")?;
+
+    terminal.press(b"sreserve_st\r")?;
+    terminal.screen.wait_for("number of matches", |screen| {
+        screen.contents().contains("reserve_st: 1 frame")
+    })?;
+    // To the match, which then fills the width.
+    terminal.press(b"n\r")?;
+    terminal.screen.wait_for("zoomed frame", |screen| {
+        row(screen, "reserve_stock").is_some()
+    })?;
+    terminal.press(b"\x1b\x1b\x1b")?;
+    terminal.quit()?;
+    target.finish()
+}

@@ -125,6 +125,7 @@ const THREADS: &[(&str, &[&str])] = &[
     ("sleep", &["sleep_ns"]),
     ("lock", &["lock_ns"]),
     ("io", &["io_ns"]),
+    ("network", &["network_ns"]),
 ];
 
 #[test]
@@ -154,13 +155,14 @@ fn c_threads() -> Result<()> {
 #[test]
 fn nested_functions() -> Result<()> {
     let target = targets::c_program("times", Native::O2)?;
-    let functions = ["work", "spins", "sleeps", "locks", "reads"];
+    let functions = ["work", "spins", "sleeps", "locks", "reads", "receives"];
     let outcome = record(&target, &[CALLS], &functions)?;
     outcome.check("work", THREADS)?;
     for (function, kind, value) in [
         ("sleeps", "sleep", "sleep_ns"),
         ("locks", "lock", "lock_ns"),
         ("reads", "io", "io_ns"),
+        ("receives", "network", "network_ns"),
     ] {
         let times = outcome.times(function)?;
         let blocked = times.blocked_by(kind) + times.runnable;
@@ -204,12 +206,14 @@ fn rust_threads() -> Result<()> {
             ("lock", &["lock_ns"]),
             ("channel", &["channel_ns"]),
             ("io", &["io_ns"]),
+            ("network", &["network_ns"]),
         ]
     } else {
         &[
             ("sleep", &["sleep_ns"]),
             ("lock", &["lock_ns", "channel_ns"]),
             ("io", &["io_ns"]),
+            ("network", &["network_ns"]),
         ]
     };
     outcome.check("Desk::work", waits)?;
@@ -282,6 +286,7 @@ fn goroutines(version: GoVersion, flags: &'static [&'static str]) -> Result<()> 
             ("sleep", &["sleep_ns"]),
             ("lock", &["lock_ns"]),
             ("io", &["pipe_ns", "syscall_ns"]),
+            ("network", &["network_ns"]),
         ],
     )?;
     let reasons = outcome.column(
@@ -307,6 +312,33 @@ fn goroutines(version: GoVersion, flags: &'static [&'static str]) -> Result<()> 
                          AND function LIKE '%receives')",
     )?;
     ensure!(stacks == ["0"], "{stacks:?}");
+    Ok(())
+}
+
+/// A goroutine that asks for a collection waits until it is done.
+#[test]
+fn go_waits_for_the_garbage_collector() -> Result<()> {
+    let how = Go {
+        version: GoVersion::Current,
+        flags: &[],
+    };
+    let target = targets::go_scenarios(how)?;
+    let outcome = record(&target, &["collect", "10"], &["main.collects"])?;
+    let times = outcome.times("main.collects")?;
+    let wall = outcome.value("wall_ns")?;
+    let off = (times.sum() as f64 - wall).abs() / wall;
+    ensure!(off <= 0.02, "{times:?} instead of {wall}");
+    // The rest is what the collection does on the goroutine itself: it begins, and it sweeps.
+    let waited = times.blocked_by("gc") as f64;
+    let others = times.blocked.values().sum::<u64>() as f64 - waited;
+    ensure!(
+        waited >= 0.3 * wall && others <= 0.02 * wall,
+        "{times:?} of {wall}"
+    );
+    ensure!(
+        times.unattributed as f64 <= UNATTRIBUTED * wall,
+        "{times:?}"
+    );
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 // Calls with a known time budget: they spin, sleep, wait for a lock and for a condition that
-// another thread meets, and read a slow pipe.
+// another thread meets, and read a slow pipe and a slow connection.
 #include "../c/harness.h"
 
 #include <chrono>
@@ -8,6 +8,7 @@
 #include <mutex>
 #include <semaphore>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <thread>
 #include <time.h>
 #include <unistd.h>
@@ -39,18 +40,19 @@ struct Stopwatch {
 
 struct Desk {
     std::mutex mutex;
-    std::binary_semaphore held{0}, wanted{0}, done{0}, byte_wanted{0}, order_wanted{0};
+    std::binary_semaphore held{0}, wanted{0}, done{0}, byte_wanted{0}, order_wanted{0}, answer_wanted{0};
     std::mutex order_mutex;
     std::condition_variable ordered;
     int orders = 0, served = 0;
-    int ends[2];
-    long long slept_ns = 0, locked_ns = 0, read_ns = 0;
+    int ends[2], line[2];
+    long long slept_ns = 0, locked_ns = 0, read_ns = 0, received_ns = 0;
 
     TRACED void spins();
     TRACED void sleeps();
     TRACED void locks();
     TRACED void awaits();
     TRACED void reads();
+    TRACED void receives();
     TRACED void work();
 };
 
@@ -100,6 +102,15 @@ TRACED void Desk::reads()
         std::exit(4);
 }
 
+TRACED void Desk::receives()
+{
+    char byte;
+    Stopwatch watch(received_ns);
+    answer_wanted.release();
+    if (recv(line[0], &byte, 1, 0) != 1)
+        std::exit(7);
+}
+
 TRACED void Desk::work()
 {
     spins();
@@ -107,6 +118,7 @@ TRACED void Desk::work()
     locks();
     awaits();
     reads();
+    receives();
     BARRIER();
 }
 
@@ -117,7 +129,7 @@ int main(int argc, char **argv)
     long times = argc > 1 ? std::atol(argv[1]) : 10;
     shop::Desk desk;
 
-    if (pipe(desk.ends) != 0)
+    if (pipe(desk.ends) != 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, desk.line) != 0)
         return 6;
     ready();
     std::thread holder([&] {
@@ -151,6 +163,15 @@ int main(int argc, char **argv)
                 std::exit(5);
         }
     });
+    std::thread server([&] {
+        prctl(PR_SET_NAME, "server");
+        for (long i = 0; i < times; i++) {
+            desk.answer_wanted.acquire();
+            std::this_thread::sleep_for(10ms);
+            if (send(desk.line[1], "x", 1, 0) != 1)
+                std::exit(8);
+        }
+    });
     long long wall_ns = 0, cpu_ns = 0;
     for (long i = 0; i < times; i++) {
         long long start = shop::now(), cpu = shop::read_clock(CLOCK_THREAD_CPUTIME_ID);
@@ -161,12 +182,14 @@ int main(int argc, char **argv)
     holder.join();
     clerk.join();
     writer.join();
+    server.join();
     truth("shop::Desk::work", times, 0, 0);
     value("wall_ns", wall_ns);
     value("cpu_ns", cpu_ns);
     value("sleep_ns", desk.slept_ns);
     value("lock_ns", desk.locked_ns);
     value("io_ns", desk.read_ns);
+    value("network_ns", desk.received_ns);
     finish();
     return 0;
 }

@@ -62,6 +62,7 @@ func main() {
 		"generic":   generics,
 		"burn":      burns,
 		"times":     times,
+		"collect":   collections,
 	}
 	name := ""
 	if len(os.Args) > 1 {

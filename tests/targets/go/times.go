@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -10,7 +11,7 @@ import (
 )
 
 // What each part of the work took, ns.
-var chanNs, selectNs, lockNs, sleepNs, pipeNs, syscallNs, cpuNs int64
+var chanNs, selectNs, lockNs, sleepNs, pipeNs, syscallNs, networkNs, cpuNs int64
 
 const part = 10 * time.Millisecond
 
@@ -29,6 +30,8 @@ type peers struct {
 	polled, slow            *os.File
 	blocking                [2]int
 	wantPolled, wantBlocked chan bool
+	line, other             net.Conn
+	wantAnswer              chan bool
 }
 
 //go:noinline
@@ -109,6 +112,17 @@ func (p *peers) blocks() {
 }
 
 //go:noinline
+func (p *peers) hears() {
+	var buffer [1]byte
+	start := time.Now()
+	p.wantAnswer <- true
+	if _, err := p.line.Read(buffer[:]); err != nil {
+		panic(err)
+	}
+	networkNs += int64(time.Since(start))
+}
+
+//go:noinline
 func (p *peers) work() {
 	p.spins()
 	p.receives()
@@ -117,6 +131,7 @@ func (p *peers) work() {
 	p.sleeps()
 	p.reads()
 	p.blocks()
+	p.hears()
 }
 
 // Every peer answers a while after it was asked to.
@@ -139,6 +154,7 @@ func (p *peers) serve(times int) {
 		<-p.done
 	})
 	each(func() { <-p.wantPolled; time.Sleep(part); p.slow.Write([]byte{1}) })
+	each(func() { <-p.wantAnswer; time.Sleep(part); p.other.Write([]byte{1}) })
 	each(func() { <-p.wantBlocked; time.Sleep(part); syscall.Write(p.blocking[1], []byte{1}) })
 }
 
@@ -150,12 +166,23 @@ func times() report {
 		wantValue: make(chan bool, 1), wantChoice: make(chan bool, 1),
 		held: make(chan bool, 1), wantLock: make(chan bool, 1), done: make(chan bool, 1),
 		wantPolled: make(chan bool, 1), wantBlocked: make(chan bool, 1),
+		wantAnswer: make(chan bool, 1),
 	}
 	var err error
 	if p.polled, p.slow, err = os.Pipe(); err != nil {
 		panic(err)
 	}
 	if err = syscall.Pipe(p.blocking[:]); err != nil {
+		panic(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	if p.line, err = net.Dial("tcp", listener.Addr().String()); err != nil {
+		panic(err)
+	}
+	if p.other, err = listener.Accept(); err != nil {
 		panic(err)
 	}
 	ready()
@@ -171,7 +198,35 @@ func times() report {
 		map[string]int{
 			"wall_ns": int(wall), "cpu_ns": int(cpuNs), "channel_ns": int(chanNs + selectNs),
 			"lock_ns": int(lockNs), "sleep_ns": int(sleepNs), "pipe_ns": int(pipeNs),
-			"syscall_ns": int(syscallNs),
+			"syscall_ns": int(syscallNs), "network_ns": int(networkNs),
 		},
+	}
+}
+
+type node struct {
+	next    *node
+	payload [8]*node
+}
+
+//go:noinline
+func collects() { runtime.GC() }
+
+// Collections that are asked for, of a heap that takes a while to mark.
+func collections() report {
+	count := argument(0, 10)
+	var heap *node
+	for i := 0; i < 2_000_000; i++ {
+		heap = &node{next: heap}
+	}
+	ready()
+	start := time.Now()
+	for i := 0; i < count; i++ {
+		collects()
+	}
+	wall := int64(time.Since(start))
+	runtime.KeepAlive(heap)
+	return report{
+		map[string]truth{"main.collects": {Calls: count}},
+		map[string]int{"wall_ns": int(wall)},
 	}
 }

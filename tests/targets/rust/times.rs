@@ -1,9 +1,10 @@
 //! Calls with a known time budget: they spin, sleep, wait for a lock and for a message of another
-//! thread, and read a slow pipe. One of them polls an async function until it is done.
+//! thread, and read a slow pipe and a slow connection. One of them polls an async function until it is done.
 
 use std::{
     hint::black_box,
     io::{self, BufRead as _, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     pin::{Pin, pin},
     sync::{Arc, Condvar, Mutex, mpsc},
     task::{Context, Poll, Wake, Waker},
@@ -41,6 +42,7 @@ struct Took {
     lock: u128,
     channel: u128,
     io: u128,
+    network: u128,
     future: u128,
 }
 
@@ -53,6 +55,8 @@ struct Desk {
     answers: mpsc::Receiver<u64>,
     byte_wanted: mpsc::Sender<()>,
     pipe: io::PipeReader,
+    answer_wanted: mpsc::Sender<()>,
+    line: TcpStream,
     took: Took,
 }
 
@@ -101,6 +105,14 @@ impl Desk {
     }
 
     #[inline(never)]
+    fn hears(&mut self) {
+        let start = Instant::now();
+        self.answer_wanted.send(()).unwrap();
+        self.line.read_exact(&mut [0]).unwrap();
+        self.took.network += start.elapsed().as_nanos();
+    }
+
+    #[inline(never)]
     fn executes(&mut self) {
         let start = Instant::now();
         block_on(pause());
@@ -114,6 +126,7 @@ impl Desk {
         self.locks();
         self.receives();
         self.reads();
+        self.hears();
         self.executes();
         black_box(());
     }
@@ -189,6 +202,10 @@ fn main() {
     let (answer, answers) = mpsc::channel();
     let (byte_wanted, is_byte_wanted) = mpsc::channel();
     let (pipe, mut writer) = io::pipe().unwrap();
+    let (answer_wanted, is_answer_wanted) = mpsc::channel();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let line = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let mut other = listener.accept().unwrap().0;
     let shared = Arc::clone(&mutex);
     let named = |name: &str| thread::Builder::new().name(name.to_owned());
     let holder = named("holder").spawn(move || {
@@ -213,6 +230,12 @@ fn main() {
             writer.write_all(b"x").unwrap();
         }
     });
+    let peer = named("peer").spawn(move || {
+        for () in is_answer_wanted {
+            thread::sleep(PART);
+            other.write_all(b"x").unwrap();
+        }
+    });
     let mut desk = Desk {
         mutex,
         held,
@@ -222,6 +245,8 @@ fn main() {
         answers,
         byte_wanted,
         pipe,
+        answer_wanted,
+        line,
         took: Took::default(),
     };
     let (mut wall, mut cpu) = (0, 0);
@@ -236,16 +261,17 @@ fn main() {
         lock,
         channel,
         io,
+        network,
         future,
     } = desk.took;
-    drop((desk.asked, desk.byte_wanted));
-    for thread in [holder, server, slow] {
+    drop((desk.asked, desk.byte_wanted, desk.answer_wanted));
+    for thread in [holder, server, slow, peer] {
         thread.unwrap().join().unwrap();
     }
     println!(
         "{{\"functions\":{{\"Desk::work\":{{\"calls\":{times},\"unwound\":0,\"in_flight\":0}}}},\
          \"values\":{{\"wall_ns\":{wall},\"cpu_ns\":{cpu},\"sleep_ns\":{sleep},\"lock_ns\":{},\
-         \"channel_ns\":{channel},\"io_ns\":{io},\"future_ns\":{future}}}}}",
+         \"channel_ns\":{channel},\"io_ns\":{io},\"network_ns\":{network},\"future_ns\":{future}}}}}",
         lock + future
     );
     lines.next();
