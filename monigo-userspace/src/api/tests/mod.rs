@@ -7,6 +7,7 @@ mod events;
 mod files;
 mod guards;
 mod questions;
+mod recorded;
 mod service;
 mod sessions;
 mod socket;

@@ -14,7 +14,7 @@ use crate::api::{HttpSettings, LiveStatus};
 
 const BASE: &str = "/monigo/api/v1";
 
-async fn post(router: &Router, path: &str, body: impl Into<Body>) -> (u16, Value) {
+pub(super) async fn post(router: &Router, path: &str, body: impl Into<Body>) -> (u16, Value) {
     let request = Request::post(format!("{BASE}/{path}"))
         .header(header::HOST, "localhost:8080")
         .header(header::CONTENT_TYPE, "application/json")
