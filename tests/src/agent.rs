@@ -32,12 +32,17 @@ pub struct Place {
 }
 
 impl Place {
-    /// An empty one.
+    /// One without any programs yet.
     pub fn new() -> Result<Self> {
+        Self::of(targets::c_scenarios(Native::O2)?)
+    }
+
+    /// The same, with another program to deploy.
+    pub fn of(source: PathBuf) -> Result<Self> {
         require_root()?;
         Ok(Self {
             folder: tempfile::tempdir()?,
-            source: targets::c_scenarios(Native::O2)?,
+            source,
         })
     }
 

@@ -10,6 +10,7 @@ use monigo_tests::{
     },
     compare::compare,
     monigo::{get, run},
+    targets::{self, Go, GoVersion},
 };
 use nix::sys::signal::Signal;
 
@@ -227,6 +228,34 @@ fn a_target_that_restarts_all_the_time() -> Result<()> {
         .filter(|row| row["running"] == true);
     ensure!(running.count() == 2, "{:?}", sessions(address)?);
     stop(monigo)
+}
+
+/// What goroutines wait for is seen with the privileges that the agent keeps, too.
+#[test]
+fn waits_of_goroutines_are_seen_by_the_agent() -> Result<()> {
+    const WORK: &str = "main.(*peers).work";
+    let place = Place::of(targets::go_scenarios(Go {
+        version: GoVersion::Current,
+        flags: &[],
+    })?)?;
+    let path = place.deploy("app")?;
+    let target = format!(
+        "[[agent.targets]]\npath = \"{}\"\nfunctions = [\"{WORK}\"]\n",
+        text(&path)?
+    );
+    let mut monigo = place.agent(&target, &[])?;
+    let session = attached(&mut monigo)?;
+    let mut program = Program::start(&path, &["times", "20"])?;
+    program.go()?;
+    program.finish()?;
+    stop(monigo)?;
+    let report = place.report(&session)?;
+    let times = report.function(WORK)?.time_ns.clone();
+    let times = times.with_context(|| format!("nothing was sampled: {report:?}"))?;
+    for kind in ["channel", "sleep"] {
+        ensure!(times.blocked_by(kind) > 0, "{kind}: {times:?}");
+    }
+    Ok(())
 }
 
 #[test]

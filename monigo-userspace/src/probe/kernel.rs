@@ -22,6 +22,7 @@ use super::{
     calibration::{self, PROBED as CALIBRATION_FUNCTIONS},
     layout::{Layout, ThreadLayout},
     links::{FutureSites, Programs},
+    multi::MultiLink,
     parking,
     prices::{Calibration, Price},
     programs::Features,
@@ -130,6 +131,7 @@ pub struct Kernel {
     park_probes: PerCpuArray<MapData, u64>,
     /// Links on the Go runtime.
     pub(super) parking: Vec<(&'static str, UProbeLinkId)>,
+    pub(super) parking_links: Vec<MultiLink>,
     pub(super) park_probe_ns: u32,
     processes: HashMap<MapData, u32, u8>,
     ring: Option<RingBuf<MapData>>,
@@ -193,6 +195,7 @@ impl Kernel {
             losses: map(&mut ebpf, "LOSSES")?,
             park_probes: map(&mut ebpf, "PARK_PROBES")?,
             parking: Vec::new(),
+            parking_links: Vec::new(),
             park_probe_ns: 0,
             processes: map(&mut ebpf, "PROCESSES")?,
             ring: Some(map(&mut ebpf, "RECORDS")?),

@@ -23,6 +23,7 @@ use super::{
     ProbeError,
     changes::{Change, close_aside},
     multi::{self, MultiLink, MultiProgram},
+    parking,
     programs::{Features, load, load_early, program},
 };
 use crate::{
@@ -135,6 +136,8 @@ impl Role {
 #[derive(Debug)]
 pub struct Programs {
     loaded: Vec<(Role, Loaded)>,
+    /// Programs on Go's scheduler, where they can have multi links: perf events take a privilege more.
+    pub(super) scheduler: Vec<(&'static str, MultiProgram)>,
 }
 
 /// Probes of one role in place; to be taken away with [`Programs::detach`].
@@ -205,14 +208,22 @@ impl Programs {
         early: &[&'static str],
     ) -> Result<Self, ProbeError> {
         if !features.perf_links {
-            let names = Role::ALL.map(|role| (role.program(), role == Role::Return));
+            let (scheduler, early): (Vec<&'static str>, Vec<&'static str>) = early
+                .iter()
+                .copied()
+                .partition(|name| parking::PROGRAMS.contains(name));
+            let roles = Role::ALL.map(|role| (role.program(), role == Role::Return));
+            let others = scheduler.iter().map(|name| (*name, false));
+            let names: Vec<(&'static str, bool)> = roles.into_iter().chain(others).collect();
             let maps = multi::map_descriptors(ebpf);
             let load = || multi::load(features.object(), &maps, &names);
-            match load_early(ebpf, early, load) {
-                Ok(programs) => {
+            match load_early(ebpf, &early, load) {
+                Ok(mut programs) => {
+                    let others = programs.split_off(Role::ALL.len());
                     let loaded = programs.into_iter().map(Loaded::Multi);
                     return Ok(Self {
                         loaded: Role::ALL.into_iter().zip(loaded).collect(),
+                        scheduler: scheduler.into_iter().zip(others).collect(),
                     });
                 }
                 Err(error) => {
@@ -225,7 +236,10 @@ impl Programs {
             load(ebpf, role.program())?;
             loaded.push((role, Loaded::Perf));
         }
-        Ok(Self { loaded })
+        Ok(Self {
+            loaded,
+            scheduler: Vec::new(),
+        })
     }
 
     /// Whether many sites attach at once.

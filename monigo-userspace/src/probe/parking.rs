@@ -11,6 +11,8 @@ use monigo_common::cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER};
 use super::{
     Kernel, ProbeError,
     changes::close_aside,
+    links::Programs,
+    multi::MultiLink,
     programs::{load, program},
 };
 use crate::plan::{Frame, FunctionPlan, Site, SiteKind};
@@ -21,7 +23,7 @@ const READY: &str = "go_ready";
 const GIVE_WAY: &str = "go_give_way";
 const EXECUTE: &str = "go_execute";
 /// All of them.
-pub(super) const PROGRAMS: [&str; 5] = [UNPARK, PARK, READY, EXECUTE, GIVE_WAY];
+pub(super) const PROGRAMS: [&str; 5] = [UNPARK, READY, PARK, EXECUTE, GIVE_WAY];
 
 /// Where a Go program parks goroutines and makes them ready again.
 #[derive(Clone, Debug)]
@@ -46,6 +48,34 @@ pub struct Turns {
     pub execute: FunctionPlan,
 }
 
+impl Programs {
+    /// Attaches programs on Go's scheduler, each to its sites: offsets in `image`, and cookies. `None` where
+    /// perf events are the way.
+    fn attach_scheduler(
+        &self,
+        image: &Path,
+        sites: &[(&'static str, (u64, u64))],
+        pid: Option<u32>,
+    ) -> Option<Vec<MultiLink>> {
+        let mut links = Vec::new();
+        for (name, program) in &self.scheduler {
+            let own = sites.iter().filter(|(of, _)| of == name);
+            let own: Vec<(u64, u64)> = own.map(|(_, site)| *site).collect();
+            if own.is_empty() {
+                continue;
+            }
+            match program.attach(image, &own, pid) {
+                Ok(link) => links.push(link),
+                Err(error) => {
+                    tracing::info!("links on Go's scheduler were refused: {error}");
+                    return None;
+                }
+            }
+        }
+        (!links.is_empty()).then_some(links)
+    }
+}
+
 impl Kernel {
     /// Watches goroutines park, for what they wait for inside traced functions. `pid` restricts the
     /// probes to one process.
@@ -55,15 +85,26 @@ impl Kernel {
         let turns = parking.turns.as_ref();
         let execute = turns.iter().map(|turns| (EXECUTE, &turns.execute.entry));
         let give_way = turns.iter().flat_map(|turns| &turns.give_way);
+        // Ends first, as with calls.
+        let sites: Vec<(&'static str, &Site)> =
+            (parking.park.exits.iter().map(|site| (UNPARK, site)))
+                .chain(ready.map(|site| (READY, site)))
+                .chain(entry.iter().map(|site| (PARK, site)))
+                .chain(execute)
+                .chain(give_way.map(|plan| (GIVE_WAY, &plan.entry)))
+                .collect();
+        let pairs: Vec<_> = sites
+            .iter()
+            .map(|(name, site)| (*name, (site.file_offset, cookie(site).pack())))
+            .collect();
+        if let Some(links) = self.programs.attach_scheduler(&parking.image, &pairs, pid) {
+            self.parking_links = links;
+            self.park_probe_ns = self.calibration().price_of_parking(parking);
+            return Ok(());
+        }
         for name in PROGRAMS {
             load(&mut self.ebpf, name)?;
         }
-        // Ends first, as with calls.
-        let sites = (parking.park.exits.iter().map(|site| (UNPARK, site)))
-            .chain(ready.map(|site| (READY, site)))
-            .chain(entry.iter().map(|site| (PARK, site)))
-            .chain(execute)
-            .chain(give_way.map(|plan| (GIVE_WAY, &plan.entry)));
         for (name, site) in sites {
             let point = UProbeAttachPoint {
                 location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
@@ -93,11 +134,13 @@ impl Kernel {
 
     /// Whether goroutines are watched as they park.
     pub fn watches_parking(&self) -> bool {
-        !self.parking.is_empty()
+        !self.parking.is_empty() || !self.parking_links.is_empty()
     }
 
     /// Watches them no longer.
     pub fn unwatch_parking(&mut self) {
+        let links = std::mem::take(&mut self.parking_links);
+        links.into_iter().rev().for_each(close_aside);
         for (name, link) in std::mem::take(&mut self.parking).into_iter().rev() {
             let program = program::<UProbe>(&mut self.ebpf, name);
             // A link that is already gone is what we want.
