@@ -70,7 +70,13 @@ pub(super) fn last_runs(
 }
 
 /// As many steps are fine enough for reading sums over blocks instead of many more rows.
-const ENOUGH: i64 = 200;
+const ENOUGH: i64 = 100;
+/// Functions times intervals whose rows are read as they are; ten million rows are some 400,000.
+const FEW: i64 = 20_000;
+/// Functions times steps in an answer, if that leaves enough steps.
+const CELLS: i64 = 10_000;
+/// Steps of so many blocks lose little by being whole blocks.
+const BLOCKS: i64 = 4;
 
 /// A group of consecutive flush intervals.
 #[derive(Clone, Copy, Debug)]
@@ -96,18 +102,25 @@ struct GroupBy {
 }
 
 impl GroupBy {
-    /// For `flushes` intervals, at most `most` groups.
-    fn flushes(flushes: i64, most: i64) -> Self {
+    /// For `flushes` intervals with rows of `functions`, at most `most` groups.
+    fn flushes(flushes: i64, functions: i64, most: i64) -> Self {
+        let fine = if flushes <= most {
+            1
+        } else {
+            share(flushes, most)
+        };
+        let many = flushes.saturating_mul(functions) > FEW;
+        let enough = flushes >= BLOCK * (most - 1).min(ENOUGH);
+        let whole = most > 1 && (fine >= BLOCK * BLOCKS || (many && enough));
+        let each = if whole {
+            // Blocks are sums already.
+            (fine as u64).next_multiple_of(BLOCK as u64) as i64
+        } else {
+            fine
+        };
         Self {
             column: "flush_id",
-            each: match flushes {
-                n if n <= most => 1,
-                n if most > 1 && n >= BLOCK * (most - 1).min(ENOUGH) => {
-                    // Whole blocks, which are sums already.
-                    (share(n, most) as u64).next_multiple_of(BLOCK as u64) as i64
-                }
-                n => share(n, most),
-            },
+            each,
         }
     }
 
@@ -139,6 +152,11 @@ impl GroupBy {
     }
 }
 
+/// Steps in an answer about so many functions, at most.
+fn fair_steps(functions: usize) -> u32 {
+    (CELLS / functions.max(1) as i64).max(ENOUGH) as u32
+}
+
 /// Size of a part, so that aligned parts of it are at most `most`: alignment can split one part in
 /// two, at both ends.
 fn share(length: i64, most: i64) -> i64 {
@@ -148,20 +166,28 @@ fn share(length: i64, most: i64) -> i64 {
     }
 }
 
-fn steps(connection: &Connection, span: Span, most: u32) -> Result<Steps, QueryError> {
+/// Steps for reading rows of so many functions; `None` is all.
+fn steps(
+    connection: &Connection,
+    span: Span,
+    functions: Option<usize>,
+    most: u32,
+) -> Result<Steps, QueryError> {
     let window = params![span.session, span.after_ns, span.upto_ns];
-    let (flushes, length_ns, merged): (i64, i64, bool) = connection.query_row(
+    let (flushes, length_ns, merged, all): (i64, i64, bool, i64) = connection.query_row(
         "SELECT count(*), coalesce(max(at_ns) - min(at_ns) + 1, 0),
-                coalesce(min(at_ns) < max(merged_before_ns), false)
+                coalesce(min(at_ns) < max(merged_before_ns), false),
+                (SELECT count(*) FROM functions WHERE session_id = $1)
          FROM flushes JOIN sessions USING (session_id)
-         WHERE session_id = ? AND at_ns > ? AND at_ns <= ?",
+         WHERE session_id = $1 AND at_ns > $2 AND at_ns <= $3",
         window,
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     )?;
+    let functions = functions.map_or(all, |count| count as i64);
     let most = i64::from(most.max(1));
     // Ids of merged intervals do not count up by one.
     let by = if flushes <= most || !merged {
-        GroupBy::flushes(flushes, most)
+        GroupBy::flushes(flushes, functions, most)
     } else {
         GroupBy::time(length_ns, most)
     };
@@ -223,7 +249,7 @@ pub(super) fn series(
     function: Option<u32>,
     points: u32,
 ) -> Result<Vec<SeriesPoint>, QueryError> {
-    let steps = steps(connection, span, points)?;
+    let steps = steps(connection, span, function.map(|_| 1), points)?;
     let mut statement = connection.prepare(&format!(
         "SELECT {}, sum(calls)::BIGINT, sum(unwound)::BIGINT FROM {} {} GROUP BY 1",
         steps.by.key(),
@@ -262,7 +288,12 @@ pub(super) fn latency(
     span: Span,
     question: &LatencyQuestion,
 ) -> Result<Vec<LatencyPoint>, QueryError> {
-    let steps = steps(connection, span, question.points)?;
+    let asked = Some(question.functions.len()).filter(|count| *count > 0);
+    let most = match asked {
+        Some(count) => question.points.min(fair_steps(count)),
+        None => question.points,
+    };
+    let steps = steps(connection, span, asked, most)?;
     let only = only(&question.functions);
     let mut sums: BTreeMap<(i64, i64), (u64, u64, Histogram)> = BTreeMap::new();
     let sql = format!(
@@ -324,7 +355,7 @@ pub(super) fn heatmap(
     function: u32,
     columns: u32,
 ) -> Result<Heatmap, QueryError> {
-    let steps = steps(connection, span, columns)?;
+    let steps = steps(connection, span, Some(1), columns)?;
     let histograms = histograms(connection, &steps, Some(function))?;
     let steps = steps.found;
     let rows_seen = || {
@@ -386,6 +417,28 @@ fn row_low(row: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_rows_are_read_by_blocks_and_few_as_they_are() {
+        let each = |flushes, functions, most| GroupBy::flushes(flushes, functions, most).each;
+        assert_eq!((each(2000, 1, 200), each(2000, 200, 200)), (11, 16));
+        assert_eq!((each(2000, 1, 2000), each(2000, 20, 500)), (1, 8));
+        assert_eq!((each(1000, 1, 240), each(1000, 21, 240)), (5, 8));
+        assert_eq!((each(20_000, 1, 200), each(20_000, 20, 500)), (104, 48));
+        // Too few intervals for steps of blocks.
+        assert_eq!((each(700, 500, 200), each(50, 10_000, 200)), (4, 1));
+        assert_eq!(each(2000, 200, 1), i64::MAX);
+        for (flushes, functions, most) in [(900, 30, 200), (20_000, 20, 3), (1601, 20, 150)] {
+            let each = each(flushes, functions, most);
+            // Groups are aligned, so both ends can be parts of one.
+            assert!((flushes - 2) / each + 2 <= most, "{flushes} {most}: {each}");
+        }
+    }
+
+    #[test]
+    fn a_report_of_many_functions_has_fewer_steps() {
+        assert_eq!([1, 20, 1000].map(fair_steps), [10_000, 500, 100]);
+    }
 
     #[test]
     fn rows_tile_the_durations() {

@@ -7,7 +7,7 @@ use super::database::Progress;
 
 /// Flushes in a block, and steps in one of merged intervals. Before any are merged, the ids of the flushes of
 /// block n are `BLOCK * n` and the following.
-pub(crate) const BLOCK: i64 = 32;
+pub(crate) const BLOCK: i64 = 8;
 
 /// Sums the block up that `now` is the last flush of, if it is and nothing of it was deleted or merged.
 pub(super) fn append(

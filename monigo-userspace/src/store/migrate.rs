@@ -11,7 +11,7 @@
 //! | `flushes` | flush interval |
 //! | `function_deltas` | function and flush interval in which its counters changed |
 //! | `histogram_deltas` | function, flush interval and non-empty latency bucket |
-//! | `blocks`, `histogram_blocks` | 32 flush intervals, as they are or merged, and their `histogram_deltas` summed up |
+//! | `blocks`, `histogram_blocks` | 8 flush intervals, as they are or merged, and their `histogram_deltas` summed up |
 //! | `calls` | call recorded in full |
 //! | `samples` | look at what ran or waited inside a traced function |
 //! | `sample_callers` | traced call around the one that a sample belongs to |
@@ -71,6 +71,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 7,
         sql: include_str!("migrations/0007_true_lengths.sql"),
+    },
+    Migration {
+        version: 8,
+        sql: include_str!("migrations/0008_finer_blocks.sql"),
     },
 ];
 

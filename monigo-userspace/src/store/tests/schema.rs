@@ -6,8 +6,9 @@ use crate::{
     store::migrate::{MIGRATIONS, Migration},
 };
 
+const TODAY: i64 = MIGRATIONS.len() as i64;
 const NEXT: Migration = Migration {
-    version: 8,
+    version: TODAY + 1,
     sql: "ALTER TABLE calls ADD COLUMN note VARCHAR DEFAULT 'old'",
 };
 
@@ -24,7 +25,7 @@ fn an_older_file_is_brought_forward_with_its_data() {
         })
         .expect("counts");
     assert_eq!(old, 4);
-    assert_eq!(count(&database, "schema_version"), 8);
+    assert_eq!(count(&database, "schema_version"), NEXT.version);
 }
 
 /// A file as monigo 0.1.0 wrote it: `main.process_order` was called 1000 times, for 1 ms each.
@@ -92,12 +93,12 @@ fn a_failing_migration_changes_nothing() {
     let (_directory, file) = temporary();
     fixture::record(&mut Database::open(&file).expect("today's version"));
     let bad = Migration {
-        version: 8,
+        version: NEXT.version,
         sql: "DROP VIEW v_calls; ALTER TABLE calls ADD COLUMN pid VARCHAR",
     };
     let error = Database::open_with(&file, &[MIGRATIONS, &[bad]].concat()).expect_err("fails");
     assert!(
-        matches!(error, StoreError::Migration { version: 8, .. }),
+        matches!(error, StoreError::Migration { version, .. } if version == NEXT.version),
         "{error}"
     );
     let database = Database::open(&file).expect("still today's version");
@@ -107,20 +108,21 @@ fn a_failing_migration_changes_nothing() {
 #[test]
 fn a_newer_file_is_refused_with_both_versions() {
     let (_directory, file) = temporary();
-    drop(Database::open_with(&file, &[MIGRATIONS, &[NEXT]].concat()).expect("version 8"));
+    drop(Database::open_with(&file, &[MIGRATIONS, &[NEXT]].concat()).expect("the next version"));
     for result in [Database::open(&file), Database::open_read_only(&file)] {
         let error = result.expect_err("newer");
         assert!(
             matches!(
                 error,
                 StoreError::NewerSchema {
-                    found: 8,
-                    supported: 7,
+                    found,
+                    supported: TODAY,
                     ..
-                }
+                } if found == NEXT.version
             ),
             "{error}"
         );
-        assert!(error.to_string().contains("schema version 8"), "{error}");
+        let said = format!("schema version {}", NEXT.version);
+        assert!(error.to_string().contains(&said), "{error}");
     }
 }
