@@ -25,6 +25,7 @@ mod sessions;
 mod source;
 mod sql;
 mod stacks;
+mod steps;
 mod story;
 mod tail;
 #[cfg(test)]
