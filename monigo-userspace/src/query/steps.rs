@@ -15,9 +15,9 @@ use crate::store::BLOCK;
 /// As many steps are fine enough for reading sums over blocks instead of many more rows.
 const ENOUGH: i64 = 100;
 /// Functions times intervals whose rows are read as they are; ten million rows are some 400,000.
-const FEW: i64 = 20_000;
+const FEW: i64 = 15_000;
 /// Functions times steps in an answer, if that leaves enough steps.
-const CELLS: i64 = 10_000;
+const CELLS: i64 = 5_000;
 /// Steps of so many blocks lose little by being whole blocks.
 const BLOCKS: i64 = 4;
 
@@ -165,7 +165,7 @@ mod tests {
         let each = |flushes, functions, most| GroupBy::flushes(flushes, functions, most).each;
         assert_eq!((each(2000, 1, 200), each(2000, 200, 200)), (11, 16));
         assert_eq!((each(2000, 1, 2000), each(2000, 20, 500)), (1, 8));
-        assert_eq!((each(1000, 1, 240), each(1000, 21, 240)), (5, 8));
+        assert_eq!((each(1000, 1, 240), each(1000, 20, 240)), (5, 8));
         assert_eq!((each(20_000, 1, 200), each(20_000, 20, 500)), (104, 48));
         // Too few intervals for steps of blocks.
         assert_eq!((each(700, 500, 200), each(50, 10_000, 200)), (4, 1));
@@ -179,6 +179,6 @@ mod tests {
 
     #[test]
     fn a_report_of_many_functions_has_fewer_steps() {
-        assert_eq!([1, 20, 1000].map(fair_steps), [10_000, 500, 100]);
+        assert_eq!([1, 20, 1000].map(fair_steps), [5000, 250, 100]);
     }
 }
