@@ -2,10 +2,14 @@
 call that the function makes: one line each, with the image and the ELF virtual address of every
 frame that is on the stack."""
 
+import os
+import struct
+
 import gdb
 
-FUNCTION = "waits"
-SYSTEM_CALLS = "clock_nanosleep futex read recvfrom"
+# As the program's language calls it.
+FUNCTION = os.environ.get("FUNCTION", "waits")
+SYSTEM_CALLS = os.environ.get("SYSTEM_CALLS", "clock_nanosleep futex read recvfrom")
 
 for setting in (
     "pagination off",
@@ -20,6 +24,21 @@ for setting in (
     gdb.execute("set " + setting, to_string=True)
 
 
+def linked_at(path):
+    """The page of the lowest virtual address in a file; 0 if it is none that is mapped as code."""
+    try:
+        with open(path, "rb") as image:
+            header = image.read(64)
+            (start,) = struct.unpack_from("<Q", header, 32)
+            size, count = struct.unpack_from("<HH", header, 54)
+            image.seek(start)
+            segments = image.read(size * count)
+    except (OSError, struct.error):
+        return 0
+    loads = (struct.unpack_from("<IIQQ", segments, at * size) for at in range(count))
+    return min((load[3] & ~0xFFF for load in loads if load[0] == 1), default=0)
+
+
 def bases(pid):
     """Path and first address of each mapped file, by address range."""
     first, ranges = {}, []
@@ -30,7 +49,8 @@ def bases(pid):
                 continue
             low, high = (int(end, 16) for end in fields[0].split("-"))
             path = fields[5].strip()
-            first.setdefault(path, low)
+            if path not in first:
+                first[path] = low - linked_at(path)
             ranges.append((low, high, path))
     return [(low, high, path, first[path]) for low, high, path in ranges]
 
@@ -53,11 +73,12 @@ def record():
 
 
 def entry():
-    return int(gdb.parse_and_eval(f"(long)&{FUNCTION}"))
+    return int(gdb.parse_and_eval(f"(long)&'{FUNCTION}'"))
 
 
-gdb.execute("handle SIGUSR1 nostop noprint pass", to_string=True)
-gdb.execute(f"break *{FUNCTION}", to_string=True)
+for signal in ("SIGUSR1", "SIGURG"):
+    gdb.execute(f"handle {signal} nostop noprint pass", to_string=True)
+gdb.execute(f"break *'{FUNCTION}'", to_string=True)
 gdb.execute("run", to_string=True)
 gdb.execute(f"catch syscall {SYSTEM_CALLS}", to_string=True)
 while gdb.selected_inferior().pid:

@@ -25,6 +25,19 @@ pub struct Stacks {
 
 /// Runs a target to its end under gdb.
 pub fn stacks(program: &Path, arguments: &[&str]) -> Result<Stacks> {
+    stacks_of(program, arguments, &[])
+}
+
+/// The same of a Go program: the function is `main.waits`.
+pub fn go_stacks(program: &Path) -> Result<Stacks> {
+    stacks_of(
+        program,
+        &[],
+        &[("FUNCTION", "main.waits"), ("SYSTEM_CALLS", "nanosleep")],
+    )
+}
+
+fn stacks_of(program: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Result<Stacks> {
     let mut command = Command::new("gdb");
     command
         .args(["-nx", "-batch", "-x"])
@@ -32,6 +45,7 @@ pub fn stacks(program: &Path, arguments: &[&str]) -> Result<Stacks> {
         .arg("--args")
         .arg(program)
         .args(arguments)
+        .envs(variables.iter().copied())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());

@@ -346,6 +346,11 @@ pub fn go_tail(how: Go) -> Result<PathBuf> {
     go_program("gotail", &["go.mod", "main.go"], how, "amd64")
 }
 
+/// The Go target whose stacks are compared.
+pub fn go_unwinding(how: Go) -> Result<PathBuf> {
+    go_program("gounwind", &["go.mod", "main.go"], how, "amd64")
+}
+
 /// The Go target that parks known numbers of goroutines.
 pub fn go_parked(how: Go) -> Result<PathBuf> {
     go_program("goparked", &["go.mod", "main.go"], how, "amd64")

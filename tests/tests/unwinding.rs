@@ -133,6 +133,43 @@ fn rust_with_frame_pointers() -> Result<()> {
     same_as_gdb(&targets::rust_program("unwinding", &flags)?)
 }
 
+/// Go always keeps frame pointers. At calls alone: of a system call, the function between it and the one that
+/// waits has no frame of its own.
+fn go_same_as_gdb(flags: &'static [&'static str]) -> Result<()> {
+    monigo_tests::require_root()?;
+    let how = Go {
+        version: GoVersion::Current,
+        flags,
+    };
+    let copy = PrivateCopy::of(&targets::go_unwinding(how)?)?;
+    let truth = gdb::go_stacks(&copy.path())?;
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("go.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let more = ["--sample-rate", "1"];
+    let report = record(&copy.path(), &[], &["main.waits"], &more, db)?;
+    report.expect_nothing_lost()?;
+    let calls = stacks(db, "calls")?;
+    let (seen, expected) = (callers(&calls), callers(&truth.calls));
+    ensure!(
+        seen == expected && !seen.is_empty(),
+        "only monigo {:#?}, only gdb {:#?}",
+        seen.difference(&expected).collect::<Vec<_>>(),
+        expected.difference(&seen).collect::<Vec<_>>()
+    );
+    Ok(())
+}
+
+#[test]
+fn go_with_frame_pointers() -> Result<()> {
+    go_same_as_gdb(&[])
+}
+
+#[test]
+fn unoptimised_position_independent_go() -> Result<()> {
+    go_same_as_gdb(&["-buildmode=pie", "-gcflags=all=-N -l"])
+}
+
 /// What is not copied is missing, and that is said.
 #[test]
 fn a_stack_longer_than_the_copy_is_marked() -> Result<()> {

@@ -1,0 +1,3 @@
+module gounwind
+
+go 1.21
