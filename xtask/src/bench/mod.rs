@@ -24,6 +24,7 @@ mod soak;
 mod start;
 mod targets;
 mod tool;
+mod turns;
 mod unwind;
 
 use std::{fs, path::PathBuf, time::Instant};

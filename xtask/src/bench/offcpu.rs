@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::{
     Bench,
@@ -11,6 +11,7 @@ use super::{
     oncpu::compile,
     targets::Running,
     tool::Tool,
+    turns::Turns,
 };
 
 /// Name of the case.
@@ -27,44 +28,46 @@ pub const PROGRAMS: Metric = Metric {
 };
 
 const LIMIT: Duration = Duration::from_secs(40);
-/// A byte there and back.
+/// Trips of a byte there and back in a slice of time.
+const TRIPS: u64 = 2000;
+/// On each of them.
 const SWITCHES: f64 = 2.0;
 /// What is measured.
 pub const SUBJECT: &str = "two threads that hand a byte back and forth";
 
-/// Measures monigo and bpftrace, each against the target alone just before.
+/// Measures monigo and bpftrace in turns, each against the target alone just before.
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
     let binary = compile(bench, "switches", &["-pthread"])?;
-    let (rounds, trips) = if bench.quick {
-        (5, 50_000)
-    } else {
-        (9, 100_000)
-    };
+    let (rounds, slices) = if bench.quick { (5, 20) } else { (9, 100) };
     let mut target = Running::start(&mut Command::new(&binary))?;
-    target.time(trips)?;
-    for peer in [Peer::Monigo, Peer::Bpftrace] {
-        eprintln!("    {}", peer.name());
-        let (mut added, mut programs) = (Vec::new(), Vec::new());
-        let mut measure = || -> Result<()> {
-            for _ in 0..rounds {
-                let alone = target.time(trips)?;
-                let tool = peer.start(bench, &binary, target.pid())?;
-                let watched = target.time(trips)?;
-                added.push((watched - alone) / SWITCHES);
-                let kernel = Programs::on_tracepoints(tool.pid())?;
-                let statistics = Statistics::enable()?;
-                let before = kernel.usage()?;
-                target.time(trips)?;
-                let used = kernel.usage()?.since(before);
-                drop(statistics);
-                programs.push(used.time_ns as f64 / trips as f64 / SWITCHES);
-                tool.interrupt(LIMIT)?;
+    target.time(TRIPS)?;
+    let mut turns = Turns::new([Peer::Monigo, Peer::Bpftrace]);
+    for _ in 0..rounds {
+        turns.round(|peer| {
+            let alone = target.undisturbed(TRIPS, slices)?;
+            let tool = peer.start(bench, &binary, target.pid())?;
+            let watched = target.undisturbed(TRIPS, slices)?;
+            let kernel = Programs::on_tracepoints(tool.pid())?;
+            // Measuring makes programs slower: not while the rest is measured.
+            let statistics = Statistics::enable()?;
+            let before = kernel.usage()?;
+            for _ in 0..slices {
+                target.time(TRIPS)?;
             }
-            Ok(())
-        };
-        match measure().context(peer.name()) {
-            Ok(()) => {
+            let used = kernel.usage()?.since(before);
+            drop(statistics);
+            tool.interrupt(LIMIT)?;
+            let trips = (TRIPS * slices as u64) as f64;
+            Ok([
+                (watched - alone) / SWITCHES,
+                used.time_ns as f64 / trips / SWITCHES,
+            ])
+        });
+    }
+    for (peer, measured) in turns.finish() {
+        match measured {
+            Ok([added, programs]) => {
                 figures.add(SUBJECT, peer.name(), ADDED, &added);
                 figures.add(SUBJECT, peer.name(), PROGRAMS, &programs);
             }

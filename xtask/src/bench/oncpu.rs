@@ -14,6 +14,7 @@ use super::{
     figure::{Figures, Metric},
     targets::Running,
     tool::Tool,
+    turns::Turns,
 };
 use crate::process;
 
@@ -25,39 +26,40 @@ pub const ADDED: Metric = Metric {
     unit: "% of its time",
 };
 
+/// Calls in a slice of time: each takes some 50 ms.
+const CALLS: u64 = 2;
 /// Looks per second.
 pub const RATES: [u32; 2] = [99, 999];
 /// Tools take a moment until they sample.
 const READY: Duration = Duration::from_millis(700);
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// Measures monigo and perf at each rate, each against the target alone just before.
+/// Measures monigo and perf in turns at each rate, each against the target alone just before.
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
     let binary = compile(bench, "busy", &[])?;
     let scratch = bench.scratch("oncpu")?;
-    let (rounds, calls) = if bench.quick { (5, 10) } else { (9, 20) };
+    let (rounds, slices) = if bench.quick { (5, 5) } else { (11, 15) };
     let mut target = Running::start(&mut Command::new(&binary))?;
-    target.time(calls)?;
+    target.time(CALLS)?;
     for rate in RATES {
         let subject = subject(rate);
         eprintln!("    {subject}");
-        for peer in [Peer::Monigo, Peer::Perf] {
-            let mut added = Vec::new();
-            let mut measure = || -> Result<()> {
-                for _ in 0..rounds {
-                    let alone = target.time(calls)?;
-                    let pid = target.pid();
-                    let tool = peer.start(bench, &binary, pid, rate, scratch.path())?;
-                    let watched = target.time(calls);
-                    // perf dies by the signal that ends it.
-                    let _ = tool.interrupt(LIMIT);
-                    added.push((watched? / alone - 1.0) * 100.0);
-                }
-                Ok(())
-            };
-            match measure() {
-                Ok(()) => drop(figures.add(&subject, peer.name(), ADDED, &added)),
+        let mut turns = Turns::new([Peer::Monigo, Peer::Perf]);
+        for _ in 0..rounds {
+            turns.round(|peer| {
+                let alone = target.undisturbed(CALLS, slices)?;
+                let pid = target.pid();
+                let tool = peer.start(bench, &binary, pid, rate, scratch.path())?;
+                let watched = target.undisturbed(CALLS, slices);
+                // perf dies by the signal that ends it.
+                let _ = tool.interrupt(LIMIT);
+                Ok([(watched? / alone - 1.0) * 100.0])
+            });
+        }
+        for (peer, measured) in turns.finish() {
+            match measured {
+                Ok([added]) => drop(figures.add(&subject, peer.name(), ADDED, &added)),
                 Err(error) => figures.miss(&subject, peer.name(), ADDED, &error),
             }
         }

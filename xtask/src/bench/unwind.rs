@@ -16,6 +16,7 @@ use super::{
     figure::{Figures, Metric},
     targets::Running,
     tool::Tool,
+    turns::Turns,
 };
 use crate::process;
 
@@ -49,8 +50,8 @@ pub const PERF_COPIES: &str = "perf record --call-graph dwarf,16384";
 /// Samples a second: as many that their cost shows.
 const HZ: &str = "4999";
 const LIMIT: Duration = Duration::from_mins(1);
-/// Calls of about a millisecond in one measurement.
-const CALLS: u64 = 400;
+/// Calls of about a millisecond in a slice of time.
+const CALLS: u64 = 25;
 
 /// Who samples.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -133,20 +134,27 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     let scratch = bench.scratch("unwind")?;
     let mut target = Running::start(&mut Command::new(&binary))?;
     target.time(CALLS)?;
-    let rounds = if bench.quick { 3 } else { 7 };
+    let (rounds, slices) = if bench.quick { (3, 16) } else { (9, 24) };
     let mut recorded: Option<PathBuf> = None;
-    for sampler in Sampler::ALL {
-        eprintln!("    {}", sampler.name());
-        let measured = sample(bench, sampler, &binary, &mut target, scratch.path(), rounds);
-        match measured {
-            Err(error) => figures.miss(SAMPLED, &sampler.name(), ADDED, &error),
-            Ok(measured) => {
-                figures.add(SAMPLED, &sampler.name(), ADDED, &measured.added);
-                figures.add(SAMPLED, &sampler.name(), TAKEN, &measured.taken);
-                if sampler.name() == PERF_COPIES {
-                    recorded = Some(measured.file);
-                }
+    let mut turns = Turns::new(Sampler::ALL);
+    for round in 0..rounds {
+        turns.round(|sampler| {
+            let stem = sampler.name().replace([' ', ','], "-");
+            let file = scratch.path().join(format!("{stem}-{round}"));
+            let figures = sample(bench, sampler, &binary, &mut target, &file, slices)?;
+            if sampler.name() == PERF_COPIES {
+                recorded = Some(file);
             }
+            Ok(figures)
+        });
+    }
+    for (sampler, measured) in turns.finish() {
+        match measured {
+            Ok([added, taken]) => {
+                figures.add(SAMPLED, &sampler.name(), ADDED, &added);
+                figures.add(SAMPLED, &sampler.name(), TAKEN, &taken);
+            }
+            Err(error) => figures.miss(SAMPLED, &sampler.name(), ADDED, &error),
         }
     }
     target.finish();
@@ -169,47 +177,25 @@ fn report(figures: &mut Figures, tool: &str, rates: Result<Vec<f64>>) {
     }
 }
 
-struct Measured {
-    /// Percent, by round.
-    added: Vec<f64>,
-    /// Samples per second of CPU time, by round.
-    taken: Vec<f64>,
-    /// Of the last round.
-    file: PathBuf,
-}
-
+/// What sampling adds, in percent, and samples per second of CPU time.
 fn sample(
     bench: &Bench,
     sampler: Sampler,
     binary: &Path,
     target: &mut Running,
-    scratch: &Path,
-    rounds: usize,
-) -> Result<Measured> {
-    let mut measured = Measured {
-        added: Vec::new(),
-        taken: Vec::new(),
-        file: PathBuf::new(),
-    };
-    let stem = sampler.name().replace([' ', ','], "-");
-    for round in 0..rounds {
-        let file = scratch.join(format!("{stem}-{round}"));
-        let before = target.time(CALLS)?;
-        let tool = sampler.start(bench, binary, target.pid(), &file)?;
-        // The first calls meet the tool at its start.
-        let first = target.time(CALLS / 4)?;
-        let watched = target.time(CALLS)?;
-        let cpu_ns = first * (CALLS / 4) as f64 + watched * CALLS as f64;
-        tool.interrupt(LIMIT)?;
-        let after = target.time(CALLS)?;
-        let plain = f64::midpoint(before, after);
-        measured.added.push((watched / plain - 1.0) * 100.0);
-        measured
-            .taken
-            .push(sampler.samples(bench, &file)? * 1e9 / cpu_ns);
-        measured.file = file;
-    }
-    Ok(measured)
+    file: &Path,
+    slices: usize,
+) -> Result<[f64; 2]> {
+    let plain = target.undisturbed(CALLS, slices)?;
+    let tool = sampler.start(bench, binary, target.pid(), file)?;
+    // The first calls meet the tool at its start.
+    let first = target.time(CALLS)?;
+    let watched = target.undisturbed(CALLS, slices)?;
+    // About: each slice takes a little longer than the fastest do.
+    let cpu_ns = (first + watched * slices as f64) * CALLS as f64;
+    tool.interrupt(LIMIT)?;
+    let taken = sampler.samples(bench, file)? * 1e9 / cpu_ns;
+    Ok([(watched / plain - 1.0) * 100.0, taken])
 }
 
 fn compile(bench: &Bench) -> Result<PathBuf> {
