@@ -53,8 +53,8 @@ pub struct CallRecord {
     pub start_ns: u64,
     /// Duration in ns, without what the probes of this call and of traced callees took.
     pub duration_ns: u64,
-    /// What they took, ns: both together are the time from entry to return.
-    pub probes_ns: u64,
+    /// `bpf_ktime_get_ns` at the return.
+    pub end_ns: u64,
     /// Process (thread group) id, in the initial pid namespace.
     pub pid: u32,
     /// Thread id, in the initial pid namespace, at the return.
@@ -66,6 +66,16 @@ pub struct CallRecord {
     /// How many completed calls this record stands for: 1 if recorded for being slow, else the
     /// sampling rate in force.
     pub weight: u32,
+}
+
+impl CallRecord {
+    /// What the probes took, ns: with the duration this is the time from entry to return.
+    #[must_use]
+    pub const fn probes_ns(&self) -> u64 {
+        self.end_ns
+            .saturating_sub(self.start_ns)
+            .saturating_sub(self.duration_ns)
+    }
 }
 
 /// A call and the user stack at its end, innermost frame first.

@@ -54,8 +54,7 @@ pub fn maybe<C: EbpfContext, const EXECUTION: bool>(
         1
     } else {
         let every = control.sample_every;
-        // SAFETY: takes no arguments.
-        if every == 0 || (every > 1 && unsafe { bpf_get_prandom_u32() } % every != 0) {
+        if every == 0 || (every > 1 && !drawn(every)) {
             return;
         }
         every
@@ -75,9 +74,7 @@ pub fn maybe<C: EbpfContext, const EXECUTION: bool>(
         function: call.function,
         start_ns: call.start_ns,
         duration_ns,
-        probes_ns: end_ns
-            .saturating_sub(call.start_ns)
-            .saturating_sub(duration_ns),
+        end_ns,
         pid: owner.key.pid,
         tid: owner.tid,
         goid: owner.goid,
@@ -93,6 +90,15 @@ pub fn maybe<C: EbpfContext, const EXECUTION: bool>(
     } else {
         lose(Loss::RingFull);
     }
+}
+
+/// True one time in `every`.
+#[inline(always)]
+fn drawn(every: u32) -> bool {
+    // SAFETY: takes no arguments.
+    let random = u64::from(unsafe { bpf_get_prandom_u32() });
+    // Where in `0..every` the number lies; a division would take longer.
+    random * u64::from(every) >> 32 == 0
 }
 
 #[inline(always)]

@@ -1,5 +1,7 @@
 //! What runs inside a traced function: a look at each CPU in regular intervals.
 
+use core::arch::asm;
+
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_F_USER_STACK, bpf_perf_event_data},
@@ -21,7 +23,7 @@ use crate::{
     maps::{CONTROL, OPEN, RECORDS, lose, maybe_open},
     owner::{self, G_STACK_HI, user_word},
     record::SUBMIT_FLAGS,
-    stack::{Stack, is_watched},
+    stack::{Rounds, Stack, is_watched, repeat},
 };
 
 /// Lowest two bits of the code segment in user mode.
@@ -132,31 +134,70 @@ fn inside(pid: u32, owner: u64, base: u64, sp: u64) -> Option<Inside> {
 /// `out` must point to a live record.
 #[inline(always)]
 unsafe fn fill_callers(out: *mut SampleRecord, inside: &Inside) {
-    let stack = Stack::new(inside.open, inside.key);
-    let depth = inside.depth;
-    let mut count = 0;
-    // SAFETY: promised by the caller; a slot points to a live map value.
-    unsafe {
-        for step in 0..MAX_CALLERS {
-            let above = step as u32 + 2;
-            if depth < above {
-                break;
-            }
-            let Some(call) = stack.slot(depth - above) else {
-                break;
-            };
-            (*out).callers[step] = Caller {
-                function: if is_watched(call) {
-                    (*call).function
-                } else {
-                    NO_FUNCTION
-                },
-                above: (*call).position.wrapping_sub(inside.call_position) as u32,
-                start_ns: (*call).start_ns,
-            };
-            count += 1;
+    let mut callers = Callers {
+        out,
+        open: inside.open,
+        key: inside.key,
+        depth: inside.depth,
+        count: 0,
+        position: inside.call_position,
+    };
+    // SAFETY: promised by the caller.
+    unsafe { (*out).caller_count = 0 };
+    if inside.depth > 1 {
+        repeat(&mut callers);
+    }
+}
+
+/// Notes one caller a round.
+struct Callers {
+    out: *mut SampleRecord,
+    open: *mut OpenCalls,
+    key: OwnerKey,
+    depth: u32,
+    count: u32,
+    position: u64,
+}
+
+impl Rounds for Callers {
+    #[inline(always)]
+    fn round(&mut self) -> bool {
+        let count = self.count;
+        let Some(index) = self.depth.checked_sub(count + 2) else {
+            return true;
+        };
+        if count >= MAX_CALLERS as u32 {
+            return true;
         }
-        (*out).caller_count = count;
+        let stack = Stack::new(self.open, self.key);
+        let Some(call) = stack.slot(index) else {
+            return true;
+        };
+        let mut place = u64::from(count);
+        // The verifier needs to see the bound.
+        // SAFETY: arithmetic on one register.
+        unsafe {
+            asm!("{place} &= {mask}", place = inout(reg) place, mask = const MAX_CALLERS.next_power_of_two() - 1);
+        }
+        // SAFETY: `out` points to a live record, and `call` to a live map value; the index is inside
+        // the array.
+        unsafe {
+            (&raw mut (*self.out).callers)
+                .cast::<Caller>()
+                .add(place as usize)
+                .write(Caller {
+                    function: if is_watched(call) {
+                        (*call).function
+                    } else {
+                        NO_FUNCTION
+                    },
+                    above: (*call).position.wrapping_sub(self.position) as u32,
+                    start_ns: (*call).start_ns,
+                });
+            self.count = count + 1;
+            (*self.out).caller_count = count + 1;
+        }
+        false
     }
 }
 

@@ -22,6 +22,27 @@ pub fn is_watched(call: *const OpenCall) -> bool {
         .is_some_and(|function| function.window == window)
 }
 
+/// Writes a call to its place, field by field. Volatile, or the compiler makes a call of `memset` of those
+/// that are zero, which for this target goes byte by byte.
+///
+/// # Safety
+/// `place` must point into a live map value.
+#[inline(always)]
+unsafe fn write(call: &OpenCall, place: *mut OpenCall) {
+    // SAFETY: promised by the caller.
+    unsafe {
+        (&raw mut (*place).position).write_volatile(call.position);
+        (&raw mut (*place).start_ns).write_volatile(call.start_ns);
+        (&raw mut (*place).nested_ns).write_volatile(call.nested_ns);
+        (&raw mut (*place).probes_ns).write_volatile(call.probes_ns);
+        (&raw mut (*place).function).write_volatile(call.function);
+        (&raw mut (*place).window).write_volatile(call.window);
+        (&raw mut (*place).class).write_volatile(call.class);
+        (&raw mut (*place).future_site).write_volatile(call.future_site);
+        (&raw mut (*place).future).write_volatile(call.future);
+    }
+}
+
 /// Open calls of one owner, inside its map value.
 pub struct Stack {
     open: *mut OpenCalls,
@@ -78,20 +99,17 @@ impl Stack {
 
     /// Of the outermost `depth` calls, those up to the innermost one whose end is watched for.
     #[inline(always)]
-    pub fn watched(&self, mut depth: u32) -> u32 {
-        for _ in 0..INLINE_DEPTH {
-            let Some(index) = depth.checked_sub(1) else {
-                break;
-            };
-            let Some(call) = self.slot(index) else {
-                break;
-            };
-            if is_watched(call) {
-                break;
-            }
-            depth = index;
+    pub fn watched(&self, depth: u32) -> u32 {
+        let mut unwatched = Unwatched {
+            open: self.open,
+            owner: self.owner,
+            depth,
+        };
+        // Nearly always the innermost one is.
+        if !unwatched.round() {
+            repeat(&mut unwatched);
         }
-        depth
+        unwatched.depth
     }
 
     /// The innermost open call.
@@ -128,7 +146,7 @@ impl Stack {
         let depth = self.depth();
         if depth < INLINE_DEPTH as u32 {
             // SAFETY: a slot points into a live map value.
-            unsafe { self.inline_slot(depth).write(call) };
+            unsafe { write(&call, self.inline_slot(depth)) };
         } else if DEEP
             .insert(
                 DeepKey {
@@ -212,7 +230,7 @@ impl Stack {
 }
 
 /// Something that is done round by round. The verifier checks a round once, whatever their number.
-trait Rounds {
+pub trait Rounds {
     /// One round; true when that was the last.
     fn round(&mut self) -> bool;
 }
@@ -220,7 +238,7 @@ trait Rounds {
 /// Calls [`Rounds::round`] until it is done, at most as often as calls can be open.
 #[cfg(not(feature = "portable"))]
 #[inline(always)]
-fn repeat<R: Rounds>(rounds: &mut R) {
+pub fn repeat<R: Rounds>(rounds: &mut R) {
     use aya_ebpf::helpers::generated::bpf_loop;
     use monigo_common::open::MAX_UNWIND;
 
@@ -244,7 +262,7 @@ fn repeat<R: Rounds>(rounds: &mut R) {
 /// The same for kernels without `bpf_loop`: once for each element of a map, until it is done.
 #[cfg(feature = "portable")]
 #[inline(always)]
-fn repeat<R: Rounds>(rounds: &mut R) {
+pub fn repeat<R: Rounds>(rounds: &mut R) {
     use aya_ebpf::helpers::generated::bpf_for_each_map_elem;
 
     use crate::maps::ROUNDS;
@@ -288,6 +306,28 @@ impl Rounds for Unwind {
         }
         count_unwound(&top, self.owner.pid);
         stack.pop();
+        false
+    }
+}
+
+/// Looks for the innermost call whose end is watched for.
+struct Unwatched {
+    open: *mut OpenCalls,
+    owner: OwnerKey,
+    depth: u32,
+}
+
+impl Rounds for Unwatched {
+    #[inline(always)]
+    fn round(&mut self) -> bool {
+        let Some(index) = self.depth.checked_sub(1) else {
+            return true;
+        };
+        let stack = Stack::new(self.open, self.owner);
+        if stack.slot(index).is_none_or(|call| is_watched(call)) {
+            return true;
+        }
+        self.depth = index;
         false
     }
 }

@@ -126,10 +126,10 @@ impl Live {
     }
 
     /// Values of all series, not older than `age`; empty if they were returned before. The first have nothing
-    /// that needs an earlier look. Tells listeners of changed health.
+    /// that needs an earlier look, and no goroutines: to find out how a program keeps them takes a while, when the
+    /// first numbers are waited for. Tells listeners of changed health.
     pub fn readings(&self, age: Duration) -> Vec<Reading> {
         let figures = self.monitor.figures_within(age);
-        self.routines.tick(&figures.pids);
         let first = {
             let mut last = lock(&self.last_reading_ns);
             if *last == Some(figures.at_ns) {
@@ -137,7 +137,10 @@ impl Live {
             }
             last.replace(figures.at_ns).is_none()
         };
-        let metrics = self.complete(&figures);
+        if !first {
+            self.routines.tick(&figures.pids);
+        }
+        let metrics = self.complete(&figures, !first);
         let changes = lock(&self.watch).take(&metrics.health);
         for change in changes {
             for listener in &*read(&self.listeners) {
@@ -152,22 +155,26 @@ impl Live {
         readings
     }
 
-    fn complete(&self, figures: &Figures) -> Metrics {
+    fn complete(&self, figures: &Figures, with_routines: bool) -> Metrics {
         let mut metrics = figures.metrics.clone();
         let pids = &figures.pids;
-        let routines = self.routines.count(pids);
-        if let Some((RoutineKind::Goroutines, count)) = routines {
-            metrics.core_statistics.goroutines = Some(count);
+        let threads = (RoutineKind::Threads, metrics.core_statistics.threads);
+        let mut routines = None;
+        if with_routines {
+            let counted = self.routines.count(pids);
+            if let Some((RoutineKind::Goroutines, count)) = counted {
+                metrics.core_statistics.goroutines = Some(count);
+            }
+            routines = Some(counted.unwrap_or(threads));
+            self.routines.runtime(pids, &mut metrics);
         }
-        self.routines.runtime(pids, &mut metrics);
         let settings = read(&self.health).clone();
         let load = &metrics.load_statistics;
-        let threads = (RoutineKind::Threads, metrics.core_statistics.threads);
         let service = ServiceUse {
             processes: metrics.core_statistics.processes,
             cpu_percent: load.service_cpu_load_percent,
             memory_percent: load.service_memory_load_percent,
-            routines: Some(routines.unwrap_or(threads)),
+            routines,
             latencies: self.latencies(&settings),
         };
         let (cpu, memory) = (
@@ -225,7 +232,7 @@ impl Service for Live {
     }
 
     fn metrics(&self) -> Result<Metrics, ServiceError> {
-        Ok(self.complete(&self.monitor.figures_within(TIME_TO_LIVE)))
+        Ok(self.complete(&self.monitor.figures_within(TIME_TO_LIVE), true))
     }
 
     fn routines(&self) -> Result<Routines, ServiceError> {

@@ -178,7 +178,7 @@ impl Collector {
             function: call.function,
             start_ns: clock::unix_of(call.start_ns),
             duration_ns: call.duration_ns,
-            probes_ns: call.probes_ns,
+            probes_ns: call.probes_ns(),
             pid: call.pid,
             tid: call.tid,
             goid: (call.goid != 0).then_some(call.goid),
