@@ -111,7 +111,7 @@ fn of_store(look: &Look<'_>) -> Vec<Goal> {
         .remark(slowest.map_or_else(String::new, |(_, question)| question.to_owned())),
         Goal::new(
             "memory flat in ten minutes of a hundred times as many records as usual",
-            "% more in the last minute than in the first",
+            "% more in the last minute than in the sixth",
             look.one(soak::SUBJECT, "monigo", soak::GROWTH),
             |percent| percent <= 10.0,
         ),
