@@ -98,7 +98,7 @@ fn drawn(every: u32) -> bool {
     // SAFETY: takes no arguments.
     let random = u64::from(unsafe { bpf_get_prandom_u32() });
     // Where in `0..every` the number lies; a division would take longer.
-    random * u64::from(every) >> 32 == 0
+    (random * u64::from(every)) >> 32 == 0
 }
 
 #[inline(always)]

@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use monigo_tests::{
-    Monigo, Program,
+    Monigo, Program, Report,
     compare::compare,
     lines::PATIENCE,
     require_root,
@@ -112,6 +112,80 @@ fn events_reach_a_webhook_that_fails_at_first() -> Result<()> {
     let outcome = monigo.wait()?;
     ensure!(outcome.status == Some(0), "{outcome:?}");
     Ok(())
+}
+
+/// The next event of this kind, whatever comes before it.
+fn await_event(told: &Receiver<serde_json::Value>, event: &str) -> Result<serde_json::Value> {
+    loop {
+        let body = told
+            .recv_timeout(PATIENCE)
+            .with_context(|| format!("no {event}"))?;
+        if body["event"] == event {
+            return Ok(body);
+        }
+    }
+}
+
+/// A process that uses more of the CPU than is allowed is told of, by name and by how much.
+#[test]
+fn a_breach_of_a_limit_reaches_a_webhook() -> Result<()> {
+    require_root()?;
+    let (url, told) = receiver(0)?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("m.toml");
+    fs::write(
+        &file,
+        format!("[webhook]\nurl = \"{url}\"\n[health]\nmax_cpu = 1\n"),
+    )?;
+    let copy = PrivateCopy::of(&targets::rust_program("busy", &["-O"])?)?;
+    let target = Program::start(&copy.path(), &[])?;
+    let path = copy.path();
+    let monigo = Monigo::attach_as_service(text(&path)?, &["hot"], &["--config", text(&file)?])?;
+    let breach = loop {
+        let event = await_event(&told, "health")?;
+        // The host uses more than that, too.
+        if event["details"]["subject"] == "the service" {
+            break event;
+        }
+    };
+    ensure!(breach["details"]["healthy"] == false, "{breach}");
+    let said = breach["details"]["breaches"].to_string();
+    ensure!(
+        said.contains("CPU Usage") && said.contains("limit of 1%"),
+        "{breach}"
+    );
+    drop(monigo);
+    drop(target);
+    Ok(())
+}
+
+/// What there was no room for while monigo did not run is told, with its cause.
+#[test]
+fn a_loss_reaches_a_webhook() -> Result<()> {
+    require_root()?;
+    let (url, told) = receiver(0)?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("m.toml");
+    fs::write(&file, format!("[webhook]\nurl = \"{url}\"\n"))?;
+    let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
+    let path = copy.path();
+    let mut target = Program::start(&path, &["calls", "2", "100000"])?;
+    let options = ["--config", text(&file)?, "--sample-rate", "1"];
+    let mut monigo = Monigo::attach_as_service(text(&path)?, &["leaf"], &options)?;
+    monigo.signal(Signal::SIGSTOP)?;
+    let truth = target.go()?;
+    monigo.signal(Signal::SIGCONT)?;
+    let loss = await_event(&told, "loss")?;
+    ensure!(loss["details"]["ring_full"].as_u64() > Some(0), "{loss}");
+    monigo.signal(Signal::SIGINT)?;
+    let outcome = monigo.wait()?;
+    // Nothing is lost of the counts.
+    let report: Report = serde_json::from_str(&outcome.stdout)?;
+    ensure!(
+        report.function("leaf")?.calls == truth.functions["leaf"].calls,
+        "{report:?}"
+    );
+    target.finish()
 }
 
 #[test]
