@@ -171,7 +171,7 @@ fn a_loss_reaches_a_webhook() -> Result<()> {
     let path = copy.path();
     let mut target = Program::start(&path, &["calls", "2", "100000"])?;
     let options = ["--config", text(&file)?, "--sample-rate", "1"];
-    let mut monigo = Monigo::attach_as_service(text(&path)?, &["leaf"], &options)?;
+    let monigo = Monigo::attach_as_service(text(&path)?, &["leaf"], &options)?;
     monigo.signal(Signal::SIGSTOP)?;
     let truth = target.go()?;
     monigo.signal(Signal::SIGCONT)?;
