@@ -210,6 +210,17 @@ impl Outcome {
     }
 }
 
+/// What monigo prints with these arguments. Fails unless it ends well.
+pub fn output(arguments: &[&str]) -> Result<String> {
+    let outcome = run(arguments)?;
+    ensure!(
+        outcome.status == Some(0),
+        "{arguments:?}: {}",
+        outcome.stderr
+    );
+    Ok(outcome.stdout)
+}
+
 /// Runs monigo to its end.
 pub fn run<I, S>(arguments: I) -> Result<Outcome>
 where

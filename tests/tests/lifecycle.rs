@@ -138,8 +138,8 @@ fn a_breach_of_a_limit_reaches_a_webhook() -> Result<()> {
         format!("[webhook]\nurl = \"{url}\"\n[health]\nmax_cpu = 1\n"),
     )?;
     let copy = PrivateCopy::of(&targets::rust_program("busy", &["-O"])?)?;
-    let target = Program::start(&copy.path(), &[])?;
     let path = copy.path();
+    let target = Program::start(&path, &[])?;
     let monigo = Monigo::attach_as_service(text(&path)?, &["hot"], &["--config", text(&file)?])?;
     let breach = loop {
         let event = await_event(&told, "health")?;

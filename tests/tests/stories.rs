@@ -20,23 +20,13 @@ fn record(program: &Path, arguments: &[&str], functions: &[&str], options: &[&st
     program.finish()
 }
 
-fn run(arguments: &[&str]) -> Result<String> {
-    let outcome = monigo::run(arguments)?;
-    ensure!(
-        outcome.status == Some(0),
-        "{arguments:?}: {}",
-        outcome.stderr
-    );
-    Ok(outcome.stdout)
-}
-
 /// Reads the stories of the `most` slowest calls of a function, and checks that each span lies within its
 /// call. Returns how many spans there were off CPU, and how many of those were short.
 fn stories(db: &str, function: &str, most: usize) -> Result<(usize, usize)> {
     let (mut spans, mut short) = (0, 0);
     for slowest in 1..=most {
         let slowest = slowest.to_string();
-        let text = run(&[
+        let text = monigo::output(&[
             "story",
             "--db",
             db,
@@ -88,7 +78,7 @@ fn between_windows_nothing_belongs_to_a_call() -> Result<()> {
     record(&program, &["6000"], &["works"], &options)?;
     let file = directory.path().join("offcpu.folded");
     let output = file.to_str().context("path is not UTF-8")?;
-    run(&["flamegraph", "--db", db, "--flame", "offcpu", "-o", output])?;
+    monigo::output(&["flamegraph", "--db", db, "--flame", "offcpu", "-o", output])?;
     let stacks = fs::read_to_string(&file)?;
     ensure!(stacks.contains("works;"), "{stacks}");
     ensure!(!stacks.contains("elsewhere"), "{stacks}");
@@ -110,7 +100,7 @@ fn every_span_lies_within_its_call() -> Result<()> {
     record(&program, &["10"], &functions, &options)?;
     let (spans, _) = stories(db, "work", 10)?;
     ensure!(spans >= 30, "each sleeps, locks and reads: {spans}");
-    let text = run(&["story", "--db", db, "--fn", "work", "--format", "json"])?;
+    let text = monigo::output(&["story", "--db", db, "--fn", "work", "--format", "json"])?;
     let story: Value = serde_json::from_str(&text)?;
     let nested = story["nested"].as_array().context("nested")?;
     let names: Vec<_> = nested.iter().map(|it| it["function"].as_str()).collect();

@@ -44,7 +44,7 @@ fn check(program: &Path, function: &str, planted: &Planted) -> Result<()> {
     ensure!(report.events.dropped == 0, "{report:?}");
 
     let arguments = ["why", "--db", db, "--slower-than", SLOWER_THAN];
-    let json = run(&[&arguments[..], &["--format", "json", "-o", svg]].concat())?;
+    let json = monigo::output(&[&arguments[..], &["--format", "json", "-o", svg]].concat())?;
     let tail: Value = serde_json::from_str(&json)?;
     let slow = tail["slow"]["calls"].as_u64().context("slow calls")?;
     // A lock may be free again by the time that it is asked for.
@@ -67,7 +67,7 @@ fn check(program: &Path, function: &str, planted: &Planted) -> Result<()> {
     }
     let share = first["share"].as_f64().context("a share")?;
     ensure!(share > 0.3, "{}: {first}", planted.reason);
-    let text = run(&arguments)?;
+    let text = monigo::output(&arguments)?;
     let sentence = first["sentence"].as_str().context("a sentence")?;
     ensure!(text.contains(&format!("1. {sentence}")), "{text}");
     ensure!(std::fs::read_to_string(svg)?.contains("red: more than before"));
@@ -87,7 +87,7 @@ fn slow_only(db: &str, directory: &Path, function: Option<&str>) -> Result<()> {
         let file = directory.join(name);
         let output = file.to_str().context("path is not UTF-8")?;
         let arguments = ["flamegraph", "--db", db, "--slower-than", SLOWER_THAN];
-        run(&[&arguments[..], &["-o", output], &named].concat())?;
+        monigo::output(&[&arguments[..], &["-o", output], &named].concat())?;
     }
     let summary = std::fs::read_to_string(directory.join("slow.json"))?;
     let summary: Value = serde_json::from_str(&summary)?;
@@ -114,7 +114,7 @@ fn slow_only(db: &str, directory: &Path, function: Option<&str>) -> Result<()> {
         let file = directory.join("calls.folded");
         let output = file.to_str().context("path is not UTF-8")?;
         let arguments = ["flamegraph", "--db", db, "--flame", "calls", "-o", output];
-        run(&[&arguments[..], more, &named].concat())?;
+        monigo::output(&[&arguments[..], more, &named].concat())?;
         let text = std::fs::read_to_string(&file)?;
         let weight = |line: &str| line.rsplit_once(' ')?.1.parse::<u64>().ok();
         text.lines()
@@ -142,7 +142,7 @@ fn slow_only(db: &str, directory: &Path, function: Option<&str>) -> Result<()> {
 fn story(db: &str, directory: &Path) -> Result<()> {
     let file = directory.join("trace.json");
     let output = file.to_str().context("path is not UTF-8")?;
-    let text = run(&["story", "--db", db, "-o", output])?;
+    let text = monigo::output(&["story", "--db", db, "-o", output])?;
     ensure!(text.contains("call 0-"), "{text}");
     let trace: Value = serde_json::from_str(&std::fs::read_to_string(&file)?)?;
     let events = trace["traceEvents"].as_array().context("events")?;
@@ -163,16 +163,6 @@ fn story(db: &str, directory: &Path) -> Result<()> {
         "{spans:?}"
     );
     Ok(())
-}
-
-fn run(arguments: &[&str]) -> Result<String> {
-    let outcome = monigo::run(arguments)?;
-    ensure!(
-        outcome.status == Some(0),
-        "{arguments:?}: {}",
-        outcome.stderr
-    );
-    Ok(outcome.stdout)
 }
 
 fn c(planted: &Planted) -> Result<()> {
@@ -383,7 +373,7 @@ fn what_is_awaited_in_tokio() -> Result<()> {
     monigo.stop()?;
     program.finish()?;
     let executions = "tokio_tail::handle (async)";
-    let text = run(&[
+    let text = monigo::output(&[
         "why",
         "--db",
         db,
@@ -396,7 +386,7 @@ fn what_is_awaited_in_tokio() -> Result<()> {
         text.contains("awaits is in no sample") && text.contains("(async poll)"),
         "{text}"
     );
-    let text = run(&["story", "--db", db, "--fn", executions])?;
+    let text = monigo::output(&["story", "--db", db, "--fn", executions])?;
     ensure!(text.contains("what its polls did"), "{text}");
     Ok(())
 }
@@ -449,7 +439,7 @@ fn what_changed_between_two_sessions() -> Result<()> {
     let svg = directory.path().join("diff.svg");
     let output = svg.to_str().context("path is not UTF-8")?;
     let arguments = ["diff", "--db", db, "--fn", "handle", "-o", output];
-    let json = run(&[&arguments[..], &["--format", "json"]].concat())?;
+    let json = monigo::output(&[&arguments[..], &["--format", "json"]].concat())?;
     let comparison: Value = serde_json::from_str(&json)?;
     ensure!(comparison["before"]["session"] == 1 && comparison["after"]["session"] == 2);
     let handle = &comparison["functions"][0];
@@ -485,7 +475,7 @@ fn what_changed_between_two_times() -> Result<()> {
         program.go()?;
         // All that was before is written before what comes after begins.
         loop {
-            let counts = run(&[
+            let counts = monigo::output(&[
                 "query",
                 "--db",
                 db,
@@ -509,7 +499,7 @@ fn what_changed_between_two_times() -> Result<()> {
     monigo.stop()?;
     let arguments = ["diff", "--db", db, "--fn", "handle", "--format", "json"];
     let parts = ["--against-to", &until, "--from", &until];
-    let json = run(&[&arguments[..], &parts].concat())?;
+    let json = monigo::output(&[&arguments[..], &parts].concat())?;
     let comparison: Value = serde_json::from_str(&json)?;
     let handle = &comparison["functions"][0];
     ensure!(
