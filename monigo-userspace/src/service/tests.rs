@@ -127,13 +127,10 @@ fn changed_health_is_told_once() {
             .any(|text| text.starts_with("Threads "))
     );
     live.set_health(HealthSettings::default());
+    let breaches = live.metrics().unwrap().health.service_health.breaches;
     assert!(
-        live.metrics()
-            .unwrap()
-            .health
-            .service_health
-            .breaches
-            .is_empty()
+        !breaches.iter().any(|text| text.starts_with("Threads ")),
+        "{breaches:?}"
     );
 }
 
@@ -156,7 +153,10 @@ fn objectives_are_compared_with_what_was_measured_lately() {
             ..HealthSettings::default()
         };
         let live = live_over(Arc::new(source), settings);
-        live.metrics().unwrap().health.service_health.breaches
+        let mut breaches = live.metrics().unwrap().health.service_health.breaches;
+        // This very process is watched, and may take all the CPU that it can get.
+        breaches.retain(|breach| breach.contains("main.process_order"));
+        breaches
     };
     let found = breaches(0);
     assert_eq!(found.len(), 1, "{found:?}");
@@ -165,7 +165,7 @@ fn objectives_are_compared_with_what_was_measured_lately() {
         "{found:?}"
     );
     // The host's clock has nothing to do with it: the fixture is long over by that one.
-    assert!(breaches(1).is_empty());
+    assert_eq!(breaches(1), Vec::<String>::new());
 }
 
 #[test]
