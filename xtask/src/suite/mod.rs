@@ -168,7 +168,7 @@ impl Suite<'_> {
         for stage in &self.stages {
             total += stage.tally;
             eprintln!(
-                "{:4} {:<38} {:>5} passed {:>3} failed {:>7.1} s",
+                "{:4} {:<38} {:>5} passed {:>3} failed {:>7.1} s{}",
                 if stage.tally.failed == 0 {
                     "ok"
                 } else {
@@ -177,15 +177,29 @@ impl Suite<'_> {
                 stage.name,
                 stage.tally.passed,
                 stage.tally.failed,
-                stage.took.as_secs_f64()
+                stage.took.as_secs_f64(),
+                at_second_attempt(stage.tally)
             );
         }
-        println!("{} passed, {} failed", total.passed, total.failed);
+        println!(
+            "{} passed, {} failed{}",
+            total.passed,
+            total.failed,
+            at_second_attempt(total)
+        );
         if total.failed == 0 {
             ExitCode::SUCCESS
         } else {
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What a summary says of tests that had to be repeated.
+fn at_second_attempt(tally: Tally) -> String {
+    match tally.flaky {
+        0 => String::new(),
+        flaky => format!("; {flaky} of them only at the second attempt: see FLAKY above"),
     }
 }
 

@@ -15,16 +15,20 @@ use crate::process::{self, Guard};
 pub struct Tally {
     pub passed: u64,
     pub failed: u64,
+    /// Of those that passed, those that failed at first.
+    pub flaky: u64,
 }
 
 impl Tally {
     pub const PASSED: Self = Self {
         passed: 1,
         failed: 0,
+        flaky: 0,
     };
     pub const FAILED: Self = Self {
         passed: 0,
         failed: 1,
+        flaky: 0,
     };
 }
 
@@ -32,6 +36,7 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.flaky += other.flaky;
     }
 }
 
@@ -51,6 +56,7 @@ impl Reader {
         match self {
             Self::Nextest if words.first() == Some(&"Summary") => {
                 tally.passed += before(&words, "passed");
+                tally.flaky += before(&words, "flaky");
                 tally.failed += before(&words, "failed")
                     + before(&words, "timed out")
                     + before(&words, "exec failed");
@@ -78,8 +84,9 @@ fn before(words: &[&str], label: &str) -> u64 {
             let same = window[1..]
                 .iter()
                 .zip(&label)
-                .all(|(word, label)| word.trim_end_matches([',', ';']) == *label);
-            same.then(|| window[0].parse().ok()).flatten()
+                .all(|(word, label)| word.trim_end_matches([',', ';', ')']) == *label);
+            let count = window[0].trim_start_matches('(');
+            same.then(|| count.parse().ok()).flatten()
         })
         .unwrap_or(0)
 }
@@ -136,6 +143,14 @@ mod tests {
         let line = "     Summary [ 33.1s] 2 tests run: 1 passed, 1 exec failed, 0 skipped";
         assert_eq!(read(Reader::Nextest, line), (1, 1));
         assert_eq!(read(Reader::Nextest, "PASS 3 passed"), (0, 0));
+        let mut tally = Tally::default();
+        let line = "     Summary [ 33.1s] 20 tests run: 20 passed (2 slow, 1 flaky), 0 skipped";
+        Reader::Nextest.read(line, &mut tally);
+        assert_eq!((tally.passed, tally.flaky), (20, 1));
+        let mut tally = Tally::default();
+        let line = "     Summary [ 33.1s] 20 tests run: 20 passed (3 flaky), 0 skipped";
+        Reader::Nextest.read(line, &mut tally);
+        assert_eq!((tally.passed, tally.flaky), (20, 3));
     }
 
     #[test]
