@@ -7,6 +7,7 @@
 //! to say why a stack ends early.
 
 mod choice;
+mod memo;
 mod process;
 mod row;
 mod tables;

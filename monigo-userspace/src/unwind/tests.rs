@@ -181,6 +181,33 @@ fn a_return_probe_sees_the_caller() {
     assert_eq!(walk.addresses[1..2], taken.truth[..1]);
 }
 
+/// Whatever word differs from a stack that was walked before.
+#[test]
+fn another_stack_is_not_taken_for_one_before() {
+    let mut taken = take(3);
+    taken.head.position = taken.position_of(1);
+    let mut unwinder = Unwinder::default();
+    let mut different = 0;
+    let words = (taken.position_of(4) - taken.head.sp) / 8 + 1;
+    for at in (0..words as usize).map(|word| word * 8) {
+        let mut walk = |taken: &Taken| {
+            unwinder.walk(&StackCopy {
+                head: taken.head,
+                stack: &taken.stack,
+            })
+        };
+        let whole = walk(&taken);
+        assert_eq!(walk(&taken), whole);
+        let kept = taken.stack[at..at + 8].to_owned();
+        taken.stack[at..at + 8].fill(1);
+        let walked = walk(&taken);
+        assert_eq!(walked, taken.walk(), "{at}");
+        different += usize::from(walked != whole);
+        taken.stack[at..at + 8].copy_from_slice(&kept);
+    }
+    assert!(different > 4, "{different} of {words}");
+}
+
 #[test]
 fn an_unknown_process_has_no_more_than_the_caller() {
     let mut taken = take(1);

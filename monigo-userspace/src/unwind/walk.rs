@@ -1,6 +1,6 @@
 //! Walking one stack.
 
-use std::collections::HashMap;
+use std::{cell::RefCell, collections::HashMap};
 
 use framehop::{
     CacheNative, Error, FrameAddress, MayAllocateDuringUnwind, UnwindRegsNative, Unwinder as _,
@@ -8,6 +8,7 @@ use framehop::{
 use monigo_common::copy::COPY_RETURNED;
 
 use super::{
+    memo::{Memo, Start, Word},
     process::{Library, Process},
     row::Registers,
 };
@@ -61,6 +62,7 @@ pub struct Unwinder {
     processes: HashMap<u32, Process>,
     library: Library,
     cache: Cache,
+    memo: Memo,
 }
 
 impl Unwinder {
@@ -69,6 +71,7 @@ impl Unwinder {
         if self.processes.len() >= MOST_PROCESSES {
             self.processes.clear();
         }
+        self.memo.clear();
         if let Some(process) = Process::look(pid, &mut self.library) {
             self.processes.insert(pid, process);
         }
@@ -77,6 +80,7 @@ impl Unwinder {
     /// Forgets a process: its id may come back with other code.
     pub fn forget(&mut self, pid: u32) {
         self.processes.remove(&pid);
+        self.memo.clear();
     }
 
     /// Walks a stack.
@@ -86,6 +90,9 @@ impl Unwinder {
             self.remember(pid);
         }
         let stack = Stack::new(copy);
+        if let Some(walk) = self.memo.get(&stack) {
+            return walk.clone();
+        }
         let Some(process) = self.processes.get_mut(&pid) else {
             let mut addresses = vec![copy.head.ip];
             addresses.extend(stack.return_address());
@@ -101,25 +108,62 @@ impl Unwinder {
             let mut addresses = walk.addresses.iter();
             addresses.any(|address| !process.is_code(*address))
         };
-        // The process may have loaded a library since.
-        if strays(&walk, process) && process.refresh(&mut self.library) {
-            walk = stack.walk(process, &mut self.cache);
+        if strays(&walk, process) {
+            // The process may have loaded a library since.
+            if process.refresh(&mut self.library) {
+                self.memo.clear();
+                walk = stack.walk(process, &mut self.cache);
+            }
+        } else {
+            self.memo.keep(&stack, &walk);
         }
         walk
     }
 }
 
 /// A copied stack with the return addresses that return probes have taken from it.
-struct Stack<'a> {
+pub(super) struct Stack<'a> {
     copy: &'a StackCopy<'a>,
+    /// What was read of it.
+    taken: RefCell<Vec<Word>>,
 }
 
 impl<'a> Stack<'a> {
     fn new(copy: &'a StackCopy<'a>) -> Self {
-        Self { copy }
+        Self {
+            copy,
+            taken: RefCell::default(),
+        }
+    }
+
+    /// All that walking it depends on, besides its words.
+    pub fn start(&self) -> Start {
+        let head = &self.copy.head;
+        Start {
+            pid: head.pid,
+            flags: head.flags,
+            ip: head.ip,
+            sp: head.sp,
+            fp: head.fp,
+            position: head.position,
+            end: self.end(),
+            top: head.top,
+        }
+    }
+
+    /// The words that were read.
+    pub fn taken(&self) -> Vec<Word> {
+        self.taken.take()
     }
 
     fn word(&self, at: u64) -> Option<u64> {
+        let word = self.peek(at);
+        self.taken.borrow_mut().push((at, word));
+        word
+    }
+
+    /// A word, without having read it.
+    pub fn peek(&self, at: u64) -> Option<u64> {
         let hidden = self.copy.hidden().iter().find(|hidden| hidden.at == at);
         if let Some(hidden) = hidden {
             return Some(hidden.address);
@@ -143,10 +187,14 @@ impl<'a> Stack<'a> {
 
     /// Whether an address that cannot be read lies where the stack goes on.
     fn goes_on(&self, at: u64) -> bool {
-        let head = &self.copy.head;
-        let end = head.sp.saturating_add(self.copy.stack.len() as u64);
+        let (end, top) = (self.end(), self.copy.head.top);
         // A walk that went astray reads anywhere.
-        end <= at && at < head.top && at - end < (8 << 20)
+        end <= at && at < top && at - end < (8 << 20)
+    }
+
+    fn end(&self) -> u64 {
+        let head = &self.copy.head;
+        head.sp.saturating_add(self.copy.stack.len() as u64)
     }
 
     fn walk(&self, process: &Process, cache: &mut Cache) -> Walk {
