@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, HashMap},
     num::NonZeroU32,
     path::Path,
-    sync::Arc,
 };
 
 use aya::{
@@ -20,68 +19,16 @@ use monigo_common::cookie::{
 };
 
 use super::{
-    ProbeError,
+    PlannedFunction, ProbeError,
     changes::{Change, close_aside},
     multi::{self, MultiLink, MultiProgram},
     parking,
     programs::{Features, load, load_early, program},
 };
 use crate::{
-    plan::{CostClass, Frame, FunctionPlan, Site, SiteKind},
+    plan::{Frame, FunctionPlan, Site, SiteKind},
     store::ExitProbe,
-    symbols::futures::FutureLayout,
 };
-
-/// A function ready to attach; its index in the list is its id in the kernel.
-#[derive(Clone, Debug)]
-pub struct PlannedFunction {
-    /// Name for messages.
-    pub name: String,
-    /// File to open, which the sites are in.
-    pub image: Arc<Path>,
-    /// Sites of each of its bodies: clones and generic instances count as one function.
-    pub plans: Vec<FunctionPlan>,
-    /// Calls belong to goroutines.
-    pub go: bool,
-    /// How ends are seen.
-    pub exit: ExitProbe,
-    /// For an async function's poll function: where the future of each of `plans` has its state, if
-    /// that is known. If any is, the next function of the list counts the executions.
-    pub futures: Vec<Option<FutureLayout>>,
-    /// Counts the executions of the async function before it in the list, and has no sites.
-    pub executions: bool,
-}
-
-impl PlannedFunction {
-    /// Whether the next function of the list counts executions.
-    pub fn has_executions(&self) -> bool {
-        self.futures.iter().any(Option::is_some)
-    }
-
-    /// The dearest class among the sites.
-    pub fn cost_class(&self) -> CostClass {
-        let of_plan = |plan: &FunctionPlan| match self.exit {
-            ExitProbe::Ret => plan.cost_class(),
-            ExitProbe::Uretprobe => plan.entry.cost,
-        };
-        self.plans
-            .iter()
-            .map(of_plan)
-            .max()
-            .unwrap_or(CostClass::SingleStep)
-    }
-
-    /// Number of probe sites.
-    pub fn sites(&self) -> usize {
-        self.plans
-            .iter()
-            .map(|plan| match self.exit {
-                ExitProbe::Ret => 1 + plan.exits.len(),
-                ExitProbe::Uretprobe => 2,
-            })
-            .sum()
-    }
-}
 
 /// The program for one role, loaded for the best link this kernel has.
 #[derive(Debug)]

@@ -16,6 +16,7 @@ mod links;
 mod multi;
 mod owners;
 mod parking;
+mod planned;
 mod prices;
 mod programs;
 mod records;
@@ -30,8 +31,8 @@ pub use self::{
     decode::{CallStack, Caller, Item, Record, RecordError, Sample, WakerSeen, decode},
     error::ProbeError,
     kernel::{Expected, Kernel, Sizes},
-    links::PlannedFunction,
     parking::{Parking, Turns},
+    planned::PlannedFunction,
     prices::{Calibration, Price},
     programs::Features,
     records::Records,
