@@ -64,7 +64,20 @@ export interface FunctionRow {
     cost_class: string;
     cost_ns: number;
     floor_ns: number;
+    /** Its bodies, by address, if there are several. */
+    instances?: Instance[];
   };
+}
+
+/** One of the bodies that count as one function. */
+export interface Instance {
+  name: string;
+  linkage_name: string;
+  address: string;
+  file: string | null;
+  line: number | null;
+  sites: number;
+  cost_class: string;
 }
 
 /** Parts of some time, ns; they add up to `wall`. */

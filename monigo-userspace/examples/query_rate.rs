@@ -120,6 +120,7 @@ fn session(functions: u32) -> NewSession {
         cost_ns: 1000,
         floor_ns: 100,
         count_ns: 500,
+        instances: Vec::new(),
     };
     NewSession {
         started_ns: START,

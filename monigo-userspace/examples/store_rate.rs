@@ -88,6 +88,7 @@ fn session() -> NewSession {
             cost_ns: 0,
             floor_ns: 0,
             count_ns: 0,
+            instances: Vec::new(),
         }],
         warnings: Vec::new(),
     }

@@ -406,6 +406,7 @@ impl Source for Shop {
                         cost_class: CostClass::SingleStep,
                         cost_ns: 16_300,
                         floor_ns: 160,
+                        instances: Vec::new(),
                     },
                 }
             })

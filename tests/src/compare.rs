@@ -131,6 +131,10 @@ pub fn compare(truth: &Truth, report: &Report) -> Result<()> {
                 "{name}: {seen:?}, the target says {expected:?}"
             )?;
         }
+        if rows.len() > 1 {
+            let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+            writeln!(differences, "{name}: several rows, {names:?}")?;
+        }
         for row in rows {
             check_latency(row, &mut differences)?;
         }

@@ -87,6 +87,9 @@ pub struct Function {
     pub unwound: u64,
     /// Open calls.
     pub in_flight: u64,
+    /// Ends of calls that began before monigo attached.
+    #[serde(default)]
+    pub unmatched: u64,
     /// Durations.
     pub latency_ns: Latency,
     /// Time of completed calls outside the traced functions that they called, ns.
@@ -155,6 +158,24 @@ pub struct Probe {
     pub sites: u32,
     /// `emulated`, `single-step` or `nop5`.
     pub cost_class: String,
+    /// Its bodies, if there are several.
+    #[serde(default)]
+    pub instances: Vec<Instance>,
+}
+
+/// One of the bodies that count as one function.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Instance {
+    /// Demangled name.
+    pub name: String,
+    /// Name in the image.
+    pub linkage_name: String,
+    /// Hexadecimal address.
+    pub address: String,
+    /// Source file.
+    pub file: Option<String>,
+    /// Sites.
+    pub sites: u32,
 }
 
 /// Records written and lost.

@@ -166,6 +166,18 @@ pub fn c_scenarios(how: Native) -> Result<PathBuf> {
     )
 }
 
+/// The C target of functions of which the compiler makes several.
+pub fn c_clones(how: Native) -> Result<PathBuf> {
+    let files = ["harness.c", "clones.c", "twin.c"];
+    native(
+        "gcc",
+        "clones",
+        &files.map(|file| format!("c/{file}")),
+        how,
+        &["-pthread"],
+    )
+}
+
 /// A C target of one file beside the harness.
 pub fn c_program(name: &str, how: Native) -> Result<PathBuf> {
     let files = ["c/harness.c".to_owned(), format!("c/{name}.c")];
@@ -389,7 +401,7 @@ fn native(
 ) -> Result<PathBuf> {
     let root = sources();
     let files: Vec<PathBuf> = files.iter().map(|file| root.join(file)).collect();
-    let headers = ["c/harness.h", "c/scenarios.h"].map(|file| root.join(file));
+    let headers = ["c/harness.h", "c/scenarios.h", "c/clones.h"].map(|file| root.join(file));
     let inputs: Vec<&Path> = files.iter().chain(&headers).map(PathBuf::as_path).collect();
     // A shared library takes no part in the choice between executable kinds.
     let flags: Vec<&str> = how

@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
-import type { FunctionRow } from "../api";
+import type { FunctionRow, Instance } from "../api";
 import { useView } from "../context";
 import { Flamegraph } from "../charts/flamegraph";
 import { HeatmapPanel } from "../charts/heatmap";
@@ -61,6 +61,26 @@ export function FunctionPage({ id }: { id: number }) {
   );
 }
 
+/** The bodies that the figures are the sums of. */
+function Instances({ instances }: { instances: Instance[] }) {
+  return (
+    <details class="instances">
+      <summary>{count(instances.length)} instances, whose figures are added up; with --by-instance, each has a row</summary>
+      <ul class="mono">
+        {instances.map((it) => (
+          <li key={it.address} title={it.linkage_name}>
+            {it.address} {it.name}{" "}
+            <span class="muted">
+              {count(it.sites)} {it.sites === 1 ? "site" : "sites"}, {it.cost_class}
+              {it.file && `, ${it.file}${it.line === null ? "" : `:${it.line}`}`}
+            </span>
+          </li>
+        ))}
+      </ul>
+    </details>
+  );
+}
+
 function Facts({ row }: { row: FunctionRow }) {
   const { latency_ns: latency, probe } = row;
   const time = (ns: number): string => shownNs(row, ns);
@@ -101,6 +121,7 @@ function Facts({ row }: { row: FunctionRow }) {
           <span>{count(row.unmatched)} {row.unmatched === 1 ? "call" : "calls"} begun before attaching, not counted</span>
         )}
       </p>
+      {probe.instances && <Instances instances={probe.instances} />}
       <dl class="facts">
         {facts.map(([name, value, extra]) => (
           <div key={name} class={extra}><dt>{name}</dt><dd>{value}</dd></div>

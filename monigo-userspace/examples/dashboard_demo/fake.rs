@@ -275,6 +275,7 @@ impl Recording {
                 },
                 cost_ns: if index % 4 == 3 { 16_300 } else { 1_900 },
                 floor_ns: 160,
+                instances: Vec::new(),
             },
         }
     }

@@ -116,6 +116,9 @@ pub struct TraceArgs {
     /// Trace every function that the patterns match, even several distinct ones
     #[arg(long)]
     pub all: bool,
+    /// A row for each instance of a function: generic instances, clones, statics of the same name
+    #[arg(long)]
+    pub by_instance: bool,
     /// Stop after this long, for example 30s, 5m, 1h30m
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<Duration>,

@@ -35,6 +35,7 @@ pub(super) fn notes(overview: &Overview, functions: &[FunctionRow]) -> String {
     if functions.iter().any(FunctionRow::calls_traced_functions) {
         text.push_str("Self is the total without time in other functions listed here.\n");
     }
+    instances(&mut text, functions);
     if sum(|row| row.unwound) > 0 {
         text.push_str("Unwound calls ended by a panic, an exception or longjmp; they are not in calls or latency.\n");
     }
@@ -108,6 +109,31 @@ fn timed_in_part(text: &mut String, functions: &[FunctionRow]) {
         count(part.len() as u64),
         between(&percent(least), &percent(most))
     );
+}
+
+/// Which rows are sums.
+fn instances(text: &mut String, functions: &[FunctionRow]) {
+    const HOW: &str = "--by-instance gives each a row";
+    let several: Vec<&FunctionRow> = functions
+        .iter()
+        .filter(|row| row.calls > 0 && row.has_instances())
+        .collect();
+    if several.len() > NAMED {
+        let number = count(several.len() as u64);
+        let _ = writeln!(
+            text,
+            "{number} functions have several instances, whose figures are added up; {HOW}."
+        );
+        return;
+    }
+    for row in several {
+        let number = row.probe.instances.len();
+        let _ = writeln!(
+            text,
+            "{} has {number} instances, whose figures are added up; {HOW}.",
+            row.name
+        );
+    }
 }
 
 fn between(least: &str, most: &str) -> String {

@@ -2,7 +2,9 @@
 
 use super::{Summary, folded, functions_csv, sql_table, summary_table, write_output};
 use crate::{
-    query::{DuckSource, Latency, Selection, Source as _, Weight, Window},
+    query::{
+        DuckSource, FunctionRow, InstanceRow, Latency, Selection, Source as _, Weight, Window,
+    },
     store::{Database, fixture},
 };
 
@@ -76,6 +78,43 @@ fn the_table_of_uncertain_figures() {
         "{text}"
     );
     assert!(!text.contains("cost"), "nothing is known of it: {text}");
+}
+
+#[test]
+fn rows_that_are_sums_say_so() {
+    let (_database, source) = source();
+    let overview = source.overview().expect("overview");
+    let mut rows = source.functions(Window::default()).expect("functions");
+    let instance = InstanceRow {
+        name: "main.process_order[int]".to_owned(),
+        linkage_name: String::new(),
+        address: "0x1".to_owned(),
+        file: None,
+        line: None,
+        sites: 2,
+        cost_class: rows[0].probe.cost_class,
+    };
+    let count = |rows: &[FunctionRow]| {
+        let text = summary_table(&overview, rows, &[], None);
+        let mut lines = text.lines();
+        lines
+            .find(|line| line.contains("--by-instance"))
+            .map(str::to_owned)
+    };
+    assert_eq!(count(&rows), None);
+    rows[0].probe.instances = vec![instance.clone(), instance];
+    let one = format!(
+        "{} has 2 instances, whose figures are added up; --by-instance gives each a row.",
+        rows[0].name
+    );
+    assert_eq!(count(&rows), Some(one));
+    let many = vec![rows[0].clone(); 5];
+    assert_eq!(
+        count(&many).as_deref(),
+        Some(
+            "5 functions have several instances, whose figures are added up; --by-instance gives each a row."
+        )
+    );
 }
 
 #[test]

@@ -143,6 +143,11 @@ impl FunctionRow {
         self.probe.sites == 0 && self.id > 0
     }
 
+    /// Whether calls of several bodies count as its calls.
+    pub fn has_instances(&self) -> bool {
+        !self.probe.instances.is_empty()
+    }
+
     /// Whether self time is known and is not simply the total.
     pub fn calls_traced_functions(&self) -> bool {
         self.self_ns.is_some_and(|ns| ns != self.latency_ns.total)
@@ -241,6 +246,29 @@ pub struct ProbeRow {
     /// Durations below this cannot be told from none, ns; 0 when not measured.
     #[serde(default)]
     pub floor_ns: u32,
+    /// Its bodies, by address; empty if it has only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<InstanceRow>,
+}
+
+/// One of the bodies that count as one function: a generic instance, a clone, a static of the same
+/// name in another file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceRow {
+    /// Demangled name.
+    pub name: String,
+    /// Name in the image.
+    pub linkage_name: String,
+    /// Address of its first instruction, hex with `0x`.
+    pub address: String,
+    /// Source file, when known.
+    pub file: Option<String>,
+    /// Line, when known.
+    pub line: Option<u32>,
+    /// Number of sites.
+    pub sites: u32,
+    /// Dearest site's class.
+    pub cost_class: CostClass,
 }
 
 /// One non-empty histogram bucket.

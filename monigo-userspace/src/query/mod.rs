@@ -38,8 +38,8 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     answers::{
-        Bucket, Call, FlameNode, FunctionRow, Heatmap, Latency, LossRow, Overview, ProbeRow,
-        SeriesPoint, SinceStart, StackRow, Table, Weight, share_of_cpu,
+        Bucket, Call, FlameNode, FunctionRow, Heatmap, InstanceRow, Latency, LossRow, Overview,
+        ProbeRow, SeriesPoint, SinceStart, StackRow, Table, Weight, share_of_cpu,
     },
     breakdown::{Breakdown, TimeParts},
     compare::{

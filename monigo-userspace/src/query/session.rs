@@ -3,7 +3,7 @@
 use duckdb::{Connection, params};
 
 use super::{
-    LossRow, Overview, ProbeRow, QueryError,
+    InstanceRow, LossRow, Overview, ProbeRow, QueryError,
     warnings::{self, Notice, Notices},
 };
 use crate::store::Reader;
@@ -120,11 +120,41 @@ fn read_functions(connection: &Connection, session: i64) -> Result<Vec<Meta>, Qu
                 cost_class: parse(row.get(7)?)?,
                 cost_ns: row.get(8)?,
                 floor_ns: row.get(9)?,
+                instances: Vec::new(),
             },
             count_ns: row.get(10)?,
         });
     }
+    read_instances(connection, session, &mut functions)?;
     Ok(functions)
+}
+
+/// Gives each function its bodies, if it has several.
+fn read_instances(
+    connection: &Connection,
+    session: i64,
+    functions: &mut [Meta],
+) -> Result<(), QueryError> {
+    let mut statement = connection.prepare(
+        "SELECT function_id, name, linkage_name, address, file, line, sites, cost_class
+         FROM instances WHERE session_id = ? ORDER BY function_id, address",
+    )?;
+    let mut rows = statement.query([session])?;
+    while let Some(row) = rows.next()? {
+        let Some(function) = functions.get_mut(row.get::<_, u32>(0)? as usize) else {
+            continue;
+        };
+        function.probe.instances.push(InstanceRow {
+            name: row.get(1)?,
+            linkage_name: row.get(2)?,
+            address: format!("{:#x}", row.get::<_, u64>(3)?),
+            file: row.get(4)?,
+            line: row.get(5)?,
+            sites: row.get(6)?,
+            cost_class: parse(row.get(7)?)?,
+        });
+    }
+    Ok(())
 }
 
 pub(super) fn read_session(

@@ -4,7 +4,7 @@ use duckdb::{Appender, Connection, params};
 
 use super::{
     Batch, Database, ExitProbe, Forgotten, NewFunction, NewSession, SampleKind, StorageSettings,
-    Store, StoreError, Wait, blocks, database::Progress,
+    Store, StoreError, Wait, blocks, database::Progress, functions,
 };
 use crate::plan::CostClass;
 
@@ -63,18 +63,14 @@ impl Store for Database {
     ) -> Result<(), StoreError> {
         self.revive()?;
         self.transaction("adding functions", |connection| {
-            append_functions(connection, session, first, functions)
+            functions::append(connection, session, first, functions)
         })
     }
 
     fn remove_functions(&mut self, session: i64, first: u32) -> Result<(), StoreError> {
         self.transaction("removing functions", |connection| {
-            connection.execute(
-                "DELETE FROM functions WHERE session_id = ? AND function_id >= ?",
-                params![session, first],
-            )
-        })?;
-        Ok(())
+            functions::remove(connection, session, first)
+        })
     }
 
     fn end_session(&mut self, session: i64, ended_ns: i64) -> Result<(), StoreError> {
@@ -198,37 +194,8 @@ fn insert_session(connection: &Connection, session: &NewSession) -> Result<i64, 
             params![id, sentence],
         )?;
     }
-    append_functions(connection, id, 0, &session.functions)?;
+    functions::append(connection, id, 0, &session.functions)?;
     Ok(id)
-}
-
-/// Appends functions with ids from `first` on.
-fn append_functions(
-    connection: &Connection,
-    session: i64,
-    first: u32,
-    functions: &[NewFunction],
-) -> Result<(), duckdb::Error> {
-    let mut appender = connection.appender("functions")?;
-    for (id, function) in (first..).zip(functions) {
-        appender.append_row(params![
-            session,
-            id as i32,
-            function.name,
-            function.linkage_name,
-            function.image,
-            function.file,
-            function.line.map(signed32),
-            function.entry_address,
-            exit_name(function.exit),
-            signed32(function.sites),
-            cost_name(function.cost_class),
-            measured(function.cost_ns),
-            measured(function.floor_ns),
-            measured(function.count_ns),
-        ])?;
-    }
-    appender.flush()
 }
 
 fn append_counters(
@@ -453,12 +420,12 @@ fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn signed32(value: u32) -> i32 {
+pub(super) fn signed32(value: u32) -> i32 {
     i32::try_from(value).unwrap_or(i32::MAX)
 }
 
 /// What was not measured is NULL.
-fn measured(ns: u32) -> Option<i64> {
+pub(super) fn measured(ns: u32) -> Option<i64> {
     (ns > 0).then_some(ns.into())
 }
 

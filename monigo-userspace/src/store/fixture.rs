@@ -27,6 +27,7 @@ pub(crate) fn session() -> NewSession {
         exit: ExitProbe::Ret,
         sites: 3,
         cost_class: CostClass::SingleStep,
+        instances: Vec::new(),
     };
     NewSession {
         started_ns: START,

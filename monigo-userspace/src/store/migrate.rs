@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `sessions` | run of monigo, with its target |
 //! | `functions` | traced function of a session |
+//! | `instances` | body of a function that has several: generic instance, clone, static of the same name |
 //! | `flushes` | flush interval |
 //! | `function_deltas` | function and flush interval in which its counters changed |
 //! | `histogram_deltas` | function, flush interval and non-empty latency bucket |
@@ -75,6 +76,10 @@ pub const MIGRATIONS: &[Migration] = &[
     Migration {
         version: 8,
         sql: include_str!("migrations/0008_finer_blocks.sql"),
+    },
+    Migration {
+        version: 9,
+        sql: include_str!("migrations/0009_instances.sql"),
     },
 ];
 

@@ -10,6 +10,7 @@ mod database;
 mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod functions;
 mod merge;
 pub mod migrate;
 mod prune;
@@ -99,6 +100,28 @@ pub struct NewFunction {
     pub floor_ns: u32,
     /// As `cost_ns`, of a call that is counted and not timed.
     pub count_ns: u32,
+    /// Its bodies, by address; empty if it has only one.
+    pub instances: Vec<Instance>,
+}
+
+/// One of the bodies that count as one function: a generic instance, a clone, a static of the same
+/// name in another file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Demangled name.
+    pub name: String,
+    /// Name in the image.
+    pub linkage_name: String,
+    /// ELF virtual address of its first instruction.
+    pub address: u64,
+    /// Source file of its definition, when known.
+    pub file: Option<String>,
+    /// Line of its definition, when known.
+    pub line: Option<u32>,
+    /// Number of probe sites, entry included.
+    pub sites: u32,
+    /// Cost class of the dearest site.
+    pub cost_class: CostClass,
 }
 
 /// How the end of a call is seen.

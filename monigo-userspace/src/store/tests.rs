@@ -51,7 +51,7 @@ fn what_was_appended_is_there_after_reopening() {
         ("processes", 1),
         ("losses", 1),
         ("readings", 4),
-        ("schema_version", 8),
+        ("schema_version", 9),
     ] {
         assert_eq!(count(&database, table), rows, "{table}");
     }

@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Changes with what is stored, and with how functions are found.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const MAGIC: &[u8; 8] = b"monigosy";
 /// Magic, version, checksum.
 const HEADER_BYTES: usize = 16;

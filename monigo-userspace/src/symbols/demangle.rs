@@ -127,6 +127,13 @@ pub fn split_clone_suffix(linkage_name: &str) -> (&str, &str) {
     linkage_name.split_at(end)
 }
 
+/// The function that the compiler split a part off: `f.isra.0` for `f.isra.0.part.1`.
+pub fn split_from(linkage_name: &str) -> Option<&str> {
+    let (base, suffix) = split_clone_suffix(linkage_name);
+    let at = suffix.rfind(".part.")?;
+    Some(&linkage_name[..base.len() + at])
+}
+
 /// Removes generic arguments (`<…>`, Go's `[…]`), keeping `<T as Trait>` heads and operators.
 pub fn without_generics(name: &str) -> String {
     let bytes = name.as_bytes();
@@ -294,6 +301,15 @@ mod tests {
         );
         assert_eq!(split_clone_suffix("main.go.0"), ("main.go.0", ""));
         assert_eq!(split_clone_suffix(".cold"), (".cold", ""));
+    }
+
+    #[test]
+    fn parts_know_their_function() {
+        assert_eq!(split_from("f.isra.0.part.1"), Some("f.isra.0"));
+        assert_eq!(split_from("f.part.0.constprop.2"), Some("f"));
+        for whole in ["f", "f.isra.0", "main.part", "f.partial.0"] {
+            assert_eq!(split_from(whole), None, "{whole}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::state::{App, Column, FlamePane, Focus, Overlay, Step, Tab};
+use crate::query::FunctionRow;
 
 /// What a key changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +100,9 @@ fn anywhere(app: &mut App, code: KeyCode) -> Option<Change> {
         KeyCode::Char('q') => Change::Quit,
         KeyCode::Char('?') | KeyCode::F(1) => open(app, Overlay::Help),
         KeyCode::Char('w') => open(app, Overlay::Warnings),
+        KeyCode::Char('i') if app.selected().is_some_and(FunctionRow::has_instances) => {
+            open(app, Overlay::Instances)
+        }
         KeyCode::Char('d') => {
             open(app, Overlay::Discovery);
             let fresh = app.discovery.ranking().is_none() && !app.discovery.state.running;
@@ -320,7 +324,7 @@ fn overlay(app: &mut App, code: KeyCode) -> Change {
         KeyCode::Esc
         | KeyCode::Enter
         | KeyCode::Backspace
-        | KeyCode::Char('q' | '?' | 'w')
+        | KeyCode::Char('q' | '?' | 'w' | 'i')
         | KeyCode::F(1) => {
             app.overlay = None;
             Change::Screen

@@ -6,6 +6,7 @@ mod discovering;
 mod executions;
 mod exits;
 mod inlined;
+mod instances;
 mod options;
 mod outputs;
 mod parts;

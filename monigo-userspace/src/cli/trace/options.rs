@@ -25,6 +25,8 @@ pub struct TraceOptions {
     pub functions: Vec<String>,
     /// Trace everything that they match.
     pub all: bool,
+    /// Each instance of a function counts for itself.
+    pub by_instance: bool,
     /// Stop after this long.
     pub duration: Option<Duration>,
     /// Stop after this many calls.
@@ -76,6 +78,7 @@ impl TraceOptions {
         Self {
             functions: args.functions.clone(),
             all: args.all,
+            by_instance: args.by_instance,
             duration: args.duration,
             max_calls: args.max_calls,
             db: config.storage.path.clone().filter(|_| disk),
@@ -104,6 +107,7 @@ impl TraceOptions {
         Self {
             functions: Vec::new(),
             all: false,
+            by_instance: false,
             duration: None,
             max_calls: None,
             db: None,

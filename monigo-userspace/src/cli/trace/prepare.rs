@@ -18,6 +18,7 @@ use super::{
     executions::{self, Chosen, Executions},
     exits::Exits,
     inlined::InlinedLater,
+    instances,
     remarks::Remarks,
 };
 use crate::{
@@ -118,14 +119,14 @@ pub fn prepare(
 }
 
 /// The distinct logical functions that the patterns name, each once.
-fn matched<'i>(image: &'i Image, patterns: &[&str], all: bool) -> Result<Vec<Group<'i>>> {
+fn matched<'i>(image: &'i Image, patterns: &[&str], args: &TraceOptions) -> Result<Vec<Group<'i>>> {
     let mut groups: Vec<Group<'i>> = Vec::new();
     let mut known: HashSet<u64> = HashSet::new();
     for text in patterns {
         let matches = pattern::find(image, text).map_err(Failure::usage)?;
         // Whoever asks for a function by its name wants to know how long it takes.
         let by_name = matches!(matches.tier, Tier::Raw | Tier::Full | Tier::Suffix);
-        let found = matches.select(all).map_err(Failure::usage)?;
+        let found = matches.select(args.all).map_err(Failure::usage)?;
         for group in found {
             let body = by_name.then(|| executions::body(image, &group)).flatten();
             let group = body.unwrap_or(group);
@@ -135,6 +136,9 @@ fn matched<'i>(image: &'i Image, patterns: &[&str], all: bool) -> Result<Vec<Gro
                 groups.push(group);
             }
         }
+    }
+    if args.by_instance {
+        groups = groups.into_iter().flat_map(instances::apart).collect();
     }
     Ok(groups)
 }
@@ -197,7 +201,7 @@ impl Prepared {
                 let obstacle = early.then(|| return_probes::obstacle(image, &self.running));
                 (planner, obstacle)
             });
-            let groups = matched(image, patterns, args.all);
+            let groups = matched(image, patterns, args);
             match others.join() {
                 Ok((planner, obstacle)) => (groups, planner, obstacle),
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -308,6 +312,7 @@ impl Prepared {
             count_ns: 0,
             sites: planned.sites() as u32,
             cost_class: planned.cost_class(),
+            instances: instances::described(image, &planned),
         });
         let followed = planned.has_executions().then(|| PlannedFunction {
             name: executions::name(group),
@@ -323,6 +328,7 @@ impl Prepared {
             self.described.push(NewFunction {
                 name: followed.name.clone(),
                 sites: 0,
+                instances: Vec::new(),
                 ..polls
             });
             self.functions.push(followed);

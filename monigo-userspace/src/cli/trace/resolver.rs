@@ -95,6 +95,14 @@ pub fn symbolizer(
             described.file = Some(file);
             described.line = line;
         }
+        for instance in &mut described.instances {
+            let function = image.function_at(instance.address);
+            let source = function.and_then(|function| symbolizer.source_of(image, function));
+            if let Some((file, line)) = source {
+                instance.file = Some(file);
+                instance.line = line;
+            }
+        }
     }
     symbolizer
 }

@@ -68,6 +68,7 @@ impl Collector {
             let price = self.kernel.calibration().price(&addition.planned);
             addition.described.cost_ns = price.cost_ns;
             addition.described.floor_ns = price.floor_ns;
+            addition.described.count_ns = price.count_ns;
             planned.push(addition.planned);
             described.push(addition.described);
             traced.push(addition.traced);

@@ -1,7 +1,7 @@
 //! Sessions that go on.
 
 use super::*;
-use crate::query::SeriesPoint;
+use crate::{plan::CostClass, query::SeriesPoint, store::Instance};
 
 #[test]
 fn what_is_appended_later_is_seen() {
@@ -76,8 +76,18 @@ fn functions_that_come_later_are_seen() {
     let unknown = source.histogram(new, WHOLE);
     assert_eq!(unknown, Err(QueryError::UnknownFunction(new)));
 
+    let instance = |address, file: Option<&str>| Instance {
+        name: "late<int>".to_owned(),
+        linkage_name: "_Z4lateIiE".to_owned(),
+        address,
+        file: file.map(str::to_owned),
+        line: file.map(|_| 7),
+        sites: 2,
+        cost_class: CostClass::Emulated,
+    };
     let function = NewFunction {
         name: "late".to_owned(),
+        instances: vec![instance(0x2000, None), instance(0x1000, Some("late.h"))],
         ..fixture::session().functions[0].clone()
     };
     let session = source.session();
@@ -107,6 +117,15 @@ fn functions_that_come_later_are_seen() {
     assert_eq!(after.len(), before.len() + 1);
     let late = after.iter().find(|row| row.name == "late").expect("there");
     assert_eq!((late.id, late.calls), (new, 3));
+    assert!(!before[0].has_instances());
+    let places = late.probe.instances.iter();
+    let places: Vec<_> = places
+        .map(|it| (it.address.as_str(), it.file.as_deref(), it.line))
+        .collect();
+    assert_eq!(
+        places,
+        [("0x1000", Some("late.h"), Some(7)), ("0x2000", None, None)]
+    );
 
     database
         .add_functions(session, new + 1, &[function])
@@ -117,5 +136,12 @@ fn functions_that_come_later_are_seen() {
     assert_eq!(
         source.functions(WHOLE).expect("functions").len(),
         after.len()
+    );
+    let left = source
+        .sql("SELECT count(*) FROM instances", 1)
+        .expect("counts");
+    assert_eq!(
+        left.rows[0][0], 2,
+        "those of the function that was removed are gone"
     );
 }

@@ -1,4 +1,5 @@
-//! Cold parts: code of a function that the compiler moved out of the way.
+//! Parts of functions that have symbols of their own: code that the compiler moved out of the way, and
+//! what it split off so that the rest can be inlined.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,21 +8,27 @@ use std::{
 
 use super::super::{Function, FunctionKind, Image, bytes::u32_at, demangle};
 
-/// Joins `f.cold` to `f`: same call, moved out of the way by the compiler.
+/// Joins `f.cold` and `f.part.0` to `f`: same call, in another place.
 ///
-/// LLVM uses the same suffix for parts that it *calls*, which have returns of their own, so a part
+/// LLVM uses the first suffix also for parts that it *calls*, which have returns of their own, so a part
 /// is joined only to a function of its name that jumps into it.
-pub(super) fn join_cold_parts(image: &Image, functions: &mut Vec<Function>) {
+pub(super) fn join_parts(image: &Image, functions: &mut Vec<Function>) {
     let is_cold = |function: &Function| {
         let (_, suffix) = demangle::split_clone_suffix(&function.linkage_name);
         function.kind == FunctionKind::Code && suffix.split('.').any(|word| word == "cold")
     };
-    let cold: Vec<usize> = (0..functions.len())
-        .filter(|at| is_cold(&functions[*at]))
+    let is_split = |function: &Function| {
+        function.kind == FunctionKind::Code
+            && demangle::split_from(&function.linkage_name).is_some()
+    };
+    let mut parts: Vec<usize> = (0..functions.len())
+        .filter(|at| is_cold(&functions[*at]) || is_split(&functions[*at]))
         .collect();
-    if cold.is_empty() {
+    if parts.is_empty() {
         return;
     }
+    // Parts of parts come first.
+    parts.sort_by_key(|at| std::cmp::Reverse(functions[*at].linkage_name.len()));
     let mut parents: HashMap<&str, Vec<usize>> = HashMap::new();
     for (at, function) in functions.iter().enumerate() {
         if function.kind == FunctionKind::Code && !is_cold(function) {
@@ -31,23 +38,28 @@ pub(super) fn join_cold_parts(image: &Image, functions: &mut Vec<Function>) {
         }
     }
     let mut joined: Vec<(usize, usize)> = Vec::new();
-    for part in cold {
-        let Some(range) = functions[part].ranges.first() else {
-            continue;
+    for part in parts {
+        let cold = is_cold(&functions[part]);
+        let name = &functions[part].linkage_name;
+        let parent = if cold {
+            parent_name(name)
+        } else {
+            demangle::split_from(name).unwrap_or(name)
         };
-        let Some(candidates) = parents.get(parent_name(&functions[part].linkage_name)) else {
+        let (Some(range), Some(candidates)) = (functions[part].ranges.first(), parents.get(parent))
+        else {
             continue;
         };
         let edges = |at: &usize| edges_into(image, &functions[*at], range);
         let jumping: Vec<usize> = candidates
             .iter()
             .copied()
-            .filter(|at| edges(at).jumps)
+            .filter(|at| edges(at).jumps && (cold || !edges(at).calls))
             .collect();
         match jumping.as_slice() {
             [parent] => joined.push((*parent, part)),
             // Only a jump table leads there.
-            [] => {
+            [] if cold => {
                 if let [parent] = candidates.as_slice()
                     && !edges(parent).calls
                 {
@@ -106,8 +118,18 @@ fn edges_into(image: &Image, function: &Function, target: &Range<u64>) -> Edges 
         let landing = next.wrapping_add_signed(i64::from(displacement.cast_signed()));
         target.contains(&landing)
     };
+    // One byte may look like a displacement by chance, so it has to lead to the first instruction.
+    let lands_near = |at: usize| {
+        let Some(displacement) = code.get(at) else {
+            return false;
+        };
+        let next = range.start.wrapping_add(at as u64 + 1);
+        let landing = next.wrapping_add_signed(i64::from(displacement.cast_signed()));
+        landing == target.start
+    };
     for at in 0..code.len() {
         match code[at] {
+            0xeb | 0x70..=0x7f => edges.jumps |= lands_near(at + 1),
             0xe9 => edges.jumps |= lands(at + 1),
             0xe8 => edges.calls |= lands(at + 1),
             0x0f if code.get(at + 1).is_some_and(|op| op & 0xf0 == 0x80) => {

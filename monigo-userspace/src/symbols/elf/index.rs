@@ -10,7 +10,7 @@ use object::{
 use super::{
     super::{Function, FunctionKind, Image, debug::DebugFile, go},
     ENDIAN,
-    cold::join_cold_parts,
+    cold::join_parts,
 };
 
 type Header = abi::FileHeader64<LittleEndian>;
@@ -165,7 +165,7 @@ pub(in super::super) fn index(image: &Image) -> FunctionIndex {
     if let Some(table) = image.go_table() {
         functions = go::functions(image, table, functions);
     }
-    join_cold_parts(image, &mut functions);
+    join_parts(image, &mut functions);
     add_imported(image, &mut functions, &undefined);
     FunctionIndex::new(functions, from_debug_file)
 }

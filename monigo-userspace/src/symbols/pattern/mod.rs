@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 use regex::{Regex, RegexBuilder};
 
 pub use self::error::{MatchError, Unprobeable};
-use super::{Function, FunctionKind, Image, go, lines};
+use super::{Function, FunctionKind, Image, demangle, go, lines};
 
 /// Which rule made a pattern match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -205,13 +205,17 @@ impl Matcher {
     fn hits(&self, image: &Image, function: &Function, tier: Tier) -> bool {
         match self {
             Self::Name { text, last } => match tier {
-                Tier::Raw => function.linkage_names().any(|name| name == text),
+                // Clones are the same function, whose calls would be missing without them.
+                Tier::Raw => function
+                    .linkage_names()
+                    .any(|name| name == text || names::base(image, name) == text),
                 Tier::Full if !could_contain(function, last.as_deref()) => false,
                 Tier::Full => {
                     function.name() == text
-                        || function
-                            .linkage_names()
-                            .any(|name| names::full(image, name) == *text)
+                        || function.linkage_names().any(|name| {
+                            names::full(image, name) == *text
+                                || names::full(image, names::base(image, name)) == *text
+                        })
                 }
                 _ if !could_contain(function, last.as_deref()) => false,
                 Tier::Closure => function.linkage_names().any(|name| {
@@ -266,6 +270,7 @@ fn grouped<'i>(
         let key = names::key(image, matched_name(function, pattern, tier));
         by_key.entry(key).or_default().push(function);
     }
+    by_key.values_mut().for_each(drop_called_parts);
     if matches!(tier, Tier::Suffix | Tier::Closure) && by_key.len() > 1 {
         drop_generated(image, &mut by_key);
     }
@@ -273,7 +278,7 @@ fn grouped<'i>(
     let groups = by_key
         .into_iter()
         .map(|(key, functions)| Group {
-            name: group_name(key, &functions, pattern, tier),
+            name: group_name(image, key, &functions, pattern, tier),
             label,
             functions,
         })
@@ -284,6 +289,25 @@ fn grouped<'i>(
         groups,
         skipped,
     })
+}
+
+/// What the compiler split off a function and that function calls is within its call. If it is
+/// jumped to, it has been joined to it.
+fn drop_called_parts(functions: &mut Vec<&Function>) {
+    if functions.len() < 2 {
+        return;
+    }
+    let whole: HashSet<&str> = functions.iter().flat_map(|f| f.linkage_names()).collect();
+    let is_part = |function: &Function| {
+        let mut parents = function.linkage_names().filter_map(demangle::split_from);
+        parents.any(|parent| whole.contains(parent))
+    };
+    let parts: HashSet<Option<u64>> = functions
+        .iter()
+        .filter(|function| is_part(function))
+        .map(|function| function.entry())
+        .collect();
+    functions.retain(|function| !parts.contains(&function.entry()));
 }
 
 /// The alias that was asked for, else the preferred name.
@@ -299,13 +323,23 @@ fn matched_name<'f>(function: &'f Function, pattern: &str, tier: Tier) -> &'f st
 }
 
 /// The name shared by all instances if they have one, spelled in full; else the key.
-fn group_name(key: String, functions: &[&Function], pattern: &str, tier: Tier) -> String {
+fn group_name(
+    image: &Image,
+    key: String,
+    functions: &[&Function],
+    pattern: &str,
+    tier: Tier,
+) -> String {
     let shown = |function: &Function| {
         let name = matched_name(function, pattern, tier);
-        if name == function.linkage_name {
+        let base = names::base(image, name);
+        if base != name && name != pattern {
+            // Of a clone, the function that it is one of.
+            demangle::full(base)
+        } else if name == function.linkage_name {
             function.name().to_owned()
         } else {
-            super::demangle::full(name)
+            demangle::full(name)
         }
     };
     let names: HashSet<String> = functions.iter().map(|function| shown(function)).collect();

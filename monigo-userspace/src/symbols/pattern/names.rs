@@ -41,6 +41,14 @@ pub(super) fn searchable_word(pattern: &str) -> Option<String> {
     (!word.is_empty() && !ABBREVIATED.contains(&word)).then(|| word.to_owned())
 }
 
+/// A linkage name without what marks clones that the compiler made; Go's names have no such marks.
+pub(super) fn base<'n>(image: &Image, linkage_name: &'n str) -> &'n str {
+    if image.go().is_some() && !linkage_name.starts_with("_Z") {
+        return linkage_name;
+    }
+    demangle::split_clone_suffix(linkage_name).0
+}
+
 /// Paths that a suffix may be taken of: without hash, generics, parameters and clone suffix;
 /// `<T as Trait>::f` counts as `T::f` and `Trait::f`, Go's `(*T).f` as `T.f`, too.
 pub(super) fn paths(image: &Image, linkage_name: &str) -> Vec<String> {

@@ -320,6 +320,8 @@ pub enum Overlay {
     Warnings,
     /// Functions that could be traced.
     Discovery,
+    /// The bodies of the selected function.
+    Instances,
     /// What happened during a call.
     Story {
         /// The call.

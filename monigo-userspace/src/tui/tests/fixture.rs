@@ -13,7 +13,8 @@ use crate::{
     plan::CostClass,
     query::{
         Activity, Bucket, Call, CallGroup, Cause, DiffNode, ExitProbe, FlameNode, Frame,
-        FunctionRow, Latency, LossRow, Overview, ProbeRow, SeriesPoint, StackRow, Tail, Wait,
+        FunctionRow, InstanceRow, Latency, LossRow, Overview, ProbeRow, SeriesPoint, StackRow,
+        Tail, Wait,
     },
     service::{IoFigures, Metrics, RoutineKind},
     symbols::Language,
@@ -201,6 +202,7 @@ pub fn function(id: u32, name: &str, calls: u64, typical_ns: u64) -> FunctionRow
             cost_class: CostClass::SingleStep,
             cost_ns: 16_300,
             floor_ns: 160,
+            instances: Vec::new(),
         },
     }
 }
@@ -220,6 +222,29 @@ pub fn uncertain() -> App {
     functions[2].probe.floor_ns = 1_200;
     functions[3].timed = 96_000;
     functions[4].timed = 0;
+    loaded(functions)
+}
+
+/// A function with several bodies, selected.
+pub fn instances() -> App {
+    let mut functions = vec![
+        function(0, "orders::sum", 1_200_000, 2_000),
+        function(1, "orders::Price::add", 90_000, 1_000),
+    ];
+    let instance = |name: &str, address: &str, line| InstanceRow {
+        name: name.to_owned(),
+        linkage_name: name.to_owned(),
+        address: address.to_owned(),
+        file: Some("/build/orders/src/sum.rs".to_owned()),
+        line,
+        sites: 1 + line.unwrap_or(0) % 2,
+        cost_class: CostClass::SingleStep,
+    };
+    functions[0].probe.instances = vec![
+        instance("orders::sum::<u32>", "0x481000", Some(12)),
+        instance("orders::sum::<orders::Price>", "0x4810a0", Some(13)),
+        instance("orders::sum::<f64>", "0x4810f0", None),
+    ];
     loaded(functions)
 }
 

@@ -3,8 +3,8 @@
 use ratatui::crossterm::event::KeyCode;
 
 use super::fixture::{
-    answer_detail, few, function, loaded, many, metrics, press, screen, screen_with, server_frames,
-    starting, type_in, uncertain,
+    answer_detail, few, function, instances, loaded, many, metrics, press, screen, screen_with,
+    server_frames, starting, type_in, uncertain,
 };
 use crate::tui::{
     Phase,
@@ -108,6 +108,19 @@ fn stack_of_a_call() {
         });
         app
     });
+}
+
+#[test]
+fn instances_of_a_function() {
+    compare("instances", || {
+        let mut app = instances();
+        press(&mut app, &[KeyCode::Char('i')]);
+        app
+    });
+    // The other function has none.
+    let mut app = instances();
+    press(&mut app, &[KeyCode::Down, KeyCode::Char('i')]);
+    assert!(app.overlay.is_none());
 }
 
 #[test]

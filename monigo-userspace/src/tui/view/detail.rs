@@ -177,7 +177,11 @@ fn counts(row: &FunctionRow, columns: u16, theme: Theme) -> Line<'static> {
     };
     let sites = row.probe.sites;
     let plural = if sites == 1 { "" } else { "s" };
-    let how = format!("{exit}, {sites} site{plural}, {cost}");
+    let instances = match row.probe.instances.len() {
+        0 => String::new(),
+        count => format!("{count} instances, "),
+    };
+    let how = format!("{exit}, {instances}{sites} site{plural}, {cost}");
     let price = price(row);
     let source = row.file.as_ref().map(|file| text::source(file, row.line));
     // As much as fits.

@@ -3,7 +3,10 @@
 use ratatui::{Frame, layout::Rect, text::Line, text::Span, widgets::Paragraph};
 
 use super::{Theme, text};
-use crate::tui::state::{App, Focus, Overlay, Tab};
+use crate::{
+    query::FunctionRow,
+    tui::state::{App, Focus, Overlay, Tab},
+};
 
 /// Draws one line: as many keys as fit, the most useful first.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &App, theme: Theme) {
@@ -106,6 +109,9 @@ fn keys(app: &App) -> Vec<(&'static str, &'static str)> {
     }
     if app.focus == Focus::Table {
         keys.extend([("/", "filter"), ("< >", "sort")]);
+    }
+    if app.selected().is_some_and(FunctionRow::has_instances) {
+        keys.push(("i", "instances"));
     }
     if app.discovery.available {
         keys.push(("d", "discover"));

@@ -9,6 +9,7 @@ mod footer;
 mod header;
 mod health;
 mod histogram;
+mod instances;
 mod overlay;
 mod parts;
 mod stacks;

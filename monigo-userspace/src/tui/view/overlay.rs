@@ -7,7 +7,7 @@ use ratatui::{
     widgets::{Block, Clear, Padding, Paragraph},
 };
 
-use super::{Theme, discovery, stacks, text, time};
+use super::{Theme, discovery, instances, stacks, text, time};
 use crate::{
     export::{format, story_text},
     query::{Call, LossRow},
@@ -38,6 +38,14 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
                 "discover".to_owned(),
                 columns,
                 discovery::lines(app, columns.into(), theme),
+            )
+        }
+        Overlay::Instances => {
+            let columns = area.width.saturating_sub(4).min(120);
+            (
+                "instances".to_owned(),
+                columns,
+                instances::lines(app, columns.into(), theme),
             )
         }
         Overlay::Story { story, .. } => {
@@ -134,7 +142,10 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         ),
         ("L", "histogram bars by the logarithm of the count"),
         ("z", "zoom: the pane in use fills the screen"),
-        ("w  d", "warnings and losses; discover what else is called"),
+        (
+            "w  d  i",
+            "warnings and losses; discover what else is called; instances",
+        ),
         ("q  Ctrl-C", "quit"),
         ("", ""),
         ("calls", "completed calls, exact; percentiles are within 3%"),

@@ -99,6 +99,11 @@ impl Prepared {
             planned.exit = ExitProbe::Ret;
             described.exit = ExitProbe::Ret;
             described.sites = planned.sites() as u32;
+            described.cost_class = planned.cost_class();
+            for (instance, plan) in described.instances.iter_mut().zip(&planned.plans) {
+                instance.sites = planned.sites_of(plan) as u32;
+                instance.cost_class = planned.cost_class_of(plan);
+            }
         }
     }
 
