@@ -206,6 +206,22 @@ fn durations_are_true() -> Result<()> {
     Ok(())
 }
 
+/// What began before monigo attached is no call of the session, and its end is told.
+#[test]
+fn a_call_that_is_open_at_attach() -> Result<()> {
+    let go = Go {
+        version: GoVersion::Current,
+        flags: &[],
+    };
+    let c = (targets::c_scenarios(Native::O2)?, "begins_early");
+    for (program, function) in [c, (targets::go_scenarios(go)?, "beginsEarly")] {
+        let (_, report) = check_counts(&program, &program, &["before", "3"])?;
+        let row = report.function(function)?;
+        ensure!(row.unmatched == 1, "{row:?}");
+    }
+    Ok(())
+}
+
 /// A path means every process, a PID only that one.
 #[test]
 fn one_process_of_two() -> Result<()> {

@@ -3,9 +3,10 @@
 
 use anyhow::{Result, ensure};
 use monigo_tests::{
-    Report, Truth, check_counts,
+    Monigo, Program, Report, Truth, check_counts,
     compare::{Moment, compare, observe},
-    targets::{self, Go, GoVersion, Native},
+    require_root,
+    targets::{self, Go, GoVersion, Native, PrivateCopy},
 };
 
 /// Checks the counts and how each function's end was seen.
@@ -141,4 +142,35 @@ fn deeper_than_return_probes_nest() -> Result<()> {
         ensure!(work.calls == truth.functions["work"].calls, "{work:?}");
     }
     Ok(())
+}
+
+/// Once it is noticed, ends are seen by exit sites, which know no such limit.
+#[test]
+fn deep_nesting_replaces_return_probes() -> Result<()> {
+    const DEPTH: u64 = 200;
+    /// The kernel takes some more; the kernel programs leave it room.
+    const NESTED: u64 = 60;
+    require_root()?;
+    let copy = PrivateCopy::of(&targets::exits_program("POINTER")?)?;
+    let arguments = ["20", &DEPTH.to_string()];
+    let mut first = Program::start(&copy.path(), &arguments)?;
+    let mut second = Program::start(&copy.path(), &arguments)?;
+    let image = copy.path().to_string_lossy().into_owned();
+    let mut monigo = Monigo::attach(&image, &["hops", "work"], &[])?;
+    let before = first.go()?.functions["hops"].calls;
+    monigo.ever_said(&["nest deeper than return probes"])?;
+    let after = second.go()?.functions["hops"].calls;
+    let report = monigo.stop()?;
+    let seen = report.function("hops")?;
+    // Of the first, what nests deeper is missing at most; of the second, nothing.
+    let least = before * NESTED / DEPTH + after;
+    ensure!(
+        (least..=before + after).contains(&seen.calls),
+        "{seen:?}, not {least} to {}",
+        before + after
+    );
+    let said = |warning: &String| warning.contains("nest deeper than return probes");
+    ensure!(report.warnings.iter().any(said), "{:?}", report.warnings);
+    first.finish()?;
+    second.finish()
 }

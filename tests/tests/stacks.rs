@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use monigo_tests::{
-    check_counts, check_counts_after_end,
+    Moment, check_counts, check_counts_after_end, observe,
     targets::{self, Go, GoVersion, Native},
 };
 
@@ -106,4 +106,34 @@ fn a_hundred_thousand_goroutines() -> Result<()> {
     let (truth, report) = check_counts(&program, &program, &["churn", "100", "1000"])?;
     ensure!(truth.functions["caller"].calls == 100_000, "{truth:?}");
     report.expect_nothing_lost()
+}
+
+/// Calls that there is no room for are told, and every other one is counted.
+#[test]
+fn more_goroutines_than_are_kept() -> Result<()> {
+    const GOROUTINES: u64 = 140_000;
+    let how = Go {
+        version: GoVersion::Current,
+        flags: &[],
+    };
+    let program = targets::go_scenarios(how)?;
+    let arguments = ["open", &GOROUTINES.to_string(), "0"];
+    let options = ["--stacks", "off", "--no-off-cpu", "--cpu-hz", "0"];
+    let (truth, report) = observe(&program, &program, &arguments, &options, Moment::Done)?;
+    ensure!(
+        truth.functions["stays"].in_flight == GOROUTINES,
+        "{truth:?}"
+    );
+    let told = report.warnings.iter().find_map(|warning| {
+        let (lost, rest) = warning.split_once(" calls were not counted: ")?;
+        rest.contains("more threads or goroutines").then_some(lost)
+    });
+    let told = told.with_context(|| format!("nothing of it in {:?}", report.warnings))?;
+    let lost: u64 = told.replace(',', "").parse()?;
+    let seen = report.function("stays")?.in_flight;
+    ensure!(
+        lost > 0 && seen + lost == GOROUTINES,
+        "{seen} seen, {lost} lost"
+    );
+    Ok(())
 }

@@ -129,6 +129,11 @@ fn live_view_and_summary() -> Result<()> {
             line.contains("recurse") && line.split_whitespace().any(|word| word == calls)
         })
     })?;
+    terminal.screen.wait_for("what the probes cost", |screen| {
+        let text = screen.contents();
+        let mut lines = text.lines().take(2);
+        lines.any(|line| line.contains("probes cost about") && line.contains("% of one CPU"))
+    })?;
     terminal.quit()?;
     target.finish()
 }

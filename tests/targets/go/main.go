@@ -59,6 +59,7 @@ func main() {
 		"growth":    growth,
 		"churn":     churn,
 		"open":      open,
+		"before":    before,
 		"generic":   generics,
 		"burn":      burns,
 		"times":     times,

@@ -259,6 +259,23 @@ func open() report {
 	}
 }
 
+//go:noinline
+func beginsEarly(early bool) int {
+	if early {
+		ready()
+	}
+	return 1
+}
+
+func before() report {
+	times := argument(0, 3)
+	total := beginsEarly(true)
+	for i := 0; i < times; i++ {
+		total += beginsEarly(false)
+	}
+	return report{map[string]truth{"beginsEarly": {times, 0, 0}}, map[string]int{"total": total}}
+}
+
 type number interface{ ~int | ~float64 }
 
 //go:noinline

@@ -49,6 +49,66 @@ fn records_go_first() {
 }
 
 #[test]
+fn then_stacks() {
+    // A tenth of the records still takes more than there is, but not without stacks.
+    let loads = loads(&[3_120.0]);
+    let copies = StackCost::Copied(16_384.0);
+    let plan = plan(&loads, 1_000.0, copies, FIVE_PERCENT, Mode::Full, 0.1);
+    assert_eq!(
+        (plan.modes[0], plan.records),
+        (Mode::Full, Records::NoStacks)
+    );
+    assert!(plan.cost <= FIVE_PERCENT, "{plan:?}");
+}
+
+/// Whatever is given up is said, with the function and the option.
+#[test]
+fn each_step_has_its_sentence() {
+    let names = ["process_order".to_owned(), "seldom".to_owned()];
+    let sentence = |plan: Plan| {
+        let mut budget = Budget::new(Some(0.05), Mode::Full, 0.1, 2);
+        let before = budget.current().clone();
+        budget.current = plan;
+        budget.sentence(&before, &loads(&[10_000.0, 1.0]), &names)
+    };
+    let full = Plan::unlimited(2, Mode::Full, 0.2);
+    let records = |records| Plan {
+        records,
+        ..full.clone()
+    };
+    let modes = |mode| Plan {
+        records: Records::NoStacks,
+        modes: vec![mode, Mode::Full],
+        duty: 0.3,
+        ..full.clone()
+    };
+    let said = [
+        (
+            records(Records::Fewer),
+            "a tenth of the calls is recorded in full",
+        ),
+        (
+            records(Records::NoStacks),
+            "few calls are recorded in full, and without stacks",
+        ),
+        (
+            modes(Mode::Windows),
+            "latency of process_order is measured 20.0% of the time, counts stay exact",
+        ),
+        (
+            modes(Mode::Duty),
+            "process_order: probed 30.0% of the time, so counts are estimated",
+        ),
+        (modes(Mode::Off), "process_order: not probed any more"),
+    ];
+    for (plan, end) in said {
+        let text = sentence(plan);
+        let begin = "watching everything takes 16.0% of one CPU (--max-overhead 5.0%): ";
+        assert_eq!(text, format!("{begin}{end}"));
+    }
+}
+
+#[test]
 fn large_copies_are_dearer_than_small_ones() {
     let records = |bytes| {
         let stacks = StackCost::Copied(bytes);

@@ -69,6 +69,13 @@ pub(super) fn families(source: &dyn Source) -> Result<Vec<Family>, QueryError> {
             "Durations of completed calls.",
             durations,
         ),
+        Family::new(
+            Kind::Gauge,
+            "monigo_function_floor_seconds",
+            "seconds",
+            "Durations below this cannot be told from none; 0 where that was not measured.",
+            each(|row| f64::from(row.probe.floor_ns) / 1e9),
+        ),
         counter(
             "monigo_probe_seconds",
             "seconds",
