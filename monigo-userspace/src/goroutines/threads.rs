@@ -86,6 +86,13 @@ impl ThreadReader {
         }
     }
 
+    /// Names come from `symbolizer`, which may share what it reads with another one.
+    #[must_use]
+    pub fn with_symbolizer(self, symbolizer: Symbolizer) -> Self {
+        lock(&self.state).symbolizer = symbolizer;
+        self
+    }
+
     fn look(&self, pids: &[u32]) -> Result<Routines, ServiceError> {
         let mut parts: HashMap<Named, (Grouped, BTreeSet<String>)> = HashMap::new();
         let mut missed = Missed::default();

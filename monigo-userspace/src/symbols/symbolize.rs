@@ -10,6 +10,7 @@ mod frames;
 mod guard;
 mod lines;
 mod places;
+mod shelf;
 
 use std::{
     cell::OnceCell,
@@ -31,8 +32,8 @@ use blazesym::{
 use self::{
     background::Background,
     frames::{Cache, go_frames, native_frames, unknown},
-    lines::Lines,
     places::{Place, Process},
+    shelf::{SharedLines, Shelf},
 };
 use super::{Function, Image, ImageId, demangle, go, maps::ProcessMaps};
 use crate::store::Frame;
@@ -72,7 +73,8 @@ pub struct Symbolizer {
     kernel: Cache<u64>,
     main: Option<Arc<Image>>,
     /// DWARF by image, as far as it is read on this thread.
-    lines: HashMap<usize, Option<Lines>>,
+    lines: HashMap<usize, Arc<SharedLines>>,
+    shelf: Arc<Shelf>,
     background: Background,
     /// Index of the kernel's code in user space, once it was needed.
     vdso: OnceCell<Option<usize>>,
@@ -115,6 +117,16 @@ impl Default for Symbolizer {
 impl Symbolizer {
     /// A symbolizer that knows no process yet.
     pub fn new() -> Self {
+        Self::with_shelf(Arc::default())
+    }
+
+    /// Another one that knows no process yet. What both need of an image is read once.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        Self::with_shelf(Arc::clone(&self.shelf))
+    }
+
+    fn with_shelf(shelf: Arc<Shelf>) -> Self {
         Self {
             blazesym: new_blazesym(),
             images: Vec::new(),
@@ -125,7 +137,8 @@ impl Symbolizer {
             kernel: Cache::new(),
             main: None,
             lines: HashMap::new(),
-            background: Background::new(),
+            background: Background::new(Arc::clone(&shelf)),
+            shelf,
             vdso: OnceCell::new(),
             unsettled: false,
         }
@@ -140,6 +153,7 @@ impl Symbolizer {
     /// Takes an image that is open already, so that it is not read twice. Addresses of processes
     /// that ended before they were looked at are tried in it.
     pub fn add_image(&mut self, image: Arc<Image>) {
+        self.shelf.add(&image);
         if let Ok(file) = File::open(image.open_path()) {
             let loaded = Loaded {
                 show: image.path().display().to_string(),
@@ -317,12 +331,7 @@ impl Symbolizer {
             self.background.ask(image, vaddr)
         } else {
             let lines = self.lines.entry(at);
-            let lines = lines.or_insert_with(|| Lines::of(Arc::clone(image)));
-            Some(
-                lines
-                    .as_ref()
-                    .map_or_else(Vec::new, |lines| lines.at(vaddr)),
-            )
+            Some(lines.or_insert_with(|| self.shelf.lines(image)).at(vaddr))
         };
         // Reading the functions of such an image takes too long here.
         let known = image.is_indexed() || !loaded.is_slow();

@@ -103,6 +103,7 @@ impl Beginning<'_> {
             service::identity(target, image, options, &described),
             processes,
             prepared.go_image().cloned(),
+            symbolizer.beside(),
             Arc::clone(&source),
             watched.clone(),
         );

@@ -18,7 +18,7 @@ use crate::{
     query::Source,
     service::{Identity, Live, RoutineReader, Sampler, Service},
     store::NewSession,
-    symbols::{Image, ImageKind, demangle::printable},
+    symbols::{Image, ImageKind, demangle::printable, symbolize::Symbolizer},
     system::{
         health::{HealthSettings, Subject},
         metrics::{Monitor, ProcLook},
@@ -43,11 +43,12 @@ pub fn processes(target: &Target, image: &Image, held: Option<u32>) -> Processes
 /// Names processes.
 pub type Processes = Box<dyn Fn() -> BTreeSet<u32> + Send>;
 
-/// Watches `processes` and those that `progress` tells.
+/// Watches `processes` and those that `progress` tells; `symbolizer` names what their threads do.
 pub fn live(
     identity: Identity,
     processes: Processes,
     go: Option<Arc<Image>>,
+    symbolizer: Symbolizer,
     source: Arc<dyn Source>,
     progress: watch::Receiver<Progress>,
 ) -> Live {
@@ -55,7 +56,7 @@ pub fn live(
     let monitor = Monitor::new(Box::<ProcLook>::default(), Box::new(pids));
     let routines: Box<dyn RoutineReader> = match go {
         Some(image) => Box::new(GoReader::new(image, History::default())),
-        None => Box::new(ThreadReader::new(History::default())),
+        None => Box::new(ThreadReader::new(History::default()).with_symbolizer(symbolizer)),
     };
     let health = HealthSettings::default();
     Live::new(identity, monitor, routines, source, health)

@@ -9,7 +9,8 @@ use std::{
 
 use super::{
     super::{Image, ImageId},
-    lines::{Entry, Lines},
+    lines::Entry,
+    shelf::{SharedLines, Shelf},
 };
 
 /// Most answers that are kept; the asker keeps its own.
@@ -25,6 +26,7 @@ type Key = (ImageId, u64);
 
 /// A thread that reads debug information, started when it is needed first.
 pub(super) struct Background {
+    shelf: Arc<Shelf>,
     requests: Option<mpsc::Sender<(Arc<Image>, u64)>>,
     answers: Arc<Answers>,
     asked: HashSet<Key>,
@@ -70,8 +72,9 @@ impl Patience {
 }
 
 impl Background {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(shelf: Arc<Shelf>) -> Self {
         Self {
+            shelf,
             requests: None,
             answers: Arc::default(),
             asked: HashSet::new(),
@@ -115,10 +118,10 @@ impl Background {
     fn send(&mut self, image: &Arc<Image>, vaddr: u64) -> Option<()> {
         if self.requests.is_none() {
             let (requests, received) = mpsc::channel();
-            let answers = Arc::clone(&self.answers);
+            let (shelf, answers) = (Arc::clone(&self.shelf), Arc::clone(&self.answers));
             thread::Builder::new()
                 .name("symbols".to_owned())
-                .spawn(move || work(&received, &answers))
+                .spawn(move || work(&received, &shelf, &answers))
                 .ok()?;
             self.requests = Some(requests);
         }
@@ -126,22 +129,16 @@ impl Background {
     }
 }
 
-fn work(requests: &mpsc::Receiver<(Arc<Image>, u64)>, answers: &Answers) {
-    let mut read: HashMap<ImageId, Option<Lines>> = HashMap::new();
+fn work(requests: &mpsc::Receiver<(Arc<Image>, u64)>, shelf: &Shelf, answers: &Answers) {
+    let mut read: HashMap<ImageId, Arc<SharedLines>> = HashMap::new();
     while let Ok((image, vaddr)) = requests.recv() {
         let id = image.id();
         let lines = read.entry(id).or_insert_with(|| {
             // The asker takes names from the index, and must not be the one to read it.
             image.functions();
-            let started = Instant::now();
-            let lines = Lines::of(Arc::clone(&image));
-            let path = image.path().display();
-            tracing::info!("debug information of {path}: {:.2?}", started.elapsed());
-            lines
+            shelf.lines(&image)
         });
-        let found = lines
-            .as_ref()
-            .map_or_else(Vec::new, |lines| lines.at(vaddr));
+        let found = lines.at(vaddr);
         let mut known = answers.lock();
         if known.len() >= MOST_ANSWERS {
             known.clear();

@@ -169,7 +169,7 @@ impl Symbolizer {
     /// Starts over: so many files are the mark of processes that come and go.
     fn drop_images(&mut self) {
         let main = self.main.take();
-        *self = Self::new();
+        *self = self.beside();
         if let Some(main) = main {
             self.add_image(main);
         }
@@ -192,7 +192,7 @@ impl Symbolizer {
         image: Option<Arc<Image>>,
     ) -> Option<usize> {
         let file = File::open(path).ok()?;
-        let image = image.or_else(|| Image::open_as(path, Path::new(&show)).ok().map(Arc::new));
+        let image = image.or_else(|| self.shelf.image(id, path, &show));
         let at = self.images.len();
         self.images.push(Some(Loaded {
             show,

@@ -103,6 +103,30 @@ fn process_that_ended_unseen_falls_back_to_the_target() {
     assert_eq!(frames.last().unwrap().function, "plain");
 }
 
+#[test]
+fn symbolizers_beside_each_other_read_an_image_once() {
+    let path = samples::c(&["-O2", "-g"]);
+    let running = Running::start(&path);
+    let pid = running.child.id();
+    let mut one = Symbolizer::new();
+    let mut other = one.beside();
+    let shelf = Arc::clone(&one.shelf);
+    let frames = std::thread::scope(|scope| {
+        [&mut one, &mut other]
+            .map(|symbolizer| scope.spawn(|| symbolizer.frames(pid, running.plain, false)))
+            .map(|asked| asked.join().unwrap().unwrap())
+    });
+    assert_eq!(frames[0], frames[1]);
+    assert!(frames[0].last().unwrap().line.is_some());
+    let id = ImageId::of(&path).unwrap();
+    let image = shelf.image(id, Path::new("/nowhere"), "").unwrap();
+    let lines = shelf.lines(&image);
+    // Those of the two and of this test.
+    assert_eq!(Arc::strong_count(&lines), 3);
+    drop((one, other, image, lines));
+    assert!(shelf.image(id, Path::new("/nowhere"), "").is_none());
+}
+
 /// Function, file and line of every frame, innermost first, by binutils.
 fn addr2line(path: &Path, vaddr: u64) -> Vec<(String, String)> {
     let mut command = Command::new("addr2line");
