@@ -89,6 +89,13 @@ test("a region drawn on the heatmap selects calls, and a link carries it", async
 
   // Calls, stacks and the comparison are about the selection.
   await listedFrom(least);
+  for (const root of ["From the function", "With callers"]) {
+    await page.getByRole("button", { name: root }).click();
+    const href = await page.locator(".flame .files a", { hasText: "folded" }).getAttribute("href");
+    assert.match(href, /slower_than=\d+/);
+    assert.equal(href.includes("root=function"), root === "From the function");
+    await page.locator(".flame canvas").waitFor();
+  }
   await panel("Why slow calls are slow").getByText(/recorded of .* and longer against/).waitFor();
   const shown = await panel("Why slow calls are slow").locator(".note").innerText();
   assert.ok(Math.abs(ms(shown.split("of ")[1]) - least) < 0.1 * least, shown);
@@ -140,17 +147,37 @@ test("slow calls by percentile and by duration", async () => {
   await listedFrom(20);
 });
 
-test("the flame graph begins at the function when asked", async () => {
-  await page.getByRole("button", { name: "From the function" }).click();
-  assert.match(page.url(), /root=function/);
+test("the flame graph begins at the function, and with its callers when asked", async () => {
   const weights = page.getByRole("group", { name: "Width of a frame" });
-  await weights.getByRole("button", { name: "On + off CPU", pressed: true }).waitFor();
-  assert.equal(await weights.getByRole("button").count(), 3);
+  const offered = (number) => page.waitForFunction(
+    (number) => document.querySelectorAll('[aria-label="Width of a frame"] button').length === number, number,
+  );
   const canvas = page.locator(".flame canvas");
-  await canvas.focus();
-  await page.keyboard.press("ArrowDown");
-  await page.keyboard.press("ArrowDown");
-  await page.waitForFunction(() => document.querySelector(".flame canvas").dataset.focus === "main.chargeCard");
+  const second = async () => {
+    await canvas.focus();
+    for (const key of ["Home", "ArrowDown"]) await page.keyboard.press(key);
+    return canvas.getAttribute("data-focus");
+  };
+  await weights.getByRole("button", { name: "On + off CPU", pressed: true }).waitFor();
+  await offered(3);
+  await until(async () => (await second()) === "main.chargeCard");
+
+  await page.getByRole("button", { name: "With callers" }).click();
+  assert.match(page.url(), /root=callers/);
+  await weights.getByRole("button", { name: "Wall", pressed: true }).waitFor();
+  await offered(5);
+  await until(async () => !["main.chargeCard", "all", null, undefined].includes(await second()));
+  // Files hold what is shown.
+  const file = page.locator(".flame .files a", { hasText: "folded" });
+  assert.match(await file.getAttribute("href"), /weight=wall(?!.*root=function)/);
+
+  await page.getByRole("button", { name: "From the function" }).click();
+  assert.doesNotMatch(page.url(), /root=/);
+  await offered(3);
+  await until(async () => (await second()) === "main.chargeCard");
+  const folded = await fetch(new URL(await file.getAttribute("href"), url));
+  const lines = (await folded.text()).trim().split("\n");
+  assert.deepEqual(lines.filter((line) => !line.startsWith("main.chargeCard")), []);
 });
 
 test("slow calls are compared with fast ones", async () => {

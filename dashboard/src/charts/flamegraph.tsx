@@ -3,20 +3,16 @@ import { useMemo } from "preact/hooks";
 import { address, type FlameNode } from "../api";
 import { useSelected, useView } from "../context";
 import { useAnswer } from "../hooks";
-import { weights, type Weight } from "../logic/route";
+import { weighed } from "../logic/route";
 import { Empty } from "../view/panel";
 import { Segments } from "../view/segments";
 import { FlameExplorer } from "./flame-explorer";
-
-/** Below a function there are only its samples. */
-const inside: readonly Weight[] = ["time", "cpu", "offcpu"];
 
 export function Flamegraph({ id }: { id: number | null }) {
   const { route, navigate, theme, version, functions } = useView();
   const selected = useSelected(id);
   const below = id !== null && route.root === "function";
-  const offered = below ? inside : weights;
-  const weight = offered.includes(route.weight) ? route.weight : "time";
+  const { offered, weight } = weighed(route);
   const params = { function: id, weight, ...(below ? { root: "function" } : {}), ...selected.params };
   const answer = useAnswer<FlameNode>(address("flame", params), `${selected.identity} ${weight} ${below}`, version, 2000);
   const traced = useMemo(() => new Set(functions?.map((row) => row.name)), [functions]);
@@ -30,12 +26,18 @@ export function Flamegraph({ id }: { id: number | null }) {
           {answer.error ?? (weight === "wall" || weight === "calls"
             ? <>No stack was recorded of these calls. Stacks come from a sample of the calls; <code>--stacks off</code> records none.</>
             : <>No sample was taken inside these calls. Short and rare calls need more time, or more samples: <code>--cpu-hz 999</code>.</>)}
+          {below && !answer.error && (
+            <>
+              {" "}
+              <button type="button" class="plain" onClick={() => { navigate({ root: "callers" }); }}>Show who called it</button>
+            </>
+          )}
         </Empty>
       }
       more={id !== null && (
         <Segments
           label="Where stacks begin" chosen={route.root} choose={(root) => { navigate({ root }); }}
-          options={[["callers", "With callers"], ["function", "From the function"]]}
+          options={[["function", "From the function"], ["callers", "With callers"]]}
         />
       )}
       files={

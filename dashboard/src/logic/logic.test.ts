@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Bucket, FunctionRow } from "../api";
 import { heatColour, strength } from "./heat";
 import { bars, density } from "./histogram";
-import { format, home, opened, parse, turned, type Route } from "./route";
+import { format, home, opened, parse, turned, weighed, weights, type Route } from "./route";
 import { defaultSort, filtered, sorted, toggled } from "./table";
 import { logTicks, timeTicks } from "./ticks";
 
@@ -45,9 +45,11 @@ describe("route", () => {
   const routes: Route[] = [
     home,
     { ...home, page: "functions", fn: 3, range: 60, weight: "calls", search: "a b&c=ü" },
+    { ...home, page: "functions", fn: 3, weight: "calls", root: "callers" },
+    { ...home, page: "functions", fn: 3, root: "callers" },
     { ...home, page: "functions", filter: "x#y?z", sort: { column: "name", descending: false } },
     { ...home, page: "flame", weight: "offcpu" },
-    { ...home, page: "flame", fn: 12, root: "function", range: { fromMs: 1_764_337_000_000, toMs: 1_764_338_000_000 } },
+    { ...home, page: "flame", fn: 12, weight: "cpu", root: "callers", range: { fromMs: 1_764_337_000_000, toMs: 1_764_338_000_000 } },
     { ...home, page: "routines", range: 10, state: "waiting", filter: "lock" },
     { ...home, page: "reports", topic: "FunctionLatency", range: "all" },
     { ...home, page: "settings", range: 259_200 },
@@ -62,6 +64,17 @@ describe("route", () => {
       expect(parse(hash)).toEqual(home);
     }
     expect(format(home)).toBe("#/");
+  });
+
+  test("a flame graph of a function begins there, and then weighs what was sampled", () => {
+    expect(parse("#/fn/3").root).toBe("function");
+    expect(parse("#/fn/3?weight=offcpu").root).toBe("function");
+    // Links that say nothing else than this meant it with callers.
+    expect(parse("#/fn/3?weight=calls").root).toBe("callers");
+    expect(weighed(parse("#/fn/3"))).toEqual({ offered: ["time", "cpu", "offcpu"], weight: "time" });
+    expect(weighed(parse("#/fn/3?weight=calls&root=function")).weight).toBe("time");
+    expect(weighed(parse("#/fn/3?root=callers"))).toEqual({ offered: weights, weight: "wall" });
+    expect(weighed(parse("#/flame?weight=calls"))).toEqual({ offered: weights, weight: "calls" });
   });
 
   test("pages have their own address, and keep the part of the time", () => {

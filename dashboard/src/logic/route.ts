@@ -9,8 +9,10 @@ export type Page = (typeof pages)[number];
 export const weights = ["wall", "calls", "time", "cpu", "offcpu"] as const;
 /** What stacks are weighed by. */
 export type Weight = (typeof weights)[number];
-export const roots = ["callers", "function"] as const;
-/** Where stacks begin: at the outermost caller, or at the function. */
+/** Of a function alone there are only its samples. */
+const inside: readonly Weight[] = ["time", "cpu", "offcpu"];
+export const roots = ["function", "callers"] as const;
+/** Where stacks begin: at the function, or at its outermost caller. */
 export type Root = (typeof roots)[number];
 
 export const topics = [
@@ -56,8 +58,19 @@ export function turned(page: Page): Partial<Route> {
 
 export const home: Route = {
   page: "overview", fn: null, range: null, weight: "wall", sort: defaultSort, filter: "", search: "",
-  root: "callers", selection: everything, call: null, topic: "LoadStatistics", state: null, session: null,
+  root: "function", selection: everything, call: null, topic: "LoadStatistics", state: null, session: null,
 };
+
+/** The weights of a flame graph, and the one of them that is shown. */
+export function weighed({ fn, root, weight }: Pick<Route, "fn" | "root" | "weight">): { offered: readonly Weight[]; weight: Weight } {
+  const offered = fn !== null && root === "function" ? inside : weights;
+  return { offered, weight: offered.includes(weight) ? weight : "time" };
+}
+
+/** Where stacks begin when a link does not say: numbers of calls are only there with callers. */
+function rootFor(weight: Weight): Root {
+  return weight === "calls" ? "callers" : home.root;
+}
 
 const columns: readonly Column[] = [
   "name", "calls", "rate", "p50", "p90", "p99", "max", "total", "self", "share", "unwound", "in_flight",
@@ -81,15 +94,16 @@ export function parse(hash: string): Route {
   const params = new URLSearchParams(query);
   const { page, fn } = parsePath(path);
   const column = columns.find((name) => name === params.get("sort"));
+  const weight = weights.find((known) => known === params.get("weight")) ?? home.weight;
   return {
     page,
     fn,
     range: parseRange(params.get("window")),
-    weight: weights.find((known) => known === params.get("weight")) ?? home.weight,
+    weight,
     sort: column ? { column, descending: params.get("order") !== "asc" } : home.sort,
     filter: params.get("filter") ?? "",
     search: params.get("search") ?? "",
-    root: (fn !== null && roots.find((known) => known === params.get("root"))) || home.root,
+    root: fn === null ? home.root : roots.find((known) => known === params.get("root")) ?? rootFor(weight),
     selection: fn !== null ? parseSelection(params) : everything,
     call: /^\d{1,9}-\d{1,9}-\d{1,20}$/.test(params.get("call") ?? "") ? params.get("call") : null,
     topic: topics.find((known) => known === params.get("topic")) ?? home.topic,
@@ -109,7 +123,7 @@ export function format(route: Route): string {
   }
   if (route.filter) params.set("filter", route.filter);
   if (route.search) params.set("search", route.search);
-  if (route.root !== home.root) params.set("root", route.root);
+  if (route.fn !== null && route.root !== rootFor(route.weight)) params.set("root", route.root);
   formatSelection(params, route.selection);
   if (route.call !== null) params.set("call", route.call);
   if (route.topic !== home.topic) params.set("topic", route.topic);

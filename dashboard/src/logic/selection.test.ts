@@ -103,7 +103,7 @@ group("in a link", () => {
       of({ percentile: 99.9 }),
       of({ fromMs: 1_700_000_000_123 }),
     ]) {
-      const route = { ...home, page: "functions" as const, fn: 3, selection, root: "function" as const, call: "3-77-1795460521877934135" };
+      const route = { ...home, page: "functions" as const, fn: 3, selection, root: "callers" as const, call: "3-77-1795460521877934135" };
       expect(parse(format(route))).toEqual(route);
     }
   });
@@ -115,7 +115,7 @@ group("in a link", () => {
     expect(parse("#/fn/3?slower=x&from=1e5&call=javascript").selection).toEqual(everything);
     expect(parse("#/fn/3?call=1-2-x").call).toBeNull();
     // Durations are about one function.
-    expect(parse("#/?slower=7&root=function")).toEqual(home);
+    expect(parse("#/?slower=7&root=callers")).toEqual(home);
   });
 
   test("goes when another function is opened", () => {

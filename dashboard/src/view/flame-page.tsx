@@ -1,7 +1,7 @@
 // Flame graphs of all functions, or of one.
 import { Flamegraph } from "../charts/flamegraph";
 import { useView } from "../context";
-import { format, opened } from "../logic/route";
+import { format, home, opened } from "../logic/route";
 import { everything } from "../logic/selection";
 import { SelectionBar } from "./selection-bar";
 import { Stacks } from "./stacks";
@@ -11,7 +11,7 @@ export function FlamePage({ id }: { id: number | null }) {
   const named = [...(functions ?? [])].sort((a, b) => (a.name.toLowerCase() < b.name.toLowerCase() ? -1 : 1));
   const row = named.find((each) => each.id === id);
   const choose = (text: string): void => {
-    navigate({ fn: text === "" ? null : Number(text), selection: everything, root: "callers" }, "push");
+    navigate({ fn: text === "" ? null : Number(text), selection: everything, root: home.root }, "push");
   };
   return (
     <>
