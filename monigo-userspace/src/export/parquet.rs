@@ -32,7 +32,7 @@ pub(super) fn calls_parquet(source: &dyn Source, calls: &CallSpan) -> Result<Vec
                 "SELECT name, image, start_ns, duration_ns, pid, tid, goid, cpu, weight, folded
                  FROM calls c JOIN functions f USING (session_id, function_id)
                  LEFT JOIN (
-                     SELECT session_id, stack_id, string_agg(function, ';' ORDER BY depth DESC) AS folded
+                     SELECT session_id, stack_id, string_agg(replace(function, ';', ':'), ';' ORDER BY depth DESC) AS folded
                      FROM stack_frames JOIN frames USING (session_id, frame_id) GROUP BY ALL
                  ) USING (session_id, stack_id)
                  WHERE {} AND at_ns <= {}

@@ -1,5 +1,5 @@
 //! Names of code that a process makes as it runs, from the file that its runtime writes for
-//! profilers: `/tmp/perf-PID.map` (`node --perf-basic-prof`, Java with an agent, .NET, `LuaJIT`).
+//! profilers: `/tmp/perf-PID.map` (`node --perf-basic-prof`, Java when `jcmd` asks it to, .NET, `LuaJIT`).
 //!
 //! The file is another user's, and is read with root's rights: it is opened without following
 //! links, must belong to that user or to root, and is read up to a bound.
@@ -203,6 +203,31 @@ mod tests {
         for nowhere in [0, 0xfff, 0x1020, 0x2008, 0x3000, u64::MAX] {
             assert_eq!(map.find(nowhere), None, "{nowhere:#x}");
         }
+    }
+
+    #[test]
+    fn java_names_are_whole() {
+        // As `jcmd PID Compiler.perfmap` and perf-map-agent write them.
+        let text = b"0x00007fad4ced2da0 0x00000000000003c8 int Shop.handle(java.io.RandomAccessFile, byte[], int)\n\
+            0x00007fad4ced44a0 0x0000000000000318 int Shop$$Lambda$1/0x00007face0000c08.run(int)\n\
+            0x00007fad4c96d200 0x00000000000001c8 I2C/C2I adapters\n\
+            7fad4541fe80 430 LShop;::handle(Ljava/lang/String;[B)V\n";
+        let map = PerfMap::parse(text);
+        for (address, name) in [
+            (
+                0x7fad_4ced_2da0,
+                "int Shop.handle(java.io.RandomAccessFile, byte[], int)",
+            ),
+            (
+                0x7fad_4ced_44a1,
+                "int Shop$$Lambda$1/0x00007face0000c08.run(int)",
+            ),
+            (0x7fad_4c96_d3c7, "I2C/C2I adapters"),
+            (0x7fad_4542_02af, "LShop;::handle(Ljava/lang/String;[B)V"),
+        ] {
+            assert_eq!(map.find(address), Some(name));
+        }
+        assert_eq!(map.find(0x7fad_4542_02b0), None);
     }
 
     #[test]
