@@ -33,6 +33,12 @@ pub trait Resolve {
     /// Frames at `address`, innermost first, inlined ones included. `None` when there is no
     /// code at the address: the stack walk went astray.
     fn resolve(&mut self, pid: u32, address: u64, site: Site) -> Option<Vec<Frame>>;
+    /// Where the code interrupted at `address` returns to, if that is missing in a walk by frame pointers
+    /// which went on with `walked`.
+    fn skipped_caller(&mut self, pid: u32, address: u64, walked: u64) -> Option<u64> {
+        let _ = (pid, address, walked);
+        None
+    }
     /// A process is seen for the first time: whatever will be needed after its end is read now.
     fn remember(&mut self, pid: u32);
     /// The frame at a kernel address.
@@ -181,6 +187,8 @@ impl StackTable {
             self.raw.insert(key, WITHOUT_FUNCTION);
             return SampleStack::WithoutFunction;
         }
+        let completed = completed(resolver, sample);
+        let sample = completed.as_ref().unwrap_or(sample);
         let mut frames = self.kernel_frames(resolver, &sample.kernel);
         let user = UserStack::of(sample, |address, site| {
             let frames = resolver.resolve(pid, address, site).unwrap_or_default();
@@ -432,6 +440,18 @@ struct UserStack<'a> {
     outer: Vec<u64>,
     /// What is beyond could not be walked.
     truncated: bool,
+}
+
+/// The sample with the caller that its walk skipped, if it did.
+fn completed(resolver: &mut dyn Resolve, sample: &Sample) -> Option<Sample> {
+    let (&at, &walked) = (sample.user.first()?, sample.user.get(1)?);
+    if sample.copied || sample.user.len() >= MAX_FRAMES {
+        return None;
+    }
+    let caller = resolver.skipped_caller(sample.pid, at, walked)?;
+    let mut completed = sample.clone();
+    completed.user.insert(1, caller);
+    Some(completed)
 }
 
 impl<'a> UserStack<'a> {

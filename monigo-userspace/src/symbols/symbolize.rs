@@ -233,6 +233,19 @@ impl Symbolizer {
         }
     }
 
+    /// Where the function returns to that was interrupted at `address`, if it has no frame and its caller is missing in a
+    /// walk by frame pointers that went on with `walked`; only for Go.
+    pub fn skipped_caller(&mut self, pid: u32, address: u64, walked: u64) -> Option<u64> {
+        let Place::Code { image, vaddr } = self.place(pid, address) else {
+            return None;
+        };
+        // In the same image, so at the same distance.
+        let bias = address.wrapping_sub(vaddr);
+        let loaded = self.images.get(image)?.as_ref()?.image.as_ref()?;
+        let found = go::skipped_caller(loaded, vaddr, walked.wrapping_sub(bias))?;
+        Some(found.wrapping_add(bias))
+    }
+
     /// The frame at a kernel address.
     pub fn kernel(&mut self, address: u64) -> Frame {
         if let Some(frame) = self.kernel.get(address).as_deref().and_then(<[_]>::first) {

@@ -15,6 +15,10 @@ impl Resolve for Symbolizer {
             .map(|frames| frames.to_vec())
     }
 
+    fn skipped_caller(&mut self, pid: u32, address: u64, walked: u64) -> Option<u64> {
+        Self::skipped_caller(self, pid, address, walked)
+    }
+
     fn kernel(&mut self, address: u64) -> Frame {
         Self::kernel(self, address)
     }

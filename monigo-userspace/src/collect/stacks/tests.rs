@@ -22,6 +22,10 @@ impl Resolve for Fake {
         (address != 0).then(|| vec![frame("inner", true), frame("outer", false)])
     }
 
+    fn skipped_caller(&mut self, _pid: u32, address: u64, walked: u64) -> Option<u64> {
+        (address == 60).then_some(walked + 1)
+    }
+
     fn remember(&mut self, _pid: u32) {}
 
     fn kernel(&mut self, address: u64) -> Frame {
@@ -126,6 +130,18 @@ fn what_tracing_adds_on_top_is_left_out() {
 fn a_thread_at_the_breakpoint_of_a_return_is_inside() {
     let address = names(&[], &[110, 200, 300], Some(200)).0;
     assert_eq!(address, ["outer109", "outer200", "outer300"]);
+}
+
+/// It has no frame, so its caller is missing in the walk, be that the function or not.
+#[test]
+fn the_caller_of_assembly_is_put_in() {
+    let inner = names(&[], &[60, 70, 105, 200], Some(200)).0;
+    let expected = ["outer60", "outer71", "outer70", "outer105", "outer200"];
+    assert_eq!(inner, expected);
+    let function = names(&[], &[60, 104, 300], Some(104)).0;
+    assert_eq!(function, ["outer60", "outer105", "outer104", "outer300"]);
+    let (alone, _) = names(&[], &[60], None);
+    assert_eq!(alone, ["outer60"]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod lines;
 mod locate;
 mod pclntab;
 mod scheduler;
+mod skipped;
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,6 +19,7 @@ pub use self::{
         layout as goroutine_layout, list_candidates, variable,
     },
     scheduler::wait_reasons,
+    skipped::skipped_caller,
 };
 pub(super) use self::{lines::code_of_line, pclntab::GoTable};
 
