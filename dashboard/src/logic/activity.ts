@@ -2,7 +2,7 @@
 import type { Activity } from "../api";
 
 export type Kind =
-  | "on_cpu" | "lock" | "io" | "sleep" | "channel" | "network" | "events" | "gc" | "child" | "other" | "runnable" | "unattributed";
+  | "on_cpu" | "lock" | "io" | "sleep" | "channel" | "network" | "events" | "gc" | "child" | "await" | "other" | "runnable" | "unattributed";
 
 interface Look {
   label: string;
@@ -21,6 +21,7 @@ export const looks: Record<Kind, Look> = {
   events: { label: "events", phrase: "waiting for events", colour: "#6f7fe0" },
   gc: { label: "garbage collection", phrase: "waiting for the garbage collector", colour: "#c77f2a" },
   child: { label: "child process", phrase: "waiting for a child process", colour: "#b96a8e" },
+  await: { label: ".await", phrase: "suspended at .await", colour: "#4b6584" },
   other: { label: "other waits", phrase: "waiting", colour: "#7a8a5a" },
   runnable: { label: "runnable", phrase: "waiting for a CPU", colour: "#e0b12f" },
   unattributed: { label: "unattributed", phrase: "in no sample", colour: "transparent" },

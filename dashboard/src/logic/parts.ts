@@ -11,7 +11,7 @@ export interface Part {
 }
 
 const labels: Record<string, string> = {
-  on_cpu: "on CPU", io: "I/O", gc: "garbage collection", child: "child process", other: "other waits",
+  on_cpu: "on CPU", io: "I/O", gc: "garbage collection", child: "child process", await: ".await", other: "other waits",
 };
 
 /** Parts that are not zero: on CPU, what was waited for, a CPU, and what is not known. */

@@ -1,6 +1,7 @@
 //! The loop between kernel and store, on a thread of its own.
 
 mod adding;
+mod awaiting;
 mod flushing;
 mod parking;
 mod slow;
@@ -24,7 +25,7 @@ use monigo_common::config::Control;
 use tokio::sync::watch;
 
 pub use self::adding::{AddError, Addition, Request};
-use self::{parking::ParkingLoad, taking::Wakers, weighing::factor};
+use self::{awaiting::Awaiting, parking::ParkingLoad, taking::Wakers, weighing::factor};
 use super::{
     backlog::Backlog,
     budget::{Budget, Load, Mode, Records, StackCost},
@@ -45,9 +46,9 @@ use crate::{
     target::process,
 };
 
-/// Time between looks at what has come, and while windows are to be opened and closed in time.
+/// Time between looks at what has come, and while something is to be done in time.
 const POLL: Duration = Duration::from_millis(40);
-const POLL_WINDOWS: Duration = Duration::from_millis(10);
+const POLL_IN_TIME: Duration = Duration::from_millis(10);
 /// Time between changes of the sampling rate.
 const ADAPT: Duration = Duration::from_millis(100);
 /// Time between looks at what the probes cost.
@@ -109,6 +110,8 @@ pub struct Collector {
     last_sample: u64,
     wakers: Wakers,
     parking: ParkingLoad,
+    /// Looks at suspended futures, where there are any.
+    awaiting: Option<Awaiting>,
     /// Wait reasons of the Go runtime, by number.
     park_reasons: Vec<String>,
     processes: BTreeMap<u32, ProcessRow>,
@@ -212,6 +215,7 @@ impl Collector {
             last_sample: 0,
             wakers: Wakers::default(),
             parking: ParkingLoad::default(),
+            awaiting: None,
             park_reasons: Vec::new(),
             processes: BTreeMap::new(),
             alive: BTreeSet::new(),
@@ -248,8 +252,10 @@ impl Collector {
         }
         let end = loop {
             self.beats.fetch_add(1, Ordering::Relaxed);
-            let exact = self.limits.max_calls.is_some() || self.pacer.has_windows();
-            let pause = if exact { POLL_WINDOWS } else { POLL };
+            let exact = self.limits.max_calls.is_some()
+                || self.pacer.has_windows()
+                || self.awaiting.is_some() && self.kernel.follows_futures();
+            let pause = if exact { POLL_IN_TIME } else { POLL };
             match commands.recv_timeout(pause) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
                 Ok(Command::Trace(request)) => self.add(*request)?,
@@ -259,6 +265,7 @@ impl Collector {
                 Ok(Command::Follow(pids)) => self.follow(&pids)?,
                 Err(RecvTimeoutError::Timeout) => {}
             }
+            self.look_at_awaits();
             drawn += self.take_drained();
             let elapsed = adapted.elapsed();
             if elapsed >= ADAPT {

@@ -233,6 +233,15 @@ impl StackTable {
         SampleStack::Interned(self.insert(key, frames, truncated))
     }
 
+    /// The id of a stack that was not walked, innermost frame first. `None` when the table is full.
+    pub fn intern_frames(&mut self, frames: Vec<Frame>) -> Option<u64> {
+        if self.stacks.len() >= MAX_STACKS {
+            return None;
+        }
+        let frames = frames.into_iter().map(|frame| self.frame(frame)).collect();
+        Some(self.id_of(frames, false))
+    }
+
     /// The id of the stack of whoever ended a wait; user frames only if `user`. `None` when the table
     /// is full.
     pub fn intern_waker(
@@ -300,8 +309,16 @@ impl StackTable {
     }
 
     fn insert(&mut self, key: (u32, Vec<u64>), frames: Vec<u64>, truncated: bool) -> u64 {
+        let id = self.id_of(frames, truncated);
+        if !std::mem::take(&mut self.unsettled) {
+            self.raw.insert(key, id);
+        }
+        id
+    }
+
+    fn id_of(&mut self, frames: Vec<u64>, truncated: bool) -> u64 {
         let next = self.last_stack + 1;
-        let id = *self.stacks.entry(frames).or_insert_with_key(|frames| {
+        *self.stacks.entry(frames).or_insert_with_key(|frames| {
             let hints = frames.iter();
             let hints = hints.filter_map(|frame| self.hints.get(frame).copied());
             let wait = wait::of_stack(&hints);
@@ -313,11 +330,7 @@ impl StackTable {
                 truncated,
             });
             next
-        });
-        if !std::mem::take(&mut self.unsettled) {
-            self.raw.insert(key, id);
-        }
-        id
+        })
     }
 
     fn frames_at(
@@ -429,6 +442,18 @@ fn is_left(resolver: &mut dyn Resolve, traced: &Traced, sample: &Sample) -> bool
     }
 }
 
+/// The sample with the caller that its walk skipped, if it did.
+fn completed(resolver: &mut dyn Resolve, sample: &Sample) -> Option<Sample> {
+    let (&at, &walked) = (sample.user.first()?, sample.user.get(1)?);
+    if sample.copied || sample.user.len() >= MAX_FRAMES {
+        return None;
+    }
+    let caller = resolver.skipped_caller(sample.pid, at, walked)?;
+    let mut completed = sample.clone();
+    completed.user.insert(1, caller);
+    Some(completed)
+}
+
 /// User addresses of a sample around the traced function.
 #[derive(Debug, PartialEq, Eq)]
 struct UserStack<'a> {
@@ -440,18 +465,6 @@ struct UserStack<'a> {
     outer: Vec<u64>,
     /// What is beyond could not be walked.
     truncated: bool,
-}
-
-/// The sample with the caller that its walk skipped, if it did.
-fn completed(resolver: &mut dyn Resolve, sample: &Sample) -> Option<Sample> {
-    let (&at, &walked) = (sample.user.first()?, sample.user.get(1)?);
-    if sample.copied || sample.user.len() >= MAX_FRAMES {
-        return None;
-    }
-    let caller = resolver.skipped_caller(sample.pid, at, walked)?;
-    let mut completed = sample.clone();
-    completed.user.insert(1, caller);
-    Some(completed)
 }
 
 impl<'a> UserStack<'a> {

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     num::NonZeroU32,
     path::Path,
+    sync::Arc,
 };
 
 use aya::{
@@ -28,6 +29,7 @@ use super::{
 use crate::{
     plan::{Frame, FunctionPlan, Site, SiteKind},
     store::ExitProbe,
+    symbols::futures::Suspensions,
 };
 
 /// The program for one role, loaded for the best link this kernel has.
@@ -115,17 +117,26 @@ pub struct FutureSites {
     sites: HashMap<(u32, usize), u16>,
     /// The functions that count the executions, by site less one.
     executions: Vec<u32>,
+    /// What the futures wait at while they are suspended, by site less one.
+    suspensions: Vec<Option<Arc<Suspensions>>>,
 }
 
 impl FutureSites {
     /// A new site; `None` when there are as many as the kernel side has room for.
-    pub fn add(&mut self, function: u32, plan: usize, room: u32) -> Option<u32> {
+    pub fn add(
+        &mut self,
+        function: u32,
+        plan: usize,
+        room: u32,
+        suspensions: Option<Arc<Suspensions>>,
+    ) -> Option<u32> {
         let site = u16::try_from(self.executions.len() + 1).ok()?;
         if u32::from(site) >= room {
             return None;
         }
         self.sites.insert((function, plan), site);
         self.executions.push(function + 1);
+        self.suspensions.push(suspensions);
         Some(site.into())
     }
 
@@ -139,6 +150,18 @@ impl FutureSites {
         self.executions
             .get((site as usize).checked_sub(1)?)
             .copied()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.executions.is_empty()
+    }
+
+    /// What the futures at a site wait at while they are suspended, if that is known.
+    pub fn suspensions(&self, site: u32) -> Option<&Arc<Suspensions>> {
+        self.suspensions
+            .get((site as usize).checked_sub(1)?)?
+            .as_ref()
     }
 
     fn site(&self, function: u32, plan: usize) -> u16 {

@@ -20,6 +20,7 @@ mod planned;
 mod prices;
 mod programs;
 mod records;
+mod suspended;
 mod ticks;
 mod tracepoints;
 mod watching;
@@ -36,6 +37,7 @@ pub use self::{
     prices::{Calibration, Price},
     programs::Features,
     records::Records,
+    suspended::{Execution, Waiting},
     watching::Watch,
     windows::Opened,
 };

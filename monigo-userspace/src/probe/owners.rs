@@ -78,10 +78,13 @@ impl Kernel {
         &mut self,
         function: u32,
         plan: usize,
-        layout: FutureLayout,
+        layout: &FutureLayout,
     ) -> Result<(), ProbeError> {
         let room = self.future_places.len();
-        let Some(site) = self.future_sites.add(function, plan, room) else {
+        let Some(site) = self
+            .future_sites
+            .add(function, plan, room, layout.suspensions.clone())
+        else {
             let name = &self.functions[function as usize].name;
             tracing::warn!("too many async functions: of {name}, only polls are counted");
             return Ok(());
@@ -100,6 +103,11 @@ impl Kernel {
         self.future_places
             .set(site, place, 0)
             .map_err(in_map("FUTURE_SITES"))
+    }
+
+    /// Whether executions of any async function are followed.
+    pub fn follows_futures(&self) -> bool {
+        !self.future_sites.is_empty()
     }
 
     /// Whether a function counts the executions of the async function before it.

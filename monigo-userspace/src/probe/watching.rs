@@ -93,8 +93,8 @@ impl Kernel {
     fn describe_futures(&mut self, first: u32) -> Result<(), ProbeError> {
         for id in first..self.functions.len() as u32 {
             for plan in 0..self.functions[id as usize].futures.len() {
-                if let Some(layout) = self.functions[id as usize].futures[plan] {
-                    self.add_future_site(id, plan, layout)?;
+                if let Some(layout) = self.functions[id as usize].futures[plan].clone() {
+                    self.add_future_site(id, plan, &layout)?;
                 }
             }
         }

@@ -27,8 +27,7 @@ pub struct TimeParts {
     pub runnable: u64,
     /// Waiting for something else, by what.
     pub blocked: BTreeMap<Wait, u64>,
-    /// Not sampled: too short to be seen, in calls that no sample could be attributed to, or
-    /// between the polls of an async function.
+    /// Not sampled: too short to be seen, or in calls that no sample could be attributed to.
     pub unattributed: u64,
 }
 
@@ -183,6 +182,13 @@ pub(super) fn combine(rows: &[FunctionRow], sums: &Sums) -> Vec<Breakdown> {
         let of = sums.functions.get(&polled).unwrap_or(&none);
         let mut total = of.own.clone();
         total.add(&of.around);
+        if polled != row.id
+            && let Some(suspended) = sums.functions.get(&row.id)
+        {
+            // Which is no time of its own.
+            total.add(&suspended.own);
+            total.add(&suspended.around);
+        }
         // Calls that have not returned are sampled, and have no duration yet.
         let settled = row.in_flight == 0 && row.unwound == 0;
         let total_ns = row.latency_ns.total;

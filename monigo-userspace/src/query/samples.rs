@@ -79,6 +79,7 @@ pub(super) const fn leaf(activity: Activity, wait: Option<Wait>) -> Option<&'sta
         (Activity::Waiting, Some(Wait::Network)) => Some("[waiting for the network]"),
         (Activity::Waiting, Some(Wait::Events)) => Some("[waiting for events]"),
         (Activity::Waiting, Some(Wait::Gc)) => Some("[waiting for the garbage collector]"),
+        (Activity::Waiting, Some(Wait::Await)) => Some("[suspended at .await]"),
         (Activity::Waiting, Some(Wait::Child)) => Some("[waiting for a child process]"),
         (Activity::Waiting, Some(Wait::Other) | None) => Some("[waiting]"),
     }

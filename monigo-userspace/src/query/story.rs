@@ -146,7 +146,7 @@ impl DuckSource {
         }
         if self.table()?.counts_executions(call.function) {
             notes.push(
-                "of an async function, what its polls did on the thread that finished it is shown, polls of other calls of it in between included"
+                "of an async function, what its polls did on the thread that finished it is shown, polls of other calls of it in between included; what it waited at between polls was looked at from time to time"
                     .to_owned(),
             );
         }
@@ -256,11 +256,14 @@ impl DuckSource {
                 "SELECT function_id, stack_id, kind, wait, reason, waker_name, waker_stack_id, false,
                         weight_ns::DOUBLE, coalesce(runnable_ns, 0)::DOUBLE, 1::BIGINT, taken_ns, away_ns
                  FROM samples
-                 WHERE session_id = ? AND pid = ? AND coalesce(goid, -tid::BIGINT) = ?
-                       AND taken_ns >= ? AND taken_ns < ?
-                       AND (?::INTEGER IS NULL OR function_id = ? OR sample_id IN (
-                            SELECT sample_id FROM sample_callers WHERE session_id = ? AND function_id = ?))
-                 ORDER BY taken_ns, kind LIMIT ?",
+                 WHERE session_id = $1 AND pid = $2 AND taken_ns >= $4 AND taken_ns < $5
+                       AND (coalesce(goid, -tid::BIGINT) = $3
+                            AND ($6::INTEGER IS NULL OR function_id = $6 OR sample_id IN (
+                                SELECT sample_id FROM sample_callers WHERE session_id = $1 AND function_id = $6))
+                            OR $6::INTEGER IS NOT NULL AND (function_id = $7 AND call_start_ns = $4
+                                OR sample_id IN (SELECT sample_id FROM sample_callers
+                                    WHERE session_id = $1 AND function_id = $7 AND call_start_ns = $4)))
+                 ORDER BY taken_ns, kind LIMIT $8",
             )?;
             let parameters = params![
                 self.session,
@@ -269,9 +272,7 @@ impl DuckSource {
                 call.start_ns,
                 call.end_ns(),
                 polled,
-                polled,
-                self.session,
-                polled,
+                call.function as i32,
                 MOST
             ];
             let rows = statement.query_map(parameters, |row| {

@@ -252,13 +252,15 @@ pub enum Wait {
     Gc,
     /// Another process to end.
     Child,
+    /// What an async function awaits.
+    Await,
     /// Anything else.
     Other,
 }
 
 impl Wait {
     /// Every kind, as sorted.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Lock,
         Self::Io,
         Self::Sleep,
@@ -267,6 +269,7 @@ impl Wait {
         Self::Events,
         Self::Gc,
         Self::Child,
+        Self::Await,
         Self::Other,
     ];
 
@@ -281,6 +284,7 @@ impl Wait {
             Self::Events => "events",
             Self::Gc => "gc",
             Self::Child => "child",
+            Self::Await => "await",
             Self::Other => "other",
         }
     }

@@ -4,15 +4,20 @@
 //! is that function's first argument, behind a hidden pointer if the result is large; the state is
 //! a member of the future, `__state`.
 
+mod awaits;
 mod home;
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use gimli::{
     AttributeValue, DebugInfoOffset, DebuggingInformationEntry, Dwarf, Operation, Unit, UnitHeader,
     UnitOffset, UnitSectionOffset,
 };
 
+pub use self::awaits::{Suspended, Suspensions};
 use super::{
     Image,
     dwarf::{Reader, text, with_all_dwarf},
@@ -25,6 +30,10 @@ type Die<'data> = DebuggingInformationEntry<Reader<'data>>;
 /// Source: System V ABI for AMD64, figure 3.36.
 const ARGUMENTS: [(u16, Argument); 2] = [(5, Argument::First), (4, Argument::Second)];
 
+/// Entries that are looked at in one image: compilers write far less about futures, damaged DWARF may lead
+/// back to the same ones again and again.
+const MOST_VISITED: usize = 1 << 24;
+
 /// A register for arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Argument {
@@ -35,7 +44,7 @@ pub enum Argument {
 }
 
 /// Where the future that a poll function polls has its state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FutureLayout {
     /// The future is that of an `async fn`, not of a block or closure.
     pub of_function: bool,
@@ -47,6 +56,8 @@ pub struct FutureLayout {
     pub state_bytes: u32,
     /// Number of states: 0 before the first poll, 1 completed, 2 left by a panic, others suspended.
     pub states: u32,
+    /// What it waits at in the states in which it is suspended, if DWARF says that.
+    pub suspensions: Option<Arc<Suspensions>>,
 }
 
 /// Why executions of an async function cannot be told apart.
@@ -83,13 +94,14 @@ pub fn layouts(image: &Image, entries: &[u64]) -> Vec<Result<FutureLayout, NoLay
             headers: headers(dwarf),
             units: HashMap::new(),
             found: HashMap::new(),
+            known: awaits::Known::default(),
         };
         finder.search(&entries.iter().copied().collect());
         Some(finder.found)
     });
     let of = |entry: &u64| match &found {
         None => Err(NoLayout::NoDwarf),
-        Some(found) => found.get(entry).copied().unwrap_or(Err(NoLayout::Unknown)),
+        Some(found) => found.get(entry).cloned().unwrap_or(Err(NoLayout::Unknown)),
     };
     entries.iter().map(of).collect()
 }
@@ -111,6 +123,7 @@ struct Finder<'a, 'data> {
     headers: Vec<(usize, UnitHeader<Reader<'data>>)>,
     units: HashMap<usize, Unit<Reader<'data>>>,
     found: HashMap<u64, Result<FutureLayout, NoLayout>>,
+    known: awaits::Known,
 }
 
 /// An entry: the index of its unit, and its offset there.
@@ -194,6 +207,7 @@ impl<'data> Finder<'_, 'data> {
             state_offset,
             state_bytes,
             states,
+            suspensions: self.suspensions(future, 0),
         })
     }
 
@@ -240,18 +254,33 @@ impl<'data> Finder<'_, 'data> {
 
     /// The first child with this tag.
     fn child(&mut self, at: At, tag: gimli::DwTag) -> Option<At> {
+        self.children_until(at, tag, 1)?.pop()
+    }
+
+    /// The children with this tag.
+    fn children(&mut self, at: At, tag: gimli::DwTag) -> Option<Vec<At>> {
+        self.children_until(at, tag, usize::MAX)
+    }
+
+    fn children_until(&mut self, at: At, tag: gimli::DwTag, most: usize) -> Option<Vec<At>> {
+        let mut visited = self.known.visited;
         let unit = self.unit(at.0)?;
         let mut entries = unit.entries_at_offset(at.1).ok()?;
         let depth = entries.next_dfs().ok()??.depth();
-        while let Some(entry) = entries.next_dfs().ok()? {
-            if entry.depth() <= depth {
+        let mut found = Vec::new();
+        while found.len() < most
+            && let Some(entry) = entries.next_dfs().ok()?
+        {
+            visited += 1;
+            if entry.depth() <= depth || visited > MOST_VISITED {
                 break;
             }
             if entry.depth() == depth + 1 && entry.tag() == tag {
-                return Some((at.0, entry.offset()));
+                found.push((at.0, entry.offset()));
             }
         }
-        None
+        self.known.visited = visited;
+        (visited <= MOST_VISITED).then_some(found)
     }
 
     /// The type of the future, for a parameter of type `Pin<&mut {async_fn_env#0}>`.
@@ -280,18 +309,10 @@ impl<'data> Finder<'_, 'data> {
         let of_type = self.type_of(member)?;
         let bytes = number(&self.entry(of_type)?, gimli::DW_AT_byte_size)?;
         let mut states = 0_u32;
-        let unit = self.unit(variants.0)?;
-        let mut entries = unit.entries_at_offset(variants.1).ok()?;
-        let depth = entries.next_dfs().ok()??.depth();
-        while let Some(entry) = entries.next_dfs().ok()? {
-            if entry.depth() <= depth {
-                break;
-            }
-            if entry.tag() != gimli::DW_TAG_variant || entry.depth() != depth + 1 {
-                continue;
-            }
+        for variant in self.children(variants, gimli::DW_TAG_variant)? {
             // The values are known to this monigo only if they count up from 0.
-            if number(entry, gimli::DW_AT_discr_value)? != u64::from(states) {
+            let value = number(&self.entry(variant)?, gimli::DW_AT_discr_value)?;
+            if value != u64::from(states) {
                 return None;
             }
             states += 1;

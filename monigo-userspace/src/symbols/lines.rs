@@ -5,7 +5,7 @@ use std::{
     ops::Range,
 };
 
-use gimli::{Dwarf, Unit};
+use gimli::{Dwarf, FileEntry, LineProgramHeader, Unit};
 
 use super::{
     Image,
@@ -67,9 +67,9 @@ impl LineCode {
     }
 }
 
-fn unit_lines(
-    dwarf: &Dwarf<Reader<'_>>,
-    unit: &Unit<Reader<'_>>,
+fn unit_lines<'data>(
+    dwarf: &Dwarf<Reader<'data>>,
+    unit: &Unit<Reader<'data>>,
     file: &str,
     line: u32,
     found: &mut LineCode,
@@ -90,14 +90,7 @@ fn unit_lines(
         if !is_file(&name, file) && !is_file(file, &name) {
             continue;
         }
-        let directory = entry.directory(header);
-        let directory = directory.and_then(|value| text(dwarf, unit, value));
-        let base = unit.comp_dir.map(|path| path.to_string_lossy());
-        let path = joined(&[
-            base.as_deref().unwrap_or(""),
-            directory.as_deref().unwrap_or(""),
-            &name,
-        ]);
+        let path = full_path(dwarf, unit, header, entry, &name);
         if is_file(&path, file) {
             numbers.insert(number);
             found.files.insert(path);
@@ -137,6 +130,35 @@ fn unit_lines(
 
 fn image_address(address: u64) -> bool {
     address != 0 && address < u64::MAX - 1
+}
+
+/// The source file with this number in a unit.
+pub(super) fn path_of<'data>(
+    dwarf: &Dwarf<Reader<'data>>,
+    unit: &Unit<Reader<'data>>,
+    number: u64,
+) -> Option<String> {
+    let header = unit.line_program.as_ref()?.header();
+    let entry = header.file(number)?;
+    let name = text(dwarf, unit, entry.path_name())?;
+    Some(full_path(dwarf, unit, header, entry, &name))
+}
+
+fn full_path<'data>(
+    dwarf: &Dwarf<Reader<'data>>,
+    unit: &Unit<Reader<'data>>,
+    header: &LineProgramHeader<Reader<'data>>,
+    entry: &FileEntry<Reader<'data>>,
+    name: &str,
+) -> String {
+    let directory = entry.directory(header);
+    let directory = directory.and_then(|value| text(dwarf, unit, value));
+    let base = unit.comp_dir.map(|path| path.to_string_lossy());
+    joined(&[
+        base.as_deref().unwrap_or(""),
+        directory.as_deref().unwrap_or(""),
+        name,
+    ])
 }
 
 /// A path from its parts, of which an absolute one hides those before it.

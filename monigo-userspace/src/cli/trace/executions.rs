@@ -148,7 +148,7 @@ fn judge(
         .iter()
         .zip(layouts)
         .map(|(plan, layout)| {
-            let layout = (*layout)?;
+            let layout = layout.clone()?;
             let by_return = chosen.exit == ExitProbe::Uretprobe || ends_by_return(plan);
             by_return.then_some(layout).ok_or(Unmeasured::Jump)
         })

@@ -14,7 +14,7 @@ use super::{
     TraceOptions, discovering,
     options::{budget, limits, sampling},
     prepare::Prepared,
-    resolver, service, slow,
+    resolver, samples, service, slow,
 };
 use crate::{
     api::{Content, LiveState},
@@ -121,6 +121,9 @@ impl Beginning<'_> {
             progress,
         )?;
         slow::keep(&mut collector, options)?;
+        if samples::wants_off_cpu(options) && prepared.has_rust() {
+            collector.watch_awaits();
+        }
         collector.know(&target.pids);
         mem::take(&mut prepared.later).find(commands.clone());
         let go = prepared.go_image();

@@ -29,7 +29,7 @@ pub fn off_cpu_threads(args: &TraceOptions) -> u32 {
     }
 }
 
-fn wants_off_cpu(args: &TraceOptions) -> bool {
+pub fn wants_off_cpu(args: &TraceOptions) -> bool {
     !args.no_off_cpu && args.stacks != StackMode::Off
 }
 

@@ -48,6 +48,8 @@ struct Key {
     activity: Activity,
     wait: Option<Wait>,
     place: Place,
+    /// File and line of an `.await`.
+    at: Option<String>,
 }
 
 /// Where a sample was, in terms of the target's own code.
@@ -109,6 +111,14 @@ pub fn place(frames: &[&Frame], code: &Code<'_>, waiting: bool) -> Place {
     }
 }
 
+/// File and line of the innermost frame of the target's own code.
+fn line_of(frames: &[&Frame], code: &Code<'_>) -> Option<String> {
+    let own = frames.iter().find(|frame| code.is_own(frame))?;
+    let file = own.file.as_deref()?;
+    let name = file.rsplit('/').next().unwrap_or(file);
+    Some(format!("{name}:{}", own.line?))
+}
+
 /// Ranks what slow calls spend more time on than fast ones.
 pub fn explain(input: &Input<'_>) -> Explanation {
     let (mut slow, mut fast) = (input.slow, input.fast);
@@ -123,6 +133,9 @@ pub fn explain(input: &Input<'_>) -> Explanation {
                 activity,
                 wait,
                 place: place(frames, &input.code, activity == Activity::Waiting),
+                at: (wait == Some(Wait::Await))
+                    .then(|| line_of(frames, &input.code))
+                    .flatten(),
             };
             let sum = sums.entry(key).or_default();
             let per_call = ns / calls;
@@ -195,6 +208,7 @@ fn cause(key: Key, sum: &Sum, whole: f64, input: &Input<'_>) -> Cause {
         reason: reason.as_deref(),
         traced: &short_name(input.code.name, input.code.language),
         function: &function,
+        at: key.at.as_deref(),
         callee: callee.as_deref(),
         caller: caller.as_deref(),
         waker: waker.as_deref(),

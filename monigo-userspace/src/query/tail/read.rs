@@ -43,9 +43,7 @@ impl DuckSource {
             .with(|connection| samples::of_calls(connection, chosen))?;
         let overview = self.session_row()?.overview;
         let functions = self.table()?;
-        let polls = functions.polls_of(function).map(|name| {
-            format!("what an async function awaits is in no sample; what its polls do is told of `{name}`, see --fn")
-        });
+        let polls = functions.polls_of(function);
         let root_at = functions.root_at(function);
         let root_at = root_at.ok_or(QueryError::UnknownFunction(function))?;
         self.with_stacks(|stacks| {
@@ -88,6 +86,19 @@ impl DuckSource {
                 }
             };
             tree.add_unexplained(NOT_SAMPLED, [missing(found.fast), missing(found.slow)]);
+            let mut notes = found.notes;
+            if let Some(polls) = polls {
+                // Without any, they would be about something else.
+                if sums.is_empty() {
+                    notes = vec![
+                        "what it awaits was not seen; it is looked at where DWARF describes the future, without --no-off-cpu"
+                            .to_owned(),
+                    ];
+                }
+                notes.push(format!(
+                    "what the polls of an async function do is told of `{polls}`, see --fn"
+                ));
+            }
             Tail {
                 function,
                 name: name.clone(),
@@ -98,7 +109,7 @@ impl DuckSource {
                 extra_ns: found.extra_ns,
                 unattributed_ns: found.unattributed_ns,
                 causes: found.causes,
-                notes: polls.map_or(found.notes, |note| vec![note]),
+                notes,
                 tree: tree.difference(Weight::Time),
             }
         })

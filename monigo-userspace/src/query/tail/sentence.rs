@@ -14,6 +14,8 @@ pub struct Parts<'a> {
     /// The traced function.
     pub traced: &'a str,
     pub function: &'a str,
+    /// File and line there, if that is what the cause is about.
+    pub at: Option<&'a str>,
     pub callee: Option<&'a str>,
     pub caller: Option<&'a str>,
     pub waker: Option<&'a str>,
@@ -33,6 +35,7 @@ pub const fn phrase(activity: Activity, wait: Option<Wait>) -> &'static str {
         (Activity::Waiting, Some(Wait::Events)) => "waiting for events",
         (Activity::Waiting, Some(Wait::Gc)) => "waiting for the garbage collector",
         (Activity::Waiting, Some(Wait::Child)) => "waiting for a child process",
+        (Activity::Waiting, Some(Wait::Await)) => "suspended at .await",
         (Activity::Waiting, Some(Wait::Other) | None) => "waiting",
     }
 }
@@ -49,6 +52,15 @@ pub fn sentence(parts: &Parts<'_>) -> String {
         let _ = write!(text, " ({reason})");
     }
     match parts.callee {
+        _ if parts.wait == Some(Wait::Await) => {
+            let _ = write!(text, " in `{}`", parts.function);
+            if let Some(at) = parts.at {
+                let _ = write!(text, " ({at})");
+            }
+            if let Some(callee) = parts.callee {
+                let _ = write!(text, ", which awaits `{callee}`");
+            }
+        }
         Some(callee) => {
             let _ = write!(text, " in `{callee}`, called from `{}`", parts.function);
         }
@@ -91,6 +103,7 @@ mod tests {
         reason: None,
         traced: "handle",
         function: "reserve_stock",
+        at: None,
         callee: None,
         caller: None,
         waker: None,
@@ -169,6 +182,23 @@ mod tests {
                     ..waiting
                 },
                 "79% of the extra time is waiting for a channel (chan receive) in `reserve_stock`",
+            ),
+            (
+                Parts {
+                    wait: Some(Wait::Await),
+                    at: Some("orders.rs:41"),
+                    callee: Some("Sleep"),
+                    ..waiting
+                },
+                "79% of the extra time is suspended at .await in `reserve_stock` (orders.rs:41), which awaits `Sleep`",
+            ),
+            (
+                Parts {
+                    wait: Some(Wait::Await),
+                    function: "handle",
+                    ..waiting
+                },
+                "79% of the extra time is suspended at .await in `handle`",
             ),
             (
                 Parts {

@@ -23,7 +23,7 @@ fn entry(image: &Image, name: &str) -> u64 {
 
 fn layout(path: &Path, name: &str) -> Result<FutureLayout, NoLayout> {
     let image = Image::open(path).unwrap();
-    layouts(&image, &[entry(&image, name)])[0]
+    layouts(&image, &[entry(&image, name)]).remove(0)
 }
 
 #[test]
@@ -37,6 +37,18 @@ fn state_and_address() {
         assert_eq!(found.states, 4, "{flags:?}");
         // Which is not where the argument lies.
         assert!(found.state_offset < 64, "{flags:?}: {found:?}");
+        let suspensions = found.suspensions.expect("DWARF says what is awaited");
+        let at = u64::from(found.state_offset);
+        let chain = suspensions.chain(|offset, _| (offset == at).then_some(3));
+        let chain = chain.expect("it can be suspended");
+        let source = samples::RUST;
+        let line = source.lines().position(|line| line.contains(".await"));
+        assert_eq!(chain[0].line, line.map(|line| line as u32 + 1), "{flags:?}");
+        assert_eq!(
+            Path::new(chain[0].file.as_deref().unwrap()).extension(),
+            Some("rs".as_ref())
+        );
+        assert_eq!(chain[1].name.as_deref(), Some("core::future::ready::Ready"));
         let other = layout(&path, "sample::process_order");
         assert_eq!(other, Err(NoLayout::NoFuture));
     }

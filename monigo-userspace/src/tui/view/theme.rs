@@ -81,6 +81,7 @@ impl Theme {
                 Wait::Events => Color::LightBlue,
                 Wait::Gc => Color::LightRed,
                 Wait::Child => Color::LightMagenta,
+                Wait::Await => Color::LightGreen,
                 Wait::Other => Color::LightCyan,
             }),
         }
