@@ -10,6 +10,7 @@ mod changes;
 mod copy;
 mod decode;
 mod error;
+mod figures;
 mod kernel;
 mod layout;
 mod links;

@@ -9,7 +9,7 @@ use std::{
 
 use gimli::{
     AttributeValue, DebuggingInformationEntry, Dwarf, DwarfSections, EndianSlice, LittleEndian,
-    Unit, UnitOffset,
+    RangeIter, Unit, UnitOffset,
 };
 use object::{LittleEndian as Endian, Object as _, ObjectSection as _, read::elf::ElfFile64};
 
@@ -105,6 +105,25 @@ pub(super) fn sections<'data>(
         }
     };
     DwarfSections::load(load).ok()
+}
+
+/// Where the code of an entry is. gimli itself adds a length to a start without asking whether that is
+/// possible.
+pub(super) fn code_ranges<'data>(
+    dwarf: &Dwarf<Reader<'data>>,
+    unit: &Unit<Reader<'data>>,
+    entry: &Die<'data>,
+) -> gimli::Result<RangeIter<Reader<'data>>> {
+    let start = entry.attr_value(gimli::DW_AT_low_pc);
+    let start = start.map(|start| dwarf.attr_address(unit, start));
+    if let (Some(start), Some(AttributeValue::Udata(length))) = (
+        start.transpose()?.flatten(),
+        entry.attr_value(gimli::DW_AT_high_pc),
+    ) && start.checked_add(length).is_none()
+    {
+        return Err(gimli::Error::AddressOverflow);
+    }
+    dwarf.die_ranges(unit, entry)
 }
 
 const INLINED: gimli::DwTag = gimli::DW_TAG_inlined_subroutine;

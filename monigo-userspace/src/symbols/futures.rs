@@ -20,7 +20,7 @@ use gimli::{
 pub use self::awaits::{Suspended, Suspensions};
 use super::{
     Image,
-    dwarf::{Reader, text, with_all_dwarf},
+    dwarf::{Reader, code_ranges, text, with_all_dwarf},
 };
 
 type Die<'data> = DebuggingInformationEntry<Reader<'data>>;
@@ -160,7 +160,9 @@ impl<'data> Finder<'_, 'data> {
     ) -> gimli::Result<Vec<(u64, At)>> {
         let mut subprograms = Vec::new();
         let unit = self.dwarf.unit(self.headers[index].1)?;
-        let mut ranges = self.dwarf.unit_ranges(&unit)?;
+        let mut entries = unit.entries();
+        let root = entries.next_dfs()?.ok_or(gimli::Error::MissingUnitDie)?;
+        let mut ranges = code_ranges(self.dwarf, &unit, root)?;
         let (mut known, mut hit) = (false, false);
         while let Some(range) = ranges.next()? {
             known = true;
@@ -174,7 +176,7 @@ impl<'data> Finder<'_, 'data> {
             if entry.tag() != gimli::DW_TAG_subprogram {
                 continue;
             }
-            let mut ranges = self.dwarf.die_ranges(&unit, entry)?;
+            let mut ranges = code_ranges(self.dwarf, &unit, entry)?;
             while let Some(range) = ranges.next()? {
                 if wanted.contains(&range.begin) {
                     subprograms.push((range.begin, (index, entry.offset())));

@@ -9,7 +9,7 @@ use gimli::{Dwarf, FileEntry, LineProgramHeader, Unit};
 
 use super::{
     Image,
-    dwarf::{Reader, text, with_dwarf},
+    dwarf::{Reader, code_ranges, text, with_dwarf},
     go,
 };
 
@@ -186,7 +186,7 @@ fn inlined_ranges(
         if entry.tag() != gimli::DW_TAG_inlined_subroutine {
             continue;
         }
-        let mut ranges = dwarf.die_ranges(unit, entry)?;
+        let mut ranges = code_ranges(dwarf, unit, entry)?;
         while let Some(range) = ranges.next()? {
             found.push(range.begin..range.end);
         }

@@ -58,6 +58,36 @@ fn section(bytes: &[u8], name: &str) -> std::ops::Range<usize> {
     start as usize..(start + size) as usize
 }
 
+/// Found by fuzzing: code at the end of all addresses, and a length that leads beyond it.
+#[test]
+fn code_that_ends_behind_the_last_address() {
+    let mut bytes = c_program().to_vec();
+    let starts: Vec<[u8; 8]> = {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), &bytes).unwrap();
+        let image = Image::open(file.path()).unwrap();
+        let entries = image.functions().iter().filter_map(Function::entry);
+        entries.map(u64::to_le_bytes).collect()
+    };
+    let info = &mut bytes[section(c_program(), ".debug_info")];
+    let mut changed = Vec::new();
+    for at in 0..info.len() - 8 {
+        let place: &mut [u8] = &mut info[at..at + 8];
+        if starts.iter().any(|start| place == start) {
+            let before = u64::from_le_bytes(place.try_into().unwrap());
+            changed.push(before);
+            place.copy_from_slice(&(u64::MAX - 3).to_le_bytes());
+        }
+    }
+    assert!(changed.len() > 3, "{changed:x?}");
+    exercise(&bytes);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), &bytes).unwrap();
+    let image = Image::open(file.path()).unwrap();
+    let layouts = futures::layouts(&image, &changed);
+    assert!(layouts.iter().all(Result::is_err));
+}
+
 /// Found by fuzzing: a reader that reserves what the header of a compressed section claims ends the
 /// process.
 #[test]
