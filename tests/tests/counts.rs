@@ -383,13 +383,21 @@ fn monigo_killed() -> Result<()> {
 #[test]
 fn cost_classes() -> Result<()> {
     monigo_tests::require_root()?;
-    for (how, offset) in [(Native::LANDING_PADS, 4), (Native::NOP5, 0)] {
+    for (how, offset, class) in [
+        (Native::LANDING_PADS, 4, "emulated"),
+        (Native::NOP5, 0, "nop5"),
+    ] {
         let copy = PrivateCopy::of(&targets::c_scenarios(how)?)?;
         let path = copy.path();
         let image = path.to_string_lossy().into_owned();
         let outcome = monigo_tests::monigo::run(["list", &image, "caller", "--format", "json"])?;
         ensure!(outcome.status == Some(0), "{}", outcome.stderr);
-        ensure!(outcome.stdout.contains("caller"), "{}", outcome.stdout);
+        let listed: serde_json::Value = serde_json::from_str(&outcome.stdout)?;
+        let entry = &listed["functions"][0]["sites"][0];
+        ensure!(
+            entry["kind"] == "entry" && entry["cost_class"] == class,
+            "{listed}"
+        );
         let mut target = Program::start(&path, &["calls", "1", "10"])?;
         let monigo = Monigo::attach(&image, &["caller"], &[])?;
         target.go()?;

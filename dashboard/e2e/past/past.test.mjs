@@ -56,3 +56,19 @@ test("functions, flame graphs and reports work as ever", async () => {
   await turn("Reports");
   await page.locator(".samples tbody tr").first().waitFor();
 });
+
+test("a function that has several bodies lists them", async () => {
+  const body = (name, address, line) =>
+    ({ name, linkage_name: name, address, file: line === null ? null : "/src/sum.rs", line, sites: line ?? 1, cost_class: "emulated" });
+  await page.route("**/api/v1/functions*", async (route) => {
+    const rows = await (await route.fetch()).json();
+    for (const row of rows) row.probe.instances = [body("sum::<u32>", "0x1000", 12), body("sum::<f64>", "0x1100", null)];
+    await route.fulfill({ json: rows });
+  });
+  await page.goto(`${url.replace(/#.*/, "")}#/fn/0`);
+  await page.reload();
+  const list = page.locator("details.instances");
+  await list.locator("summary", { hasText: "2 instances" }).click();
+  const lines = await list.locator("li").allInnerTexts();
+  assert.deepEqual(lines.map((line) => line.trim()), ["0x1000 sum::<u32> 12 sites, emulated, /src/sum.rs:12", "0x1100 sum::<f64> 1 site, emulated"]);
+});

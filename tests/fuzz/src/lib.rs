@@ -10,6 +10,8 @@
 pub mod plan;
 #[path = "../../../monigo-userspace/src/symbols/mod.rs"]
 pub mod symbols;
+#[path = "../../../monigo-userspace/src/sync.rs"]
+mod sync;
 
 /// What [`symbols`] needs of the database: the type of its results.
 pub mod store {
