@@ -7,6 +7,7 @@
 pub mod checks;
 pub mod facts;
 pub mod health;
+mod memory;
 pub mod metrics;
 pub mod notify;
 mod privilege;
@@ -16,6 +17,7 @@ use std::fmt;
 pub use self::{
     checks::{Check, Severity},
     facts::HostFacts,
+    memory::give_back,
     privilege::{UserError, become_user, drop_privileges},
 };
 

@@ -62,6 +62,8 @@ impl InlinedLater {
                 // Tracing may be over by now.
                 let _ = commands.send(Command::Notice(sentence));
             }
+            drop(self.functions);
+            crate::system::give_back();
         };
         let thread = thread::Builder::new().name("inlined".to_owned());
         if let Err(error) = thread.spawn(find) {

@@ -118,10 +118,10 @@ impl Background {
     fn send(&mut self, image: &Arc<Image>, vaddr: u64) -> Option<()> {
         if self.requests.is_none() {
             let (requests, received) = mpsc::channel();
-            let (shelf, answers) = (Arc::clone(&self.shelf), Arc::clone(&self.answers));
+            let (images, answers) = (Arc::clone(&self.shelf), Arc::clone(&self.answers));
             thread::Builder::new()
                 .name("symbols".to_owned())
-                .spawn(move || work(&received, &shelf, &answers))
+                .spawn(move || work(&received, &images, &answers))
                 .ok()?;
             self.requests = Some(requests);
         }
