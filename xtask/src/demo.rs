@@ -88,7 +88,11 @@ fn explain(monigo: &Path, orders: &Path, database: &Path, flamegraph: &Path) {
     println!("flame graph:        {}", show(flamegraph));
     println!("recording:          {database}");
     println!("web dashboard:      {monigo} serve --db {database}    (then http://127.0.0.1:8080)");
-    println!("terminal interface: {sudo}{monigo} run --fn ProcessOrder -- {orders}");
+    // `run` would leave the terminal to the service.
+    println!(
+        "terminal interface: {orders} > /dev/null & \
+         {sudo}{monigo} attach {orders} --fn ProcessOrder; kill $!"
+    );
     println!(
         "SQL:                {monigo} query --db {database} \"SHOW TABLES\"; \
          {monigo} report --db {database}"
