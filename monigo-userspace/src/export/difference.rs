@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use inferno::flamegraph::{self, Options, TextTruncateDirection};
+use inferno::flamegraph::{Options, TextTruncateDirection};
 
-use super::{OutputError, folded::clean, format};
+use super::{OutputError, folded::clean, format, svg::draw};
 use crate::query::{Comparison, DiffNode, DiffUnit, Tail};
 
 /// Draws where the time of slow calls goes, and where they differ from fast ones.
@@ -17,7 +17,7 @@ pub fn tail_svg(tail: &Tail) -> Result<String, OutputError> {
         format::duration_ns(tail.fast.mean_ns),
     );
     let title = format!("monigo: slow calls of {} against fast ones", tail.name);
-    draw(&tail.tree, title, subtitle, "ns per call")
+    picture(&tail.tree, title, subtitle, "ns per call")
 }
 
 /// Draws how two recordings differ.
@@ -40,13 +40,13 @@ pub fn comparison_svg(comparison: &Comparison) -> Result<String, OutputError> {
         DiffUnit::CallsPerKilosecond => "calls per 1000 s",
         DiffUnit::NsPerCall | DiffUnit::NsPerSecond => unit,
     };
-    draw(&comparison.tree, title, subtitle, unit)
+    picture(&comparison.tree, title, subtitle, unit)
 }
 
 /// How the picture is read.
 const LEGEND: &str = "of whichever has more; red: more than before, blue: less";
 
-fn draw(
+fn picture(
     root: &DiffNode,
     title: String,
     subtitle: String,
@@ -54,9 +54,7 @@ fn draw(
 ) -> Result<String, OutputError> {
     let mut lines = String::new();
     let mut path = String::new();
-    for child in &root.children {
-        walk(child, &mut path, &mut lines);
-    }
+    walk_children(root, &mut path, &mut lines);
     if lines.is_empty() {
         return Err(OutputError::NoSamples("inside"));
     }
@@ -65,12 +63,8 @@ fn draw(
     options.subtitle = Some(subtitle);
     unit.clone_into(&mut options.count_name);
     options.deterministic = true;
-    options.no_sort = true;
     options.text_truncate_direction = TextTruncateDirection::Left;
-    let mut svg = Vec::new();
-    flamegraph::from_lines(&mut options, lines.lines(), &mut svg)
-        .map_err(|error| OutputError::Draw(error.to_string()))?;
-    String::from_utf8(svg).map_err(|error| OutputError::Draw(error.to_string()))
+    draw(&mut options, &lines.lines().collect::<Vec<_>>())
 }
 
 /// Writes a line for each node, parents first. inferno gives a frame the difference of the line
@@ -85,13 +79,17 @@ fn walk(node: &DiffNode, path: &mut String, lines: &mut String) {
     let own = node_width(node) - node.children.iter().map(node_width).sum::<u64>();
     let first = own.wrapping_sub(node.delta().cast_unsigned());
     let _ = writeln!(lines, "{path} {first} {own}");
-    // Neighbours of one name would be one frame to inferno.
+    walk_children(node, path, lines);
+    path.truncate(length);
+}
+
+fn walk_children(node: &DiffNode, path: &mut String, lines: &mut String) {
+    // Those of one name are one frame to inferno if they are neighbours.
     let mut children: Vec<&DiffNode> = node.children.iter().collect();
     children.sort_by(|a, b| a.name.cmp(&b.name));
     for child in children {
         walk(child, path, lines);
     }
-    path.truncate(length);
 }
 
 /// What a node and those below are wide: for each own part whichever side has more.
@@ -152,6 +150,26 @@ mod tests {
         ] {
             assert!(svg.contains(text), "{text}\n{svg}");
         }
+    }
+
+    #[test]
+    fn frames_stay_whole_whatever_their_neighbours_are_called() {
+        let comparison = Comparison {
+            tree: node(
+                "all",
+                30,
+                60,
+                vec![
+                    node("b", 10, 20, vec![]),
+                    node("a", 10, 20, vec![node("x", 5, 10, vec![])]),
+                    node("a.b", 10, 20, vec![]),
+                ],
+            ),
+            ..Comparison::default()
+        };
+        let svg = comparison_svg(&comparison).expect("draws");
+        assert_eq!(svg.matches("<title>a (20 ").count(), 1, "{svg}");
+        assert_eq!(svg.matches("<title>a.b (20 ").count(), 1, "{svg}");
     }
 
     #[test]

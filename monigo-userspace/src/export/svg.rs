@@ -91,10 +91,41 @@ pub fn flame_svg(root: &FlameNode, caption: &FlameCaption<'_>) -> Result<String,
     options.deterministic = true;
     // The end of a name says more than the path that it begins with.
     options.text_truncate_direction = TextTruncateDirection::Left;
+    draw(&mut options, &sorted(&lines))
+}
+
+/// Lines frame by frame: by character, `f.g` would come between `f` and what that calls, and part it.
+fn sorted(lines: &str) -> Vec<&str> {
     let mut lines: Vec<&str> = lines.lines().collect();
-    lines.sort_unstable();
+    lines.sort_by(|a, b| frames_of(a).cmp(frames_of(b)));
+    lines
+}
+
+fn frames_of(line: &str) -> impl Iterator<Item = &str> {
+    let stack = line.rsplit_once(' ').map_or(line, |(stack, _)| stack);
+    stack.split(';')
+}
+
+/// Draws lines from the left to the right as they come; neighbours are merged as far as they begin alike.
+pub(super) fn draw(options: &mut Options<'_>, lines: &[&str]) -> Result<String, OutputError> {
+    // Otherwise inferno wants them sorted by character. For flame charts, it takes the last line first.
+    options.flame_chart = true;
     let mut svg = Vec::new();
-    flamegraph::from_lines(&mut options, lines, &mut svg)
+    flamegraph::from_lines(options, lines.iter().rev().copied(), &mut svg)
         .map_err(|error| OutputError::Draw(error.to_string()))?;
     String::from_utf8(svg).map_err(|error| OutputError::Draw(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_one_frame_whatever_its_neighbours_are_called() {
+        let lines = "main.main.func1;y 3\nmain.main;x 2\nmain.main 5\n";
+        let svg = draw(&mut Options::default(), &sorted(lines)).expect("draws");
+        for title in ["<title>main.main (7 ", "<title>main.main.func1 (3 "] {
+            assert_eq!(svg.matches(title).count(), 1, "{title}: {svg}");
+        }
+    }
 }

@@ -183,7 +183,10 @@ impl Collector {
         let Some((function, start_ns)) = calls.next() else {
             return;
         };
-        let since_ns = clock::unix_ns() - i64::try_from(stood_for_ns).unwrap_or(0);
+        let now_ns = clock::unix_ns();
+        let since_ns = now_ns - i64::try_from(stood_for_ns).unwrap_or(0);
+        // It cannot have waited before it began.
+        let taken_ns = since_ns.max(start_ns);
         self.last_sample += 1;
         // Not held back where only slow calls are explained: the thread that will end the call is not known.
         self.samples.push(SampleRow {
@@ -196,9 +199,9 @@ impl Collector {
             waker: None,
             function,
             kind: SampleKind::OffCpu,
-            taken_ns: since_ns.max(start_ns),
+            taken_ns,
             weight_ns,
-            away_ns: stood_for_ns,
+            away_ns: u64::try_from(now_ns - taken_ns).unwrap_or(0),
             pid: outer.key.pid,
             tid: 0,
             goid: None,

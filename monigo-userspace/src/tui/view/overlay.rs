@@ -138,7 +138,7 @@ fn help(theme: Theme) -> Vec<Line<'static>> {
         ("m", "weigh stacks by time, calls, on CPU, off CPU"),
         (
             "in a flame",
-            "↑↓←→ frame, Enter zoom, Esc whole, s n search, f flip, c callers",
+            "↑↓←→ move, Enter zoom, Esc all, s n search, f flip, c callers",
         ),
         ("L", "histogram bars by the logarithm of the count"),
         ("z", "zoom: the pane in use fills the screen"),
@@ -279,4 +279,16 @@ pub(super) fn wrap(sentence: &str, columns: usize) -> Vec<String> {
         lines.push(line);
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_the_help_is_cut() {
+        for line in help(Theme::new(true, true)) {
+            assert!(line.width() <= usize::from(SENTENCES), "{line}");
+        }
+    }
 }
