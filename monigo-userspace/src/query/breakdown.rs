@@ -224,7 +224,9 @@ pub(super) fn parts_of(wall_ns: u64, sums: &[SampleSum]) -> TimeParts {
 
 /// `wall_ns` in parts; `settled` if every call that was sampled is in it.
 fn parts(wall_ns: u64, settled: bool, sampled: &Sampled) -> TimeParts {
-    let off: f64 = sampled.runnable + sampled.blocked.values().sum::<f64>();
+    let seen = |wait: &Wait| *wait != Wait::Await;
+    let waits = sampled.blocked.iter().filter(|(wait, _)| seen(wait));
+    let off: f64 = sampled.runnable + waits.clone().map(|(_, ns)| ns).sum::<f64>();
     let wall = wall_ns as f64;
     // Short waits are drawn, and stand for more than they took.
     let scale = if settled && off > wall {
@@ -233,9 +235,7 @@ fn parts(wall_ns: u64, settled: bool, sampled: &Sampled) -> TimeParts {
         1.0
     };
     let runnable = (sampled.runnable * scale) as u64;
-    let blocked: BTreeMap<Wait, u64> = sampled
-        .blocked
-        .iter()
+    let mut blocked: BTreeMap<Wait, u64> = waits
         .map(|(wait, ns)| (*wait, (ns * scale) as u64))
         .filter(|(_, ns)| *ns > 0)
         .collect();
@@ -244,13 +244,24 @@ fn parts(wall_ns: u64, settled: bool, sampled: &Sampled) -> TimeParts {
     if settled {
         on_cpu = on_cpu.min(wall_ns.saturating_sub(off));
     }
-    let wall = wall_ns.max(on_cpu + off);
+    let mut known = on_cpu + off;
+    // Suspended futures are looked at from time to time, so that is a matter of chance, too.
+    let awaited = sampled.blocked.get(&Wait::Await).copied();
+    let mut awaited = awaited.unwrap_or_default() as u64;
+    if settled {
+        awaited = awaited.min(wall_ns.saturating_sub(known));
+    }
+    if awaited > 0 {
+        blocked.insert(Wait::Await, awaited);
+    }
+    known += awaited;
+    let wall = wall_ns.max(known);
     TimeParts {
         wall,
         on_cpu,
         runnable,
         blocked,
-        unattributed: wall - on_cpu - off,
+        unattributed: wall - known,
     }
 }
 
@@ -286,6 +297,20 @@ mod tests {
     fn time_on_cpu_fills_at_most_the_rest() {
         let found = parts(1000, true, &sampled(900.0, 0.0, 400.0));
         assert_eq!((found.on_cpu, found.unattributed), (600, 0));
+    }
+
+    #[test]
+    fn what_was_awaited_fills_at_most_the_rest() {
+        let mut sampled = sampled(300.0, 50.0, 400.0);
+        sampled.blocked.insert(Wait::Await, 200.0);
+        let found = parts(1000, true, &sampled);
+        assert_eq!((found.on_cpu, found.blocked[&Wait::Await]), (300, 200));
+        assert_eq!(found.unattributed, 50);
+        sampled.blocked.insert(Wait::Await, 9000.0);
+        let found = parts(1000, true, &sampled);
+        assert_eq!((found.on_cpu, found.blocked[&Wait::Await]), (300, 250));
+        assert_eq!((found.blocked[&Wait::Lock], found.unattributed), (400, 0));
+        assert_eq!(parts(1000, false, &sampled).wall, 9750);
     }
 
     #[test]
