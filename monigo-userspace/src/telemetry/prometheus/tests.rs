@@ -127,6 +127,8 @@ fn figures_are_those_of_the_recording() {
     );
     let sum = of(&format!("monigo_function_duration_seconds_sum{{{ORDER}}}"));
     assert!((sum.expect("sum") - 0.5505).abs() < 1e-9);
+    let floor = of(&format!("monigo_function_floor_seconds{{{ORDER}}}"));
+    assert!((floor.expect("floor") - 150e-9).abs() < 1e-15);
     assert_eq!(of("monigo_lost_total{cause=\"ring_full\"}"), Some(5.0));
     assert_eq!(of("monigo_cpu_usage_ratio{scope=\"service\"}"), Some(0.25));
     assert_eq!(of("monigo_goroutines"), Some(12.0));
