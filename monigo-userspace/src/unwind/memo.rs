@@ -1,11 +1,16 @@
 //! Walks that need not be repeated: threads are often found where they were found before.
 
-use std::collections::HashMap;
+use std::{
+    collections::{HashMap, hash_map::RandomState},
+    hash::BuildHasher as _,
+};
 
 use super::walk::{Stack, Walk};
 
-/// Words that are kept, over all walks: 16 MiB of them.
-const MOST_WORDS: usize = 1 << 20;
+/// Words that are kept, over all walks: 4 MiB of them.
+const MOST_WORDS: usize = 1 << 18;
+/// Starts that are remembered without a walk.
+const SEEN: usize = 4096;
 
 /// A word of a stack, or that it could not be read.
 pub(super) type Word = (u64, Option<u64>);
@@ -30,15 +35,36 @@ struct Known {
     walk: Walk,
 }
 
-/// The last walk from each start. One that reads the same words takes the same way, as long as the
-/// processes map what they mapped then.
-#[derive(Default)]
+/// The last walk from each start that has come more than once. One that reads the same words takes the same way,
+/// as long as the processes map what they mapped then.
 pub(super) struct Memo {
+    /// Hashes of starts that came lately, each at a place of its own.
+    seen: Vec<u64>,
+    hasher: RandomState,
     walks: HashMap<Start, Known>,
     words: usize,
 }
 
+impl Default for Memo {
+    fn default() -> Self {
+        Self {
+            seen: vec![0; SEEN],
+            hasher: RandomState::new(),
+            walks: HashMap::new(),
+            words: 0,
+        }
+    }
+}
+
 impl Memo {
+    /// Whether the start came lately, too: to keep walks that are not needed again would take longer than
+    /// they do.
+    pub fn came_before(&mut self, start: &Start) -> bool {
+        let hash = self.hasher.hash_one(start);
+        let place = &mut self.seen[hash as usize % SEEN];
+        std::mem::replace(place, hash) == hash
+    }
+
     /// The walk of a stack like this one.
     pub fn get(&self, stack: &Stack<'_>) -> Option<&Walk> {
         let known = self.walks.get(&stack.start())?;
@@ -46,7 +72,7 @@ impl Memo {
         known.words.iter().all(same).then_some(&known.walk)
     }
 
-    /// Remembers how a stack was walked.
+    /// Remembers how a stack was walked that has noted what was read.
     pub fn keep(&mut self, stack: &Stack<'_>, walk: &Walk) {
         let known = Known {
             words: stack.taken(),

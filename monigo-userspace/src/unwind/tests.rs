@@ -197,6 +197,8 @@ fn another_stack_is_not_taken_for_one_before() {
             })
         };
         let whole = walk(&taken);
+        // The second is kept, the third is that one.
+        assert_eq!(walk(&taken), whole);
         assert_eq!(walk(&taken), whole);
         let kept = taken.stack[at..at + 8].to_owned();
         taken.stack[at..at + 8].fill(1);

@@ -89,9 +89,13 @@ impl Unwinder {
         if !self.processes.contains_key(&pid) {
             self.remember(pid);
         }
-        let stack = Stack::new(copy);
-        if let Some(walk) = self.memo.get(&stack) {
-            return walk.clone();
+        let mut stack = Stack::new(copy);
+        let again = self.memo.came_before(&stack.start());
+        if again {
+            if let Some(walk) = self.memo.get(&stack) {
+                return walk.clone();
+            }
+            stack.taken = Some(RefCell::default());
         }
         let Some(process) = self.processes.get_mut(&pid) else {
             let mut addresses = vec![copy.head.ip];
@@ -114,7 +118,7 @@ impl Unwinder {
                 self.memo.clear();
                 walk = stack.walk(process, &mut self.cache);
             }
-        } else {
+        } else if again {
             self.memo.keep(&stack, &walk);
         }
         walk
@@ -124,16 +128,13 @@ impl Unwinder {
 /// A copied stack with the return addresses that return probes have taken from it.
 pub(super) struct Stack<'a> {
     copy: &'a StackCopy<'a>,
-    /// What was read of it.
-    taken: RefCell<Vec<Word>>,
+    /// What was read of it, if that is to be noted.
+    taken: Option<RefCell<Vec<Word>>>,
 }
 
 impl<'a> Stack<'a> {
     fn new(copy: &'a StackCopy<'a>) -> Self {
-        Self {
-            copy,
-            taken: RefCell::default(),
-        }
+        Self { copy, taken: None }
     }
 
     /// All that walking it depends on, besides its words.
@@ -153,12 +154,14 @@ impl<'a> Stack<'a> {
 
     /// The words that were read.
     pub fn taken(&self) -> Vec<Word> {
-        self.taken.take()
+        self.taken.as_ref().map(RefCell::take).unwrap_or_default()
     }
 
     fn word(&self, at: u64) -> Option<u64> {
         let word = self.peek(at);
-        self.taken.borrow_mut().push((at, word));
+        if let Some(taken) = &self.taken {
+            taken.borrow_mut().push((at, word));
+        }
         word
     }
 
