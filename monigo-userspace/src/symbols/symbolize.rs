@@ -72,7 +72,7 @@ pub struct Symbolizer {
     cache: Cache<(usize, u64, bool)>,
     kernel: Cache<u64>,
     main: Option<Arc<Image>>,
-    /// DWARF by image, as far as it is read on this thread.
+    /// DWARF by image, of those that are not left to another thread.
     lines: HashMap<usize, Arc<SharedLines>>,
     shelf: Arc<Shelf>,
     background: Background,

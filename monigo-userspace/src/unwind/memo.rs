@@ -65,21 +65,21 @@ impl Memo {
         std::mem::replace(place, hash) == hash
     }
 
-    /// The walk of a stack like this one.
-    pub fn get(&self, stack: &Stack<'_>) -> Option<&Walk> {
-        let known = self.walks.get(&stack.start())?;
+    /// The walk of a stack like this one, which begins at `start`.
+    pub fn get(&self, start: &Start, stack: &Stack<'_>) -> Option<&Walk> {
+        let known = self.walks.get(start)?;
         let same = |(at, word): &Word| stack.peek(*at) == *word;
         known.words.iter().all(same).then_some(&known.walk)
     }
 
     /// Remembers how a stack was walked that has noted what was read.
-    pub fn keep(&mut self, stack: &Stack<'_>, walk: &Walk) {
+    pub fn keep(&mut self, start: Start, stack: &Stack<'_>, walk: &Walk) {
         let known = Known {
             words: stack.taken(),
             walk: walk.clone(),
         };
         self.words += known.size();
-        if let Some(before) = self.walks.insert(stack.start(), known) {
+        if let Some(before) = self.walks.insert(start, known) {
             self.words -= before.size();
         }
         if self.words > MOST_WORDS {

@@ -90,9 +90,10 @@ impl Unwinder {
             self.remember(pid);
         }
         let mut stack = Stack::new(copy);
-        let again = self.memo.came_before(&stack.start());
+        let start = stack.start();
+        let again = self.memo.came_before(&start);
         if again {
-            if let Some(walk) = self.memo.get(&stack) {
+            if let Some(walk) = self.memo.get(&start, &stack) {
                 return walk.clone();
             }
             stack.taken = Some(RefCell::default());
@@ -119,7 +120,7 @@ impl Unwinder {
                 walk = stack.walk(process, &mut self.cache);
             }
         } else if again {
-            self.memo.keep(&stack, &walk);
+            self.memo.keep(start, &stack, &walk);
         }
         walk
     }

@@ -206,15 +206,17 @@ impl Matcher {
         match self {
             Self::Name { text, last } => match tier {
                 // Clones are the same function, whose calls would be missing without them.
-                Tier::Raw => function
-                    .linkage_names()
-                    .any(|name| name == text || names::base(image, name) == text),
+                // Every function comes by here, and a clone's name begins with that of the function.
+                Tier::Raw => function.linkage_names().any(|name| {
+                    name == text || name.starts_with(text) && names::base(image, name) == text
+                }),
                 Tier::Full if !could_contain(function, last.as_deref()) => false,
                 Tier::Full => {
                     function.name() == text
                         || function.linkage_names().any(|name| {
+                            let base = names::base(image, name);
                             names::full(image, name) == *text
-                                || names::full(image, names::base(image, name)) == *text
+                                || base != name && names::full(image, base) == *text
                         })
                 }
                 _ if !could_contain(function, last.as_deref()) => false,
