@@ -66,10 +66,10 @@ fn drive(workspace: &Workspace, script: &str, mut live: Live) -> Result<Tally> {
         Reader::Node,
     )?;
     tally += match end(&mut live) {
-        Ok(()) => Tally::PASSED,
+        Ok(()) => Tally::passed(),
         Err(error) => {
             eprintln!("{error:#}");
-            Tally::FAILED
+            Tally::failed(format!("{script}: {error:#}"))
         }
     };
     Ok(tally)

@@ -2,6 +2,7 @@
 
 mod api;
 mod browser;
+mod failures;
 mod old_kernel;
 mod tally;
 
@@ -140,7 +141,7 @@ impl Suite<'_> {
 
     /// A stage that counts as one test; says whether it passed.
     fn check(&mut self, name: &'static str, body: impl FnOnce() -> Result<()>) -> bool {
-        self.stage(name, || body().map(|()| Tally::PASSED))
+        self.stage(name, || body().map(|()| Tally::passed()))
     }
 
     fn stage(&mut self, name: &'static str, body: impl FnOnce() -> Result<Tally>) -> bool {
@@ -151,22 +152,23 @@ impl Suite<'_> {
         eprintln!("\n===== {name}");
         let started = Instant::now();
         let tally = body().unwrap_or_else(|error| {
-            eprintln!("{name}: {error:#}");
-            Tally::FAILED
+            let reason = format!("{name}: {error:#}");
+            eprintln!("{reason}");
+            Tally::failed(reason)
         });
+        let passed = tally.failed == 0;
         self.stages.push(Stage {
             name,
             tally,
             took: started.elapsed(),
         });
-        tally.failed == 0
+        passed
     }
 
-    fn summary(&self) -> ExitCode {
+    fn summary(self) -> ExitCode {
         eprintln!("\n===== summary");
         let mut total = Tally::default();
-        for stage in &self.stages {
-            total += stage.tally;
+        for stage in self.stages {
             eprintln!(
                 "{:4} {:<38} {:>5} passed {:>3} failed {:>7.1} s{}",
                 if stage.tally.failed == 0 {
@@ -178,14 +180,19 @@ impl Suite<'_> {
                 stage.tally.passed,
                 stage.tally.failed,
                 stage.took.as_secs_f64(),
-                at_second_attempt(stage.tally)
+                at_second_attempt(&stage.tally)
             );
+            total += stage.tally;
+        }
+        // Last, where somebody who sees only the end of a long output finds them.
+        for failure in &total.failures {
+            eprintln!("\nfailed: {failure}");
         }
         println!(
             "{} passed, {} failed{}",
             total.passed,
             total.failed,
-            at_second_attempt(total)
+            at_second_attempt(&total)
         );
         if total.failed == 0 {
             ExitCode::SUCCESS
@@ -196,7 +203,7 @@ impl Suite<'_> {
 }
 
 /// What a summary says of tests that had to be repeated.
-fn at_second_attempt(tally: Tally) -> String {
+fn at_second_attempt(tally: &Tally) -> String {
     match tally.flaky {
         0 => String::new(),
         flaky => format!("; {flaky} of them only at the second attempt: see FLAKY above"),

@@ -8,28 +8,36 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
+use super::failures::Failures;
 use crate::process::{self, Guard};
 
 /// Tests that passed and failed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     pub passed: u64,
     pub failed: u64,
     /// Of those that passed, those that failed at first.
     pub flaky: u64,
+    /// What failed and why, as far as the runner said: some lines each.
+    pub failures: Vec<String>,
 }
 
 impl Tally {
-    pub const PASSED: Self = Self {
-        passed: 1,
-        failed: 0,
-        flaky: 0,
-    };
-    pub const FAILED: Self = Self {
-        passed: 0,
-        failed: 1,
-        flaky: 0,
-    };
+    pub fn passed() -> Self {
+        Self {
+            passed: 1,
+            ..Self::default()
+        }
+    }
+
+    /// One test that failed for a reason.
+    pub fn failed(reason: String) -> Self {
+        Self {
+            failed: 1,
+            failures: vec![reason],
+            ..Self::default()
+        }
+    }
 }
 
 impl AddAssign for Tally {
@@ -37,6 +45,7 @@ impl AddAssign for Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.flaky += other.flaky;
+        self.failures.extend(other.failures);
     }
 }
 
@@ -104,20 +113,24 @@ pub fn counted(command: &mut Command, reader: Reader) -> Result<Tally> {
     // The command holds ends of the pipe, which would never close.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut tally = Tally::default();
+    let mut failures = Failures::new(reader);
     for line in BufReader::new(output).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
         eprintln!("{line}");
         reader.read(&line, &mut tally);
+        failures.read(&line);
     }
+    tally.failures = failures.into_texts();
     let status = child.0.wait().with_context(|| process::describe(command))?;
     if tally.failed == 0 && (!status.success() || tally.passed == 0) {
-        eprintln!(
+        let reason = format!(
             "{} ended with {status} and {} tests counted",
             process::describe(command),
             tally.passed
         );
-        tally.failed = 1;
+        eprintln!("{reason}");
+        tally += Tally::failed(reason);
     }
     Ok(tally)
 }
@@ -173,9 +186,11 @@ mod tests {
 
     #[test]
     fn a_runner_that_ran_nothing_failed() -> Result<()> {
+        let tally = counted(&mut Command::new("true"), Reader::Node)?;
+        assert_eq!((tally.passed, tally.failed), (0, 1));
         assert_eq!(
-            counted(&mut Command::new("true"), Reader::Node)?,
-            Tally::FAILED
+            tally.failures,
+            ["true ended with exit status: 0 and 0 tests counted"]
         );
         Ok(())
     }
