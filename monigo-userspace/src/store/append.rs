@@ -1,10 +1,11 @@
 //! Writing sessions and batches.
 
-use duckdb::{Appender, Connection, params};
+use duckdb::{Connection, params};
 
 use super::{
-    Batch, Database, ExitProbe, Forgotten, NewFunction, NewSession, SampleKind, StorageSettings,
-    Store, StoreError, Wait, blocks, database::Progress, functions,
+    Batch, Database, ExitProbe, Forgotten, FunctionDelta, NewFunction, NewSession, Reading,
+    SampleKind, StorageSettings, Store, StoreError, Wait, blocks, database::Progress, functions,
+    table::Table,
 };
 use crate::plan::CostClass;
 
@@ -204,40 +205,41 @@ fn append_counters(
     now: Progress,
     batch: &Batch,
 ) -> Result<(), duckdb::Error> {
-    if batch.functions.is_empty() {
-        return Ok(());
-    }
-    let mut deltas = connection.appender("function_deltas")?;
-    for delta in &batch.functions {
-        // Without a timed call the extremes mean nothing.
-        let extreme = |ns| (delta.timed > 0).then(|| signed(ns));
-        deltas.append_row(params![
-            session,
-            delta.function as i32,
-            now.flush,
-            now.at_ns,
-            signed(delta.entered),
-            signed(delta.calls),
-            signed(delta.unwound),
-            signed(delta.unmatched),
-            signed(delta.total_ns),
-            extreme(delta.min_ns),
-            extreme(delta.max_ns),
-            signed(delta.self_ns),
-            signed(delta.timed),
-            signed(delta.variance),
-        ])?;
-    }
-    deltas.flush()?;
-    let mut histograms = connection.appender("histogram_deltas")?;
-    for delta in &batch.functions {
-        for &(bucket, count) in &delta.buckets {
+    // Without a timed call the extremes mean nothing.
+    let extreme = |delta: &FunctionDelta, ns| (delta.timed > 0).then(|| signed(ns));
+    Table::of(&batch.functions)
+        .with(|_| session)
+        .with(|delta| delta.function as i32)
+        .with(|_| now.flush)
+        .with(|_| now.at_ns)
+        .with(|delta| signed(delta.entered))
+        .with(|delta| signed(delta.calls))
+        .with(|delta| signed(delta.unwound))
+        .with(|delta| signed(delta.unmatched))
+        .with(|delta| signed(delta.total_ns))
+        .with(|delta| extreme(delta, delta.min_ns))
+        .with(|delta| extreme(delta, delta.max_ns))
+        .with(|delta| signed(delta.self_ns))
+        .with(|delta| signed(delta.timed))
+        .with(|delta| signed(delta.variance))
+        .append(connection, "function_deltas")?;
+    let buckets: Vec<(i32, i16, i64)> = batch
+        .functions
+        .iter()
+        .flat_map(|delta| {
             let function = delta.function as i32;
-            let (bucket, count) = (bucket as i16, signed(count));
-            histograms.append_row((session, function, now.flush, now.at_ns, bucket, count))?;
-        }
-    }
-    histograms.flush()
+            let buckets = delta.buckets.iter();
+            buckets.map(move |&(bucket, count)| (function, bucket as i16, signed(count)))
+        })
+        .collect();
+    Table::of(&buckets)
+        .with(|_| session)
+        .with(|&(function, _, _)| function)
+        .with(|_| now.flush)
+        .with(|_| now.at_ns)
+        .with(|&(_, bucket, _)| bucket)
+        .with(|&(_, _, count)| count)
+        .append(connection, "histogram_deltas")
 }
 
 fn append_calls(
@@ -246,24 +248,20 @@ fn append_calls(
     at_ns: i64,
     batch: &Batch,
 ) -> Result<(), duckdb::Error> {
-    let mut calls = Rows::new(connection, "calls", batch.calls.is_empty())?;
-    for call in &batch.calls {
-        calls.append(params![
-            session,
-            call.function as i32,
-            at_ns,
-            call.start_ns,
-            signed(call.duration_ns),
-            signed32(call.pid),
-            signed32(call.tid),
-            call.goid.map(signed),
-            signed32(call.cpu),
-            i64::from(call.weight),
-            call.stack.map(signed),
-            signed(call.probes_ns),
-        ])?;
-    }
-    calls.flush()
+    Table::of(&batch.calls)
+        .with(|_| session)
+        .with(|call| call.function as i32)
+        .with(|_| at_ns)
+        .with(|call| call.start_ns)
+        .with(|call| signed(call.duration_ns))
+        .with(|call| signed32(call.pid))
+        .with(|call| signed32(call.tid))
+        .with(|call| call.goid.map(signed))
+        .with(|call| signed32(call.cpu))
+        .with(|call| i64::from(call.weight))
+        .with(|call| call.stack.map(signed))
+        .with(|call| signed(call.probes_ns))
+        .append(connection, "calls")
 }
 
 fn append_samples(
@@ -272,49 +270,43 @@ fn append_samples(
     at_ns: i64,
     batch: &Batch,
 ) -> Result<(), duckdb::Error> {
-    let mut samples = Rows::new(connection, "samples", batch.samples.is_empty())?;
-    for sample in &batch.samples {
-        let waker = sample.waker.as_ref();
-        samples.append(params![
-            session,
-            sample.function as i32,
-            sample_name(sample.kind),
-            at_ns,
-            sample.taken_ns,
-            signed(sample.weight_ns),
-            signed32(sample.pid),
-            signed32(sample.tid),
-            sample.goid.map(signed),
-            sample.stack.map(signed),
-            signed(sample.id),
-            sample.call_start_ns,
-            signed(sample.runnable_ns),
-            sample.wait.map(Wait::name),
-            sample.reason,
-            waker.map(|waker| signed32(waker.tid)),
-            waker.map(|waker| &waker.name),
-            waker.and_then(|waker| waker.stack).map(signed),
-            signed(sample.away_ns),
-        ])?;
-    }
-    samples.flush()?;
-    let nested = batch
+    Table::of(&batch.samples)
+        .with(|_| session)
+        .with(|sample| sample.function as i32)
+        .with(|sample| sample_name(sample.kind))
+        .with(|_| at_ns)
+        .with(|sample| sample.taken_ns)
+        .with(|sample| signed(sample.weight_ns))
+        .with(|sample| signed32(sample.pid))
+        .with(|sample| signed32(sample.tid))
+        .with(|sample| sample.goid.map(signed))
+        .with(|sample| sample.stack.map(signed))
+        .with(|sample| signed(sample.id))
+        .with(|sample| sample.call_start_ns)
+        .with(|sample| signed(sample.runnable_ns))
+        .with(|sample| sample.wait.map(Wait::name))
+        .with(|sample| sample.reason.as_deref())
+        .with(|sample| sample.waker.as_ref().map(|waker| signed32(waker.tid)))
+        .with(|sample| sample.waker.as_ref().map(|waker| waker.name.as_str()))
+        .with(|sample| sample.waker.as_ref()?.stack.map(signed))
+        .with(|sample| signed(sample.away_ns))
+        .append(connection, "samples")?;
+    let callers: Vec<(i64, i32, i64)> = batch
         .samples
         .iter()
-        .any(|sample| !sample.callers.is_empty());
-    let mut callers = Rows::new(connection, "sample_callers", !nested)?;
-    for sample in &batch.samples {
-        for &(function, start_ns) in &sample.callers {
-            callers.append(params![
-                session,
-                at_ns,
-                signed(sample.id),
-                function as i32,
-                start_ns
-            ])?;
-        }
-    }
-    callers.flush()
+        .flat_map(|sample| {
+            let id = signed(sample.id);
+            let callers = sample.callers.iter();
+            callers.map(move |&(function, start_ns)| (id, function as i32, start_ns))
+        })
+        .collect();
+    Table::of(&callers)
+        .with(|_| session)
+        .with(|_| at_ns)
+        .with(|&(id, _, _)| id)
+        .with(|&(_, function, _)| function)
+        .with(|&(_, _, start_ns)| start_ns)
+        .append(connection, "sample_callers")
 }
 
 fn append_stacks(
@@ -322,38 +314,38 @@ fn append_stacks(
     session: i64,
     batch: &Batch,
 ) -> Result<(), duckdb::Error> {
-    let mut frames = Rows::new(connection, "frames", batch.frames.is_empty())?;
-    for new in &batch.frames {
-        let frame = &new.frame;
-        frames.append(params![
-            session,
-            signed(new.id),
-            frame.function,
-            frame.image,
-            frame.address,
-            frame.file,
-            frame.line.map(signed32),
-            frame.inlined,
-            frame.kernel,
-        ])?;
-    }
-    frames.flush()?;
-    let none = batch.stacks.is_empty();
-    let mut stacks = Rows::new(connection, "stacks", none)?;
-    let mut links = Rows::new(connection, "stack_frames", none)?;
-    for stack in &batch.stacks {
-        stacks.append(params![session, signed(stack.id), stack.truncated])?;
-        for (depth, frame) in stack.frames.iter().enumerate() {
-            links.append(params![
-                session,
-                signed(stack.id),
-                depth as i32,
-                signed(*frame)
-            ])?;
-        }
-    }
-    stacks.flush()?;
-    links.flush()
+    Table::of(&batch.frames)
+        .with(|_| session)
+        .with(|new| signed(new.id))
+        .with(|new| new.frame.function.as_str())
+        .with(|new| new.frame.image.as_str())
+        .with(|new| new.frame.address)
+        .with(|new| new.frame.file.as_deref())
+        .with(|new| new.frame.line.map(signed32))
+        .with(|new| new.frame.inlined)
+        .with(|new| new.frame.kernel)
+        .append(connection, "frames")?;
+    Table::of(&batch.stacks)
+        .with(|_| session)
+        .with(|stack| signed(stack.id))
+        .with(|stack| stack.truncated)
+        .append(connection, "stacks")?;
+    let links: Vec<(i64, i32, i64)> = batch
+        .stacks
+        .iter()
+        .flat_map(|stack| {
+            let (id, frames) = (signed(stack.id), stack.frames.iter());
+            (0..)
+                .zip(frames)
+                .map(move |(depth, frame)| (id, depth, signed(*frame)))
+        })
+        .collect();
+    Table::of(&links)
+        .with(|_| session)
+        .with(|&(id, _, _)| id)
+        .with(|&(_, depth, _)| depth)
+        .with(|&(_, _, frame)| frame)
+        .append(connection, "stack_frames")
 }
 
 fn append_rest(
@@ -362,57 +354,38 @@ fn append_rest(
     at_ns: i64,
     batch: &Batch,
 ) -> Result<(), duckdb::Error> {
-    let mut processes = Rows::new(connection, "processes", batch.processes.is_empty())?;
-    for process in &batch.processes {
-        let pid = signed32(process.pid);
-        processes.append(params![session, pid, process.name, process.seen_ns])?;
-    }
-    processes.flush()?;
-    let mut losses = Rows::new(connection, "losses", batch.losses.is_empty())?;
-    for loss in &batch.losses {
-        losses.append(params![session, at_ns, loss.cause, signed(loss.count)])?;
-    }
-    losses.flush()?;
-    let mut notices = Rows::new(connection, "notices", batch.notices.is_empty())?;
-    for sentence in &batch.notices {
-        notices.append(params![session, at_ns, sentence])?;
-    }
-    notices.flush()?;
-    let mut readings = Rows::new(connection, "readings", batch.readings.is_empty())?;
+    Table::of(&batch.processes)
+        .with(|_| session)
+        .with(|process| signed32(process.pid))
+        .with(|process| process.name.as_str())
+        .with(|process| process.seen_ns)
+        .append(connection, "processes")?;
+    Table::of(&batch.losses)
+        .with(|_| session)
+        .with(|_| at_ns)
+        .with(|loss| loss.cause.as_str())
+        .with(|loss| signed(loss.count))
+        .append(connection, "losses")?;
+    Table::of(&batch.notices)
+        .with(|_| session)
+        .with(|_| at_ns)
+        .with(String::as_str)
+        .append(connection, "notices")?;
     // One that is not a number would make every mean over it none.
-    for reading in batch.readings.iter().filter(|r| r.value.is_finite()) {
-        let value = reading.value;
-        readings.append(params![
-            session,
-            reading.at_ns,
-            reading.name,
-            value,
-            value,
-            value,
-            1
-        ])?;
-    }
-    readings.flush()
-}
-
-/// An appender that is only made when there are rows.
-struct Rows<'a>(Option<Appender<'a>>);
-
-impl<'a> Rows<'a> {
-    fn new(connection: &'a Connection, table: &str, none: bool) -> Result<Self, duckdb::Error> {
-        let appender = (!none).then(|| connection.appender(table)).transpose()?;
-        Ok(Self(appender))
-    }
-
-    fn append(&mut self, row: &[&dyn duckdb::ToSql]) -> Result<(), duckdb::Error> {
-        self.0
-            .as_mut()
-            .map_or(Ok(()), |appender| appender.append_row(row))
-    }
-
-    fn flush(&mut self) -> Result<(), duckdb::Error> {
-        self.0.as_mut().map_or(Ok(()), Appender::flush)
-    }
+    let readings: Vec<&Reading> = batch
+        .readings
+        .iter()
+        .filter(|reading| reading.value.is_finite())
+        .collect();
+    Table::of(&readings)
+        .with(|_| session)
+        .with(|reading| reading.at_ns)
+        .with(|reading| reading.name.as_str())
+        .with(|reading| reading.value)
+        .with(|reading| reading.value)
+        .with(|reading| reading.value)
+        .with(|_| 1_i64)
+        .append(connection, "readings")
 }
 
 /// Counts and durations fit in 63 bits for centuries; a corrupt one must not abort a batch.

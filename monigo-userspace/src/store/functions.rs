@@ -3,8 +3,9 @@
 use duckdb::{Connection, params};
 
 use super::{
-    NewFunction,
+    Instance, NewFunction,
     append::{cost_name, exit_name, measured, signed32},
+    table::Table,
 };
 
 /// Appends functions with ids from `first` on.
@@ -14,43 +15,43 @@ pub(super) fn append(
     first: u32,
     functions: &[NewFunction],
 ) -> Result<(), duckdb::Error> {
-    let mut appender = connection.appender("functions")?;
-    for (id, function) in (first..).zip(functions) {
-        appender.append_row(params![
-            session,
-            id as i32,
-            function.name,
-            function.linkage_name,
-            function.image,
-            function.file,
-            function.line.map(signed32),
-            function.entry_address,
-            exit_name(function.exit),
-            signed32(function.sites),
-            cost_name(function.cost_class),
-            measured(function.cost_ns),
-            measured(function.floor_ns),
-            measured(function.count_ns),
-        ])?;
-    }
-    appender.flush()?;
-    let mut appender = connection.appender("instances")?;
-    for (id, function) in (first..).zip(functions) {
-        for instance in &function.instances {
-            appender.append_row(params![
-                session,
-                id as i32,
-                instance.name,
-                instance.linkage_name,
-                instance.address,
-                instance.file,
-                instance.line.map(signed32),
-                signed32(instance.sites),
-                cost_name(instance.cost_class),
-            ])?;
-        }
-    }
-    appender.flush()
+    let functions: Vec<(i32, &NewFunction)> = (first as i32..).zip(functions).collect();
+    Table::of(&functions)
+        .with(|_| session)
+        .with(|(id, _)| *id)
+        .with(|(_, function)| function.name.as_str())
+        .with(|(_, function)| function.linkage_name.as_str())
+        .with(|(_, function)| function.image.as_str())
+        .with(|(_, function)| function.file.as_deref())
+        .with(|(_, function)| function.line.map(signed32))
+        .with(|(_, function)| function.entry_address)
+        .with(|(_, function)| exit_name(function.exit))
+        .with(|(_, function)| signed32(function.sites))
+        .with(|(_, function)| cost_name(function.cost_class))
+        .with(|(_, function)| measured(function.cost_ns))
+        .with(|(_, function)| measured(function.floor_ns))
+        .with(|(_, function)| measured(function.count_ns))
+        .append(connection, "functions")?;
+    let instances: Vec<(i32, &Instance)> = functions
+        .iter()
+        .flat_map(|&(id, function)| {
+            function
+                .instances
+                .iter()
+                .map(move |instance| (id, instance))
+        })
+        .collect();
+    Table::of(&instances)
+        .with(|_| session)
+        .with(|(id, _)| *id)
+        .with(|(_, instance)| instance.name.as_str())
+        .with(|(_, instance)| instance.linkage_name.as_str())
+        .with(|(_, instance)| instance.address)
+        .with(|(_, instance)| instance.file.as_deref())
+        .with(|(_, instance)| instance.line.map(signed32))
+        .with(|(_, instance)| signed32(instance.sites))
+        .with(|(_, instance)| cost_name(instance.cost_class))
+        .append(connection, "instances")
 }
 
 /// Removes functions with ids from `first` on, of which nothing was measured.

@@ -18,6 +18,7 @@ mod reader;
 mod room;
 mod settings;
 mod sweep;
+mod table;
 #[cfg(test)]
 mod tests;
 mod upkeep;

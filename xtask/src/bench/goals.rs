@@ -9,7 +9,7 @@ use super::{
     peers::Peer,
     questions, records,
     report::number,
-    screen, slowdown, soak, start, unwind,
+    sampling, screen, slowdown, soak, start, unwind,
 };
 
 /// One goal.
@@ -74,14 +74,14 @@ fn of_stacks(look: &Look<'_>) -> Vec<Goal> {
             shown(look.one(unwind::COPIES, "perf script", unwind::UNWOUND))
         )),
         Goal::new(
-            "less added by samples with copied stacks than by perf record --call-graph dwarf",
+            "less taken by samples with copied stacks than by perf record --call-graph dwarf",
             "of perf's",
             look.copying(),
             |share| share < 1.0,
         ),
         Goal::new(
-            "less added by on-CPU samples than by perf record -g",
-            "of perf's (worst)",
+            "less taken by on-CPU samples than by perf record -g",
+            "of perf's",
             look.sampling(),
             |share| share < 1.0,
         ),
@@ -245,22 +245,20 @@ impl Look<'_> {
             .unwrap_or_default()
     }
 
-    /// What samples with copied stacks add, as a share of what they add with perf.
+    /// What samples with copied stacks take, as a share of what they take with perf.
     fn copying(&self) -> Option<f64> {
-        let added = |tool| self.one(unwind::SAMPLED, tool, unwind::ADDED);
-        let perf = added(unwind::PERF_COPIES)?;
-        (perf > 0.0).then_some(added(unwind::MONIGO_COPIES)?.max(0.0) / perf)
+        let taken = |tool| self.one(unwind::SAMPLED, tool, sampling::LOST);
+        let perf = taken(unwind::PERF_COPIES).filter(|perf| *perf > 0.0)?;
+        Some(taken(unwind::MONIGO_COPIES)?.max(0.0) / perf)
     }
 
-    /// What on-CPU samples add, as a share of what they add with perf.
+    /// What an on-CPU sample takes, as a share of what one of perf takes: where there are most of them, and
+    /// noise is least.
     fn sampling(&self) -> Option<f64> {
-        let shares = oncpu::RATES.into_iter().filter_map(|rate| {
-            let added =
-                |peer: oncpu::Peer| self.one(&oncpu::subject(rate), peer.name(), oncpu::ADDED);
-            let perf = added(oncpu::Peer::Perf).filter(|perf| *perf > 0.0)?;
-            Some(added(oncpu::Peer::Monigo)?.max(0.0) / perf)
-        });
-        shares.reduce(f64::max)
+        let subject = oncpu::subject(oncpu::RATES.into_iter().max()?);
+        let taken = |peer: oncpu::Peer| self.one(&subject, peer.name(), sampling::LOST);
+        let perf = taken(oncpu::Peer::Perf).filter(|perf| *perf > 0.0)?;
+        Some(taken(oncpu::Peer::Monigo)?.max(0.0) / perf)
     }
 
     /// What watching switches adds, as a share of what it adds with bpftrace.

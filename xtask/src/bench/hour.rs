@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::{
     Bench,
     figure::{Figures, Metric},
-    oncpu::compile,
+    sampling::{self, Shape},
     targets::Running,
     tool::Tool,
 };
@@ -64,12 +64,19 @@ pub fn run(bench: &Bench) -> Result<Figures> {
         60 / share
     );
     eprintln!("    {subject}");
-    let binary = compile(bench, "busy", &[])?;
+    let binary = sampling::compile(
+        bench,
+        &Shape {
+            frame_pointers: true,
+            blocks: 6000,
+            calls: 1,
+        },
+    )?;
     let scratch = bench.scratch("hour")?;
     let file = scratch.path().join("hour.duckdb");
     let mut target = Running::start(&mut Command::new(&binary))?;
     let mut command = bench.monigo.attach(&binary, target.pid());
-    command.args(["--fn", "part", "--no-off-cpu", "--sample-rate", "1000"]);
+    command.args(["--fn", "chunk", "--no-off-cpu", "--sample-rate", "1000"]);
     command
         .args(["--cpu-hz", &HZ.to_string(), "--db"])
         .arg(&file);
@@ -78,7 +85,7 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     let first = memory(tool.pid(), "RssAnon")?;
     let started = Instant::now();
     while started.elapsed() < time {
-        target.time(10)?;
+        target.time(400)?;
         tool.check()?;
     }
     let (last, peak) = (memory(tool.pid(), "RssAnon")?, memory(tool.pid(), "VmHWM")?);

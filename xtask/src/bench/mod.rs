@@ -18,6 +18,7 @@ mod plot;
 mod questions;
 mod records;
 mod report;
+mod sampling;
 mod screen;
 mod slowdown;
 mod soak;

@@ -8,8 +8,7 @@ use super::{
     Bench,
     figure::{Figures, Metric},
     kernel::{Programs, Statistics},
-    oncpu::compile,
-    targets::Running,
+    targets::{Running, compile_c},
     tool::Tool,
     turns::Turns,
 };
@@ -38,7 +37,12 @@ pub const SUBJECT: &str = "two threads that hand a byte back and forth";
 /// Measures monigo and bpftrace in turns, each against the target alone just before.
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
-    let binary = compile(bench, "switches", &["-pthread"])?;
+    let binary = compile_c(
+        bench,
+        "switches.c",
+        "switches",
+        &["-O1", "-fno-omit-frame-pointer", "-pthread"],
+    )?;
     let (rounds, slices) = if bench.quick { (5, 20) } else { (9, 100) };
     let mut target = Running::start(&mut Command::new(&binary))?;
     target.time(TRIPS)?;

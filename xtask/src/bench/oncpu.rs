@@ -1,66 +1,54 @@
 //! What looking at each CPU in regular intervals costs a busy target.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-    time::Duration,
-};
-
 use anyhow::Result;
 
 use super::{
     Bench,
-    figure::{Figures, Metric},
-    targets::Running,
-    tool::Tool,
+    figure::Figures,
+    sampling::{LOST, SLOWER, Sampled, Shape, monigo, perf},
     turns::Turns,
 };
-use crate::process;
 
 /// Name of the case.
 pub const NAME: &str = "oncpu";
-/// Slowdown of the target.
-pub const ADDED: Metric = Metric {
-    name: "added",
-    unit: "% of its time",
-};
+/// Looks per second. At the last, a look's cost shows above all noise; it is the same at any rate.
+pub const RATES: [u32; 3] = [99, 999, 4999];
 
-/// Calls in a slice of time: each takes some 50 ms.
-const CALLS: u64 = 2;
-/// Looks per second.
-pub const RATES: [u32; 2] = [99, 999];
-/// Tools take a moment until they sample.
-const READY: Duration = Duration::from_millis(700);
-const LIMIT: Duration = Duration::from_secs(40);
-
-/// Measures monigo and perf in turns at each rate, each against the target alone just before.
+/// Measures monigo and perf in turns at each rate, each against the target alone.
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
-    let binary = compile(bench, "busy", &[])?;
-    let scratch = bench.scratch("oncpu")?;
-    let (rounds, slices) = if bench.quick { (5, 5) } else { (11, 15) };
-    let mut target = Running::start(&mut Command::new(&binary))?;
-    target.time(CALLS)?;
+    // Calls take some 60 ms, so that their probes cost nothing.
+    let shape = Shape {
+        frame_pointers: true,
+        blocks: 300_000,
+        calls: 1,
+    };
+    let (rounds, slices) = if bench.quick { (3, 5) } else { (11, 20) };
+    let mut target = Sampled::start(bench, &shape, slices)?;
     for rate in RATES {
         let subject = subject(rate);
         eprintln!("    {subject}");
+        let scratch = bench.scratch("oncpu")?;
         let mut turns = Turns::new([Peer::Monigo, Peer::Perf]);
-        for _ in 0..rounds {
+        for round in 0..rounds {
             turns.round(|peer| {
-                let alone = target.undisturbed(CALLS, slices)?;
-                let pid = target.pid();
-                let tool = peer.start(bench, &binary, pid, rate, scratch.path())?;
-                let watched = target.undisturbed(CALLS, slices);
-                // perf dies by the signal that ends it.
-                let _ = tool.interrupt(LIMIT);
-                Ok([(watched? / alone - 1.0) * 100.0])
+                let (hz, file) = (rate.to_string(), scratch.path().join(round.to_string()));
+                let tool = match peer {
+                    Peer::Monigo => monigo(bench, &target, &["--cpu-hz", &hz], &file)?,
+                    Peer::Perf => perf(&["-g", "-F", &hz], target.pid(), &file)?,
+                };
+                let taken = target.under(tool)?;
+                std::fs::remove_file(&file)?;
+                Ok([taken.lost, taken.slower])
             });
         }
         for (peer, measured) in turns.finish() {
             match measured {
-                Ok([added]) => drop(figures.add(&subject, peer.name(), ADDED, &added)),
-                Err(error) => figures.miss(&subject, peer.name(), ADDED, &error),
+                Ok([lost, slower]) => {
+                    figures.add(&subject, peer.name(), LOST, &lost);
+                    figures.add(&subject, peer.name(), SLOWER, &slower);
+                }
+                Err(error) => figures.miss(&subject, peer.name(), LOST, &error),
             }
         }
     }
@@ -71,21 +59,6 @@ pub fn run(bench: &Bench) -> Result<Figures> {
 /// What a rate is called.
 pub fn subject(rate: u32) -> String {
     format!("{rate} looks a second at each CPU")
-}
-
-/// Compiles a target of one file.
-pub(super) fn compile(bench: &Bench, name: &str, options: &[&str]) -> Result<PathBuf> {
-    let binary = bench.directory.join(name);
-    std::fs::create_dir_all(&bench.directory)?;
-    process::output(
-        Command::new("gcc")
-            .args(["-O1", "-g", "-fno-omit-frame-pointer"])
-            .args(options)
-            .arg("-o")
-            .arg(&binary)
-            .arg(bench.workspace.root.join(format!("xtask/bench/{name}.c"))),
-    )?;
-    Ok(binary)
 }
 
 /// Who looks.
@@ -104,39 +77,5 @@ impl Peer {
             Self::Monigo => "monigo, on-CPU samples inside one function",
             Self::Perf => "perf record -g of the process",
         }
-    }
-
-    fn start(
-        self,
-        bench: &Bench,
-        binary: &Path,
-        pid: u32,
-        rate: u32,
-        scratch: &Path,
-    ) -> Result<Tool> {
-        let rate = rate.to_string();
-        let mut tool = match self {
-            Self::Monigo => Tool::start(bench.monigo.attach(binary, pid).args([
-                "--fn",
-                "work",
-                "--no-off-cpu",
-                "--cpu-hz",
-                &rate,
-            ]))?,
-            Self::Perf => Tool::start(
-                Command::new("perf")
-                    .args(["record", "-q", "-g", "-e", "cpu-clock", "-F", &rate])
-                    .args(["-p", &pid.to_string(), "-o"])
-                    .arg(scratch.join("perf.data")),
-            )?,
-        };
-        if matches!(self, Self::Monigo) {
-            tool.await_line(|line| line.starts_with("monigo: attached "), LIMIT)?;
-        } else {
-            // It says nothing when it has begun.
-            thread::sleep(READY);
-            tool.check()?;
-        }
-        Ok(tool)
     }
 }

@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use super::image::{self, Function};
+use super::{
+    Bench,
+    image::{self, Function},
+};
 use crate::{
     build,
     process::{self, Guard},
@@ -217,6 +220,21 @@ pub fn go(workspace: &Workspace, package: &Path, binary: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Compiles a target of one C file of `xtask/bench`, with debug information.
+pub fn compile_c(bench: &Bench, source: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
+    let binary = bench.directory.join(name);
+    fs::create_dir_all(&bench.directory)?;
+    process::output(
+        Command::new("gcc")
+            .arg("-g")
+            .args(options)
+            .arg("-o")
+            .arg(&binary)
+            .arg(bench.workspace.root.join("xtask/bench").join(source)),
+    )?;
+    Ok(binary)
+}
+
 /// A target that runs and waits for orders on its stdin.
 pub struct Running {
     process: Guard,
@@ -291,7 +309,11 @@ impl Running {
 
     /// Nanoseconds a call, over `calls` calls.
     pub fn time(&mut self, calls: u64) -> Result<f64> {
-        let total_ns: u64 = self.ask(&calls.to_string())?.trim().parse()?;
+        let answer = self.ask(&calls.to_string())?;
+        let total_ns = answer.split_whitespace().next().unwrap_or_default();
+        let total_ns: u64 = total_ns
+            .parse()
+            .with_context(|| format!("the target said {answer:?}"))?;
         ensure!(total_ns > 0, "the target's clock stands still");
         Ok(total_ns as f64 / calls as f64)
     }

@@ -1,11 +1,9 @@
 //! What copying stacks costs a target without frame pointers, and how fast copies are unwound.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
-    thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -14,7 +12,7 @@ use serde_json::Value;
 use super::{
     Bench,
     figure::{Figures, Metric},
-    targets::Running,
+    sampling::{LOST, SLOWER, Sampled, Shape, monigo, perf},
     tool::Tool,
     turns::Turns,
 };
@@ -22,15 +20,10 @@ use crate::process;
 
 /// Name of the case.
 pub const NAME: &str = "unwind";
-/// What sampling with stacks takes.
-pub const ADDED: Metric = Metric {
-    name: "added",
-    unit: "% of the target's CPU time",
-};
 /// Samples.
-pub const TAKEN: Metric = Metric {
-    name: "taken",
-    unit: "samples per second of CPU time",
+pub const SAMPLES: Metric = Metric {
+    name: "samples",
+    unit: "per second of CPU time",
 };
 /// Speed of unwinding on one core.
 pub const UNWOUND: Metric = Metric {
@@ -49,10 +42,6 @@ pub const PERF_COPIES: &str = "perf record --call-graph dwarf,16384";
 
 /// Samples a second: as many that their cost shows.
 const HZ: &str = "4999";
-const LIMIT: Duration = Duration::from_mins(1);
-/// Calls of about a millisecond in a slice of time.
-const CALLS: u64 = 25;
-
 /// Who samples.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sampler {
@@ -75,34 +64,13 @@ impl Sampler {
         }
     }
 
-    fn start(self, bench: &Bench, binary: &Path, pid: u32, file: &Path) -> Result<Tool> {
-        let mut command = match self {
+    fn start(self, bench: &Bench, target: &Sampled, file: &Path) -> Result<Tool> {
+        match self {
             Self::Monigo(stacks) => {
-                let mut command = bench.monigo.attach(binary, pid);
-                command.args(["--fn", "chunk", "--cpu-hz", HZ, "--no-off-cpu"]);
-                command.args(["--stacks", stacks, "--db"]).arg(file);
-                command
+                monigo(bench, target, &["--cpu-hz", HZ, "--stacks", stacks], file)
             }
-            Self::Perf(graph) => {
-                let mut command = Command::new("perf");
-                command.args(["record", "-e", "cpu-clock", "-F", HZ, "--call-graph", graph]);
-                command.args(["-p", &pid.to_string(), "-o"]).arg(file);
-                command
-            }
-        };
-        let mut tool = Tool::start(&mut command)?;
-        if matches!(self, Self::Monigo(_)) {
-            tool.await_line(|text| text.starts_with("monigo: attached "), LIMIT)?;
-        } else {
-            // It says nothing; its file grows when it has begun.
-            let started = Instant::now();
-            while fs::metadata(file).map_or(0, |file| file.len()) == 0 {
-                tool.check()?;
-                ensure!(started.elapsed() < LIMIT, "perf does not begin");
-                thread::sleep(Duration::from_millis(5));
-            }
+            Self::Perf(graph) => perf(&["-F", HZ, "--call-graph", graph], target.pid(), file),
         }
-        Ok(tool)
     }
 
     fn samples(self, bench: &Bench, file: &Path) -> Result<f64> {
@@ -130,31 +98,38 @@ impl Sampler {
 /// Samples a target in turns, then unwinds.
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
-    let binary = compile(bench)?;
     let scratch = bench.scratch("unwind")?;
-    let mut target = Running::start(&mut Command::new(&binary))?;
-    target.time(CALLS)?;
-    let (rounds, slices) = if bench.quick { (3, 16) } else { (9, 24) };
+    let (rounds, slices) = if bench.quick { (3, 60) } else { (11, 200) };
+    // Calls take a little more than a millisecond.
+    let shape = Shape {
+        frame_pointers: false,
+        blocks: 6000,
+        calls: 5,
+    };
+    let mut target = Sampled::start(bench, &shape, slices)?;
     let mut recorded: Option<PathBuf> = None;
     let mut turns = Turns::new(Sampler::ALL);
     for round in 0..rounds {
         turns.round(|sampler| {
             let stem = sampler.name().replace([' ', ','], "-");
             let file = scratch.path().join(format!("{stem}-{round}"));
-            let figures = sample(bench, sampler, &binary, &mut target, &file, slices)?;
+            let tool = sampler.start(bench, &target, &file)?;
+            let taken = target.under(tool)?;
+            let samples = sampler.samples(bench, &file)? * 1e9 / taken.cpu_ns;
             if sampler.name() == PERF_COPIES {
                 recorded = Some(file);
             }
-            Ok(figures)
+            Ok([taken.lost, taken.slower, samples])
         });
     }
     for (sampler, measured) in turns.finish() {
         match measured {
-            Ok([added, taken]) => {
-                figures.add(SAMPLED, &sampler.name(), ADDED, &added);
-                figures.add(SAMPLED, &sampler.name(), TAKEN, &taken);
+            Ok([lost, slower, samples]) => {
+                figures.add(SAMPLED, &sampler.name(), LOST, &lost);
+                figures.add(SAMPLED, &sampler.name(), SLOWER, &slower);
+                figures.add(SAMPLED, &sampler.name(), SAMPLES, &samples);
             }
-            Err(error) => figures.miss(SAMPLED, &sampler.name(), ADDED, &error),
+            Err(error) => figures.miss(SAMPLED, &sampler.name(), LOST, &error),
         }
     }
     target.finish();
@@ -175,39 +150,6 @@ fn report(figures: &mut Figures, tool: &str, rates: Result<Vec<f64>>) {
         }
         Err(error) => figures.miss(COPIES, tool, UNWOUND, &error),
     }
-}
-
-/// What sampling adds, in percent, and samples per second of CPU time.
-fn sample(
-    bench: &Bench,
-    sampler: Sampler,
-    binary: &Path,
-    target: &mut Running,
-    file: &Path,
-    slices: usize,
-) -> Result<[f64; 2]> {
-    let plain = target.undisturbed(CALLS, slices)?;
-    let tool = sampler.start(bench, binary, target.pid(), file)?;
-    // The first calls meet the tool at its start.
-    let first = target.time(CALLS)?;
-    let watched = target.undisturbed(CALLS, slices)?;
-    // About: each slice takes a little longer than the fastest do.
-    let cpu_ns = (first + watched * slices as f64) * CALLS as f64;
-    tool.interrupt(LIMIT)?;
-    let taken = sampler.samples(bench, file)? * 1e9 / cpu_ns;
-    Ok([(watched / plain - 1.0) * 100.0, taken])
-}
-
-fn compile(bench: &Bench) -> Result<PathBuf> {
-    fs::create_dir_all(&bench.directory)?;
-    let binary = bench.directory.join("spin");
-    process::output(
-        Command::new("gcc")
-            .args(["-O2", "-g", "-fomit-frame-pointer", "-o"])
-            .arg(&binary)
-            .arg(bench.workspace.root.join("xtask/bench/spin.c")),
-    )?;
-    Ok(binary)
 }
 
 /// Stacks a second that monigo unwinds on one core.

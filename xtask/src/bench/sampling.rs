@@ -1,0 +1,195 @@
+//! What a tool that samples takes from a busy target, as the target itself sees it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{
+    Bench,
+    figure::Metric,
+    targets::{Running, compile_c},
+    tool::Tool,
+};
+
+/// What interrupts and probes take of the target's time: it looks at the clock all the time, and sees where
+/// it did not get on. Exact, whatever frequency the host runs at.
+pub const LOST: Metric = Metric {
+    name: "taken",
+    unit: "% of the target's CPU time",
+};
+/// By how much the same work takes longer: with what the tool's own threads and its use of caches cost, and
+/// with the noise of the host.
+pub const SLOWER: Metric = Metric {
+    name: "slower",
+    unit: "% more CPU time",
+};
+
+/// Tools have begun within this.
+pub const LIMIT: Duration = Duration::from_mins(1);
+/// Time in which a tool that has just begun comes to rest.
+const REST: Duration = Duration::from_secs(1);
+
+/// How a target is built.
+pub struct Shape {
+    /// Whether its code keeps frame pointers.
+    pub frame_pointers: bool,
+    /// Looks at the clock in a call, some 200 ns each.
+    pub blocks: u32,
+    /// Calls in a measured slice of time.
+    pub calls: u64,
+}
+
+/// Compiles the target: `chunk` works 20 calls deep.
+pub fn compile(bench: &Bench, shape: &Shape) -> Result<PathBuf> {
+    let (option, name) = if shape.frame_pointers {
+        ("-fno-omit-frame-pointer", "spin")
+    } else {
+        ("-fomit-frame-pointer", "spin-bare")
+    };
+    let blocks = format!("-DBLOCKS={}", shape.blocks);
+    compile_c(
+        bench,
+        "spin.c",
+        name,
+        &["-O2", option, &blocks, "-DDEPTH=20"],
+    )
+}
+
+/// A span of the target's time.
+#[derive(Clone, Copy)]
+struct Span {
+    /// Of a call, in the middle of all slices.
+    call_ns: f64,
+    /// Share that it did not get on in.
+    lost: f64,
+    cpu_ns: f64,
+}
+
+/// What a tool did to the target.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken {
+    /// See [`LOST`].
+    pub lost: f64,
+    /// See [`SLOWER`].
+    pub slower: f64,
+    /// CPU time that the target used meanwhile, ns.
+    pub cpu_ns: f64,
+}
+
+/// A target that is sampled by one tool after the other, and left alone in between.
+pub struct Sampled {
+    /// Its file.
+    pub binary: PathBuf,
+    target: Running,
+    calls: u64,
+    slices: usize,
+    alone: Span,
+}
+
+impl Sampled {
+    /// Starts one. A measurement takes `slices` slices of time.
+    pub fn start(bench: &Bench, shape: &Shape, slices: usize) -> Result<Self> {
+        let binary = compile(bench, shape)?;
+        let mut target = Running::start(&mut Command::new(&binary))?;
+        let calls = shape.calls;
+        target.time(calls)?;
+        let alone = span(&mut target, calls, slices)?;
+        Ok(Self {
+            binary,
+            target,
+            calls,
+            slices,
+            alone,
+        })
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.target.pid()
+    }
+
+    /// Measures it under a tool, and alone just before and after.
+    pub fn under(&mut self, tool: Tool) -> Result<Taken> {
+        let started = Instant::now();
+        let mut cpu_ns = 0.0;
+        while started.elapsed() < REST {
+            cpu_ns += self.target.time(self.calls)? * self.calls as f64;
+        }
+        let watched = span(&mut self.target, self.calls, self.slices);
+        // perf dies by the signal that ends it.
+        let _ = tool.interrupt(LIMIT);
+        let watched = watched?;
+        let before = self.alone;
+        self.alone = span(&mut self.target, self.calls, self.slices)?;
+        let alone = |of: fn(&Span) -> f64| f64::midpoint(of(&before), of(&self.alone));
+        Ok(Taken {
+            lost: (watched.lost - alone(|span| span.lost)) * 100.0,
+            slower: (watched.call_ns / alone(|span| span.call_ns) - 1.0) * 100.0,
+            cpu_ns: cpu_ns + watched.cpu_ns,
+        })
+    }
+
+    /// Ends it.
+    pub fn finish(self) {
+        self.target.finish();
+    }
+}
+
+fn span(target: &mut Running, calls: u64, slices: usize) -> Result<Span> {
+    let (mut times, mut cpu_ns, mut lost_ns) = (Vec::new(), 0.0, 0.0);
+    for _ in 0..slices {
+        let answer = target.ask(&calls.to_string())?;
+        let (cpu, lost) = answer
+            .split_once(' ')
+            .with_context(|| format!("the target said {answer:?}"))?;
+        let (cpu, lost): (f64, f64) = (cpu.parse()?, lost.parse()?);
+        ensure!(cpu > 0.0, "the target's clock stands still");
+        times.push(cpu / calls as f64);
+        cpu_ns += cpu;
+        lost_ns += lost;
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(Span {
+        call_ns: times[slices / 2],
+        lost: lost_ns / cpu_ns,
+        cpu_ns,
+    })
+}
+
+/// Starts perf recording process `pid` by `options`, and waits until it has begun: it says nothing, but its
+/// file grows.
+pub fn perf(options: &[&str], pid: u32, file: &Path) -> Result<Tool> {
+    let mut command = Command::new("perf");
+    command
+        .args(["record", "-q", "-e", "cpu-clock"])
+        .args(options)
+        .args(["-p", &pid.to_string(), "-o"])
+        .arg(file);
+    let mut tool = Tool::start(&mut command)?;
+    let started = Instant::now();
+    while fs::metadata(file).map_or(0, |file| file.len()) == 0 {
+        tool.check()?;
+        ensure!(started.elapsed() < LIMIT, "perf does not begin");
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(tool)
+}
+
+/// Starts monigo sampling `chunk`, and waits until it is attached.
+pub fn monigo(bench: &Bench, target: &Sampled, options: &[&str], file: &Path) -> Result<Tool> {
+    let mut command = bench.monigo.attach(&target.binary, target.pid());
+    command
+        .args(["--fn", "chunk", "--no-off-cpu"])
+        .args(options)
+        .arg("--db")
+        .arg(file);
+    let mut tool = Tool::start(&mut command)?;
+    tool.await_line(|text| text.starts_with("monigo: attached "), LIMIT)?;
+    Ok(tool)
+}
