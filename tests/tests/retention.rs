@@ -16,7 +16,7 @@ use nix::{
     unistd::Pid,
 };
 
-/// Longest wait for anything.
+/// Longest wait for anything to change.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Depths from which the target calls its first function.
 const EARLY_DEPTHS: u64 = 40;
@@ -31,13 +31,16 @@ fn number(db: &str, sql: &str) -> Result<u64> {
 
 /// Waits until the number that a query answers with is as wanted.
 fn await_number(db: &str, sql: &str, wanted: impl Fn(u64) -> bool) -> Result<u64> {
-    let given_up = Instant::now() + PATIENCE;
+    let mut last = (None, Instant::now());
     loop {
         let found = number(db, sql)?;
         if wanted(found) {
             return Ok(found);
         }
-        ensure!(Instant::now() < given_up, "{sql}: {found}");
+        if last.0 != Some(found) {
+            last = (Some(found), Instant::now());
+        }
+        ensure!(last.1.elapsed() < PATIENCE, "{sql}: {found}");
     }
 }
 

@@ -99,12 +99,12 @@ impl Sampler {
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
     let scratch = bench.scratch("unwind")?;
-    let (rounds, slices) = if bench.quick { (3, 60) } else { (11, 200) };
-    // Calls take a little more than a millisecond.
+    let (rounds, slices) = if bench.quick { (3, 30) } else { (15, 100) };
+    // Calls take some 12 ms, so that their probes cost little.
     let shape = Shape {
         frame_pointers: false,
-        blocks: 6000,
-        calls: 5,
+        blocks: 60_000,
+        calls: 1,
     };
     let mut target = Sampled::start(bench, &shape, slices)?;
     let mut recorded: Option<PathBuf> = None;
