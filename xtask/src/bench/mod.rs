@@ -23,12 +23,17 @@ mod screen;
 mod slowdown;
 mod soak;
 mod start;
+mod symbols;
 mod targets;
 mod tool;
 mod turns;
 mod unwind;
 
-use std::{fs, path::PathBuf, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
@@ -71,7 +76,7 @@ struct Case {
     run: fn(&Bench) -> Result<Figures>,
 }
 
-const CASES: [Case; 11] = [
+const CASES: [Case; 12] = [
     Case {
         name: slowdown::NAME,
         about: "what a traced call costs the target, and what of it the kernel programs take",
@@ -108,6 +113,11 @@ const CASES: [Case; 11] = [
         run: unwind::run,
     },
     Case {
+        name: symbols::NAME,
+        about: "how fast addresses become frames, beside blazesym",
+        run: symbols::run,
+    },
+    Case {
         name: oncpu::NAME,
         about: "what on-CPU samples cost a busy target, beside perf",
         run: oncpu::run,
@@ -129,18 +139,38 @@ const CASES: [Case; 11] = [
     },
 ];
 
+/// Programs that use the library directly.
+struct Examples {
+    /// Fills a store.
+    store: PathBuf,
+    /// Records and asks.
+    query: PathBuf,
+    /// Unwinds stacks of its own.
+    unwind: PathBuf,
+    /// Looks up addresses of its own.
+    symbols: PathBuf,
+}
+
+impl Examples {
+    fn build(workspace: &Workspace, profile: &str) -> Result<Self> {
+        let example = |name| build::example(workspace, profile, name);
+        Ok(Self {
+            store: example("store_rate")?,
+            query: example("query_rate")?,
+            unwind: example("unwind_rate")?,
+            symbols: example("symbol_rate")?,
+        })
+    }
+}
+
 /// What the cases share.
 struct Bench<'a> {
     workspace: &'a Workspace,
     monigo: Monigo,
     /// For targets and what belongs to a run.
     directory: PathBuf,
-    /// Fills a store directly; only where monigo is built here.
-    store_example: Option<PathBuf>,
-    /// Records and asks; only where monigo is built here.
-    query_example: Option<PathBuf>,
-    /// Unwinds stacks of its own; only where monigo is built here.
-    unwind_example: Option<PathBuf>,
+    /// Only where monigo is built here.
+    examples: Option<Examples>,
     rounds: usize,
     quick: bool,
 }
@@ -149,6 +179,13 @@ impl Bench<'_> {
     /// The targets of the slowdown cases, compiled.
     fn programs(&self) -> Result<Vec<(&'static str, Result<Program>)>> {
         targets::compile(self.workspace, &self.directory.join("targets"))
+    }
+
+    /// A program that uses the library directly.
+    fn example(&self, choose: fn(&Examples) -> &PathBuf) -> Result<&Path> {
+        let examples = self.examples.as_ref();
+        let path = examples.map(|examples| choose(examples).as_path());
+        path.context("only with a monigo that this task has built: it needs the library")
     }
 
     /// A directory that is gone afterwards, beside the targets: copies of files stay on their disk.
@@ -170,16 +207,14 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         return Ok(());
     }
     let cases = choose(&options.only)?;
-    let (mut store_example, mut query_example, mut unwind_example) = (None, None, None);
+    let mut examples = None;
     let monigo = if let Some(file) = &options.monigo {
         file.canonicalize()
             .with_context(|| format!("cannot open {}", file.display()))?
     } else {
         setup::run(workspace, Scope::Bench)?;
         let profile = if options.dev { "dev" } else { "release" };
-        store_example = Some(build::example(workspace, profile, "store_rate")?);
-        query_example = Some(build::example(workspace, profile, "query_rate")?);
-        unwind_example = Some(build::example(workspace, profile, "unwind_rate")?);
+        examples = Some(Examples::build(workspace, profile)?);
         build::profile(workspace, profile)?
     };
     if !nix::unistd::geteuid().is_root() {
@@ -194,9 +229,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
         monigo: Monigo::new(monigo)?,
         rounds: if options.quick { 7 } else { 21 },
         quick: options.quick,
-        store_example,
-        query_example,
-        unwind_example,
+        examples,
         directory: directory.clone(),
     };
     let host = Host::read();

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::{
@@ -29,9 +29,7 @@ const BUCKETS: u64 = 25;
 /// Has an example of the library record and ask.
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
-    let Some(example) = &bench.query_example else {
-        bail!("only with a monigo that this task has built: it needs the library");
-    };
+    let example = bench.example(|examples| &examples.query)?;
     for (flushes, functions) in SHAPES {
         let flushes = if bench.quick { flushes / 10 } else { flushes };
         let rows = flushes * functions * BUCKETS;

@@ -192,9 +192,7 @@ fn children_cpu() -> Result<Duration> {
 
 /// An example of the library makes batches as a flush would and appends them.
 fn store(bench: &Bench, figures: &mut Figures) -> Result<()> {
-    let Some(example) = &bench.store_example else {
-        bail!("only with a monigo that this task has built: it needs the library");
-    };
+    let example = bench.example(|examples| &examples.store)?;
     let scratch = bench.scratch("store")?;
     let seconds = if bench.quick { "3" } else { "6" };
     let text = process::output(

@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{
@@ -154,9 +154,7 @@ fn report(figures: &mut Figures, tool: &str, rates: Result<Vec<f64>>) {
 
 /// Stacks a second that monigo unwinds on one core.
 fn own_rate(bench: &Bench) -> Result<f64> {
-    let Some(example) = &bench.unwind_example else {
-        bail!("only with a monigo that this task has built: it needs the library");
-    };
+    let example = bench.example(|examples| &examples.unwind)?;
     let said: Value = serde_json::from_str(&process::output(Command::new(example).arg("3"))?)?;
     let number = |name: &str| said[name].as_f64().with_context(|| format!("no {name}"));
     ensure!(
