@@ -63,7 +63,7 @@ fn terminal(workspace: &Workspace, service: &Service, scratch: &Path) -> Result<
     for function in FUNCTIONS {
         attach.args(["--fn", function]);
     }
-    attach.args(["--port", "0"]);
+    attach.args(["--port", "0", "--max-overhead", "off"]);
     process::run(
         tmux()
             .env("TERM", "xterm-256color")
