@@ -35,7 +35,7 @@ fn main() -> Result<()> {
     let (first, measured) = addresses.split_at(FIRST);
     let answer = json!({
         "addresses": measured.len(),
-        "monigo": monigo(first, measured)?,
+        "monigo": monigo(&program, first, measured)?,
         "blazesym": blazesym(&program, first, measured)?,
     });
     println!("{answer}");
@@ -73,8 +73,8 @@ fn bias(program: &Path) -> Result<u64> {
     Ok(u64::from_str_radix(start.context("not mapped")?, 16)?)
 }
 
-fn monigo(first: &[u64], measured: &[u64]) -> Result<Value> {
-    let (pid, bias) = (std::process::id(), bias(&std::env::current_exe()?)?);
+fn monigo(program: &Path, first: &[u64], measured: &[u64]) -> Result<Value> {
+    let (pid, bias) = (std::process::id(), bias(program)?);
     let mut symbolizer = Symbolizer::new();
     let mut ask = |addresses: &[u64]| {
         let frames = addresses.iter().filter_map(|address| {

@@ -3,7 +3,7 @@
  * those of them in which it did not get on. It looks at the clock all the time: where a look comes
  * later than its work explains, something has interrupted it. Left out is when another program has run,
  * and what took more than 50 microseconds: that is the host's.
- * BLOCKS says how long chunk() takes, DEPTH how many calls deep it works, on a stack of some kilobytes. */
+ * BLOCKS says how long chunk() takes. It works twenty calls deep, on a stack of some kilobytes. */
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>
@@ -75,7 +75,7 @@ __attribute__((noinline, noclone)) static uint64_t down(int depth, uint64_t valu
 
 __attribute__((noinline, noclone)) void chunk(void)
 {
-	sink += down(DEPTH, sink);
+	sink += down(20, sink);
 }
 
 /* What a block and a look take when nothing comes between. */

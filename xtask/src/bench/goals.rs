@@ -81,7 +81,7 @@ fn of_stacks(look: &Look<'_>) -> Vec<Goal> {
         ),
         Goal::new(
             "less taken by on-CPU samples than by perf record -g",
-            "of perf's",
+            "of perf's (worst)",
             look.sampling(),
             |share| share < 1.0,
         ),
@@ -252,13 +252,15 @@ impl Look<'_> {
         Some(taken(unwind::MONIGO_COPIES)?.max(0.0) / perf)
     }
 
-    /// What an on-CPU sample takes, as a share of what one of perf takes: where there are most of them, and
-    /// noise is least.
+    /// What on-CPU samples take, as a share of what they take with perf, at the rate at which that is most.
     fn sampling(&self) -> Option<f64> {
-        let subject = oncpu::subject(oncpu::RATES.into_iter().max()?);
-        let taken = |peer: oncpu::Peer| self.one(&subject, peer.name(), sampling::LOST);
-        let perf = taken(oncpu::Peer::Perf).filter(|perf| *perf > 0.0)?;
-        Some(taken(oncpu::Peer::Monigo)?.max(0.0) / perf)
+        let shares = oncpu::RATES.into_iter().filter_map(|rate| {
+            let taken =
+                |peer: oncpu::Peer| self.one(&oncpu::subject(rate), peer.name(), sampling::LOST);
+            let perf = taken(oncpu::Peer::Perf).filter(|perf| *perf > 0.0)?;
+            Some(taken(oncpu::Peer::Monigo)?.max(0.0) / perf)
+        });
+        shares.reduce(f64::max)
     }
 
     /// What watching switches adds, as a share of what it adds with bpftrace.

@@ -69,7 +69,6 @@ pub fn run(bench: &Bench) -> Result<Figures> {
         &Shape {
             frame_pointers: true,
             blocks: 6000,
-            calls: 1,
         },
     )?;
     let scratch = bench.scratch("hour")?;

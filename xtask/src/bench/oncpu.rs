@@ -21,10 +21,9 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     let shape = Shape {
         frame_pointers: true,
         blocks: 300_000,
-        calls: 1,
     };
-    let (rounds, slices) = if bench.quick { (3, 5) } else { (11, 20) };
-    let mut target = Sampled::start(bench, &shape, slices)?;
+    let (rounds, calls) = if bench.quick { (3, 5) } else { (11, 20) };
+    let mut target = Sampled::start(bench, &shape, calls)?;
     for rate in RATES {
         let subject = subject(rate);
         eprintln!("    {subject}");

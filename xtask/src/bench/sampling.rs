@@ -41,8 +41,6 @@ pub struct Shape {
     pub frame_pointers: bool,
     /// Looks at the clock in a call, some 200 ns each.
     pub blocks: u32,
-    /// Calls in a measured slice of time.
-    pub calls: u64,
 }
 
 /// Compiles the target: `chunk` works 20 calls deep.
@@ -53,18 +51,13 @@ pub fn compile(bench: &Bench, shape: &Shape) -> Result<PathBuf> {
         ("-fomit-frame-pointer", "spin-bare")
     };
     let blocks = format!("-DBLOCKS={}", shape.blocks);
-    compile_c(
-        bench,
-        "spin.c",
-        name,
-        &["-O2", option, &blocks, "-DDEPTH=20"],
-    )
+    compile_c(bench, "spin.c", name, &["-O2", option, &blocks])
 }
 
 /// A span of the target's time.
 #[derive(Clone, Copy)]
 struct Span {
-    /// Of a call, in the middle of all slices.
+    /// Of a call, the middle one.
     call_ns: f64,
     /// Share that it did not get on in.
     lost: f64,
@@ -87,24 +80,21 @@ pub struct Sampled {
     /// Its file.
     pub binary: PathBuf,
     target: Running,
-    calls: u64,
-    slices: usize,
+    calls: usize,
     alone: Span,
 }
 
 impl Sampled {
-    /// Starts one. A measurement takes `slices` slices of time.
-    pub fn start(bench: &Bench, shape: &Shape, slices: usize) -> Result<Self> {
+    /// Starts one. A measurement takes `calls` calls.
+    pub fn start(bench: &Bench, shape: &Shape, calls: usize) -> Result<Self> {
         let binary = compile(bench, shape)?;
         let mut target = Running::start(&mut Command::new(&binary))?;
-        let calls = shape.calls;
-        target.time(calls)?;
-        let alone = span(&mut target, calls, slices)?;
+        target.time(1)?;
+        let alone = span(&mut target, calls)?;
         Ok(Self {
             binary,
             target,
             calls,
-            slices,
             alone,
         })
     }
@@ -119,14 +109,12 @@ impl Sampled {
         let started = Instant::now();
         let mut cpu_ns = 0.0;
         while started.elapsed() < REST {
-            cpu_ns += self.target.time(self.calls)? * self.calls as f64;
+            cpu_ns += self.target.time(1)?;
         }
-        let watched = span(&mut self.target, self.calls, self.slices);
-        // perf dies by the signal that ends it.
-        let _ = tool.interrupt(LIMIT);
-        let watched = watched?;
+        let watched = span(&mut self.target, self.calls)?;
+        tool.interrupt(LIMIT)?;
         let before = self.alone;
-        self.alone = span(&mut self.target, self.calls, self.slices)?;
+        self.alone = span(&mut self.target, self.calls)?;
         let alone = |of: fn(&Span) -> f64| f64::midpoint(of(&before), of(&self.alone));
         Ok(Taken {
             lost: (watched.lost - alone(|span| span.lost)) * 100.0,
@@ -141,22 +129,22 @@ impl Sampled {
     }
 }
 
-fn span(target: &mut Running, calls: u64, slices: usize) -> Result<Span> {
+fn span(target: &mut Running, calls: usize) -> Result<Span> {
     let (mut times, mut cpu_ns, mut lost_ns) = (Vec::new(), 0.0, 0.0);
-    for _ in 0..slices {
-        let answer = target.ask(&calls.to_string())?;
+    for _ in 0..calls {
+        let answer = target.ask("1")?;
         let (cpu, lost) = answer
             .split_once(' ')
             .with_context(|| format!("the target said {answer:?}"))?;
         let (cpu, lost): (f64, f64) = (cpu.parse()?, lost.parse()?);
         ensure!(cpu > 0.0, "the target's clock stands still");
-        times.push(cpu / calls as f64);
+        times.push(cpu);
         cpu_ns += cpu;
         lost_ns += lost;
     }
     times.sort_by(f64::total_cmp);
     Ok(Span {
-        call_ns: times[slices / 2],
+        call_ns: times[calls / 2],
         lost: lost_ns / cpu_ns,
         cpu_ns,
     })

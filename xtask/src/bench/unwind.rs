@@ -42,6 +42,7 @@ pub const PERF_COPIES: &str = "perf record --call-graph dwarf,16384";
 
 /// Samples a second: as many that their cost shows.
 const HZ: &str = "4999";
+
 /// Who samples.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Sampler {
@@ -99,14 +100,13 @@ impl Sampler {
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
     let scratch = bench.scratch("unwind")?;
-    let (rounds, slices) = if bench.quick { (3, 30) } else { (15, 100) };
+    let (rounds, calls) = if bench.quick { (3, 30) } else { (15, 100) };
     // Calls take some 12 ms, so that their probes cost little.
     let shape = Shape {
         frame_pointers: false,
         blocks: 60_000,
-        calls: 1,
     };
-    let mut target = Sampled::start(bench, &shape, slices)?;
+    let mut target = Sampled::start(bench, &shape, calls)?;
     let mut recorded: Option<PathBuf> = None;
     let mut turns = Turns::new(Sampler::ALL);
     for round in 0..rounds {
