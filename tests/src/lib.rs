@@ -11,6 +11,7 @@ pub mod monigo;
 pub mod otlp;
 pub mod program;
 pub mod serving;
+pub mod standstill;
 pub mod systemd;
 pub mod targets;
 

@@ -1,17 +1,13 @@
 //! What monigo takes for itself while it records.
 
-use std::{
-    fs,
-    path::Path,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use monigo_tests::{
     Monigo, Program, Report,
     monigo::run,
     require_root,
+    standstill::Standstill,
     targets::{self, PrivateCopy},
 };
 
@@ -39,7 +35,7 @@ fn report(db: &str) -> Result<Report> {
 
 /// Waits until `hot` was called so often, watching the size of the database.
 fn await_calls(db: &Path, calls: u64, limit: u64) -> Result<()> {
-    let mut last = (0, Instant::now());
+    let mut standstill = Standstill::default();
     loop {
         let size = taken(db);
         ensure!(size <= limit, "the database takes {size} bytes");
@@ -48,10 +44,7 @@ fn await_calls(db: &Path, calls: u64, limit: u64) -> Result<()> {
         if now >= calls {
             return Ok(());
         }
-        if now != last.0 {
-            last = (now, Instant::now());
-        }
-        ensure!(last.1.elapsed() < PATIENCE, "no more calls: {report:?}");
+        ensure!(standstill.at(now) < PATIENCE, "no more calls: {report:?}");
         thread::sleep(Duration::from_millis(200));
     }
 }

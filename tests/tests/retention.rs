@@ -1,14 +1,11 @@
 //! What retention deletes while a recording goes on, and what remains.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use monigo_tests::{
     Monigo, Program, monigo, require_root,
+    standstill::Standstill,
     targets::{self, Native, PrivateCopy},
 };
 use nix::{
@@ -31,16 +28,13 @@ fn number(db: &str, sql: &str) -> Result<u64> {
 
 /// Waits until the number that a query answers with is as wanted.
 fn await_number(db: &str, sql: &str, wanted: impl Fn(u64) -> bool) -> Result<u64> {
-    let mut last = (None, Instant::now());
+    let mut standstill = Standstill::default();
     loop {
         let found = number(db, sql)?;
         if wanted(found) {
             return Ok(found);
         }
-        if last.0 != Some(found) {
-            last = (Some(found), Instant::now());
-        }
-        ensure!(last.1.elapsed() < PATIENCE, "{sql}: {found}");
+        ensure!(standstill.at(found) < PATIENCE, "{sql}: {found}");
     }
 }
 
