@@ -1,10 +1,12 @@
 //! The real monigo, run as a user would.
 
+mod http;
+mod report;
+
 use std::{
-    collections::BTreeMap,
     ffi::OsStr,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    io::Read as _,
+    net::SocketAddr,
     os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     thread::JoinHandle,
@@ -15,177 +17,13 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde::Deserialize;
 
 use crate::{lines::Lines, monigo_path, program::die_with_test};
 
-/// The object that `--format json` prints.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Report {
-    /// What was traced.
-    pub target: Target,
-    /// Length of the session, ns.
-    pub duration_ns: u64,
-    /// One per traced function.
-    pub functions: Vec<Function>,
-    /// Calls recorded in full.
-    pub events: Events,
-    /// Sentences for the user.
-    pub warnings: Vec<String>,
-}
-
-impl Report {
-    /// The row of the function that the target calls `name`.
-    pub fn function(&self, name: &str) -> Result<&Function> {
-        self.functions
-            .iter()
-            .find(|row| crate::compare::is_called(&row.name, name))
-            .with_context(|| format!("{name} is not in the report"))
-    }
-
-    /// Fails unless every call was recorded in full and there is nothing to warn of.
-    pub fn expect_nothing_lost(&self) -> Result<()> {
-        self.expect_all_counted()?;
-        ensure!(self.warnings.is_empty(), "warnings {:?}", self.warnings);
-        Ok(())
-    }
-
-    /// Fails if a record was lost, or if there is something to warn of other than stacks that end early:
-    /// where more come at once than can be copied, which is a matter of load, they are walked.
-    pub fn expect_all_counted(&self) -> Result<()> {
-        ensure!(
-            self.events.dropped == 0,
-            "{} records were lost",
-            self.events.dropped
-        );
-        let of_stacks = |warning: &String| warning.contains(" stacks end early (");
-        let others: Vec<_> = self.warnings.iter().filter(|w| !of_stacks(w)).collect();
-        ensure!(others.is_empty(), "warnings {others:?}");
-        Ok(())
-    }
-}
-
-/// The report's `target`.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Target {
-    /// Path as shown.
-    pub path: String,
-    /// Pids seen.
-    pub pids: Vec<u32>,
-    /// `go`, `rust`, `c` or `c++`.
-    pub language: String,
-}
-
-/// One function of the report.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Function {
-    /// Demangled name.
-    pub name: String,
-    /// Completed calls.
-    pub calls: u64,
-    /// Calls that ended otherwise.
-    pub unwound: u64,
-    /// Open calls.
-    pub in_flight: u64,
-    /// Ends of calls that began before monigo attached.
-    #[serde(default)]
-    pub unmatched: u64,
-    /// Durations.
-    pub latency_ns: Latency,
-    /// Time of completed calls outside the traced functions that they called, ns.
-    #[serde(default)]
-    pub self_ns: Option<u64>,
-    /// Where the time from entry to return went.
-    #[serde(default)]
-    pub time_ns: Option<Times>,
-    /// The same without traced callees.
-    #[serde(default)]
-    pub self_time_ns: Option<Times>,
-    /// Completed calls whose duration was measured.
-    pub timed: u64,
-    /// Half width of the 95 % interval of `calls`; 0 when counted.
-    pub calls_error: u64,
-    /// `calls` is an estimate.
-    pub estimated: bool,
-    /// How it was probed.
-    pub probe: Probe,
-}
-
-/// Latency of completed calls, ns.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[expect(missing_docs, reason = "named as in the contract")]
-pub struct Latency {
-    pub min: u64,
-    pub mean: u64,
-    pub p50: u64,
-    pub p90: u64,
-    pub p99: u64,
-    pub p999: u64,
-    pub max: u64,
-    pub total: u64,
-}
-
-/// Where time went, ns.
-#[derive(Clone, Debug, Deserialize)]
-#[expect(missing_docs, reason = "named as in the contract")]
-pub struct Times {
-    pub on_cpu: u64,
-    pub runnable: u64,
-    pub blocked: BTreeMap<String, u64>,
-    pub unattributed: u64,
-}
-
-impl Times {
-    /// Time blocked by what `kind` names.
-    pub fn blocked_by(&self, kind: &str) -> u64 {
-        self.blocked.get(kind).copied().unwrap_or(0)
-    }
-
-    /// All parts together.
-    pub fn sum(&self) -> u64 {
-        self.on_cpu + self.runnable + self.blocked.values().sum::<u64>() + self.unattributed
-    }
-}
-
-/// How a function was probed.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Probe {
-    /// Hexadecimal address.
-    pub entry: String,
-    /// `ret` or `uretprobe`.
-    pub exit: String,
-    /// Sites.
-    pub sites: u32,
-    /// `emulated`, `single-step` or `nop5`.
-    pub cost_class: String,
-    /// Its bodies, if there are several.
-    #[serde(default)]
-    pub instances: Vec<Instance>,
-}
-
-/// One of the bodies that count as one function.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Instance {
-    /// Demangled name.
-    pub name: String,
-    /// Name in the image.
-    pub linkage_name: String,
-    /// Hexadecimal address.
-    pub address: String,
-    /// Source file.
-    pub file: Option<String>,
-    /// Sites.
-    pub sites: u32,
-}
-
-/// Records written and lost.
-#[derive(Clone, Copy, Debug, Deserialize)]
-pub struct Events {
-    /// Written.
-    pub recorded: u64,
-    /// Lost.
-    pub dropped: u64,
-}
+pub use self::{
+    http::{fetch, get, post},
+    report::{Events, Function, Instance, Latency, Probe, Report, Target, Times},
+};
 
 /// How a monigo that ran to its end ended.
 #[derive(Clone, Debug)]
@@ -249,44 +87,6 @@ where
     S: AsRef<OsStr>,
 {
     Monigo::spawn(arguments)?.wait()
-}
-
-/// What the server at `address` answers to a GET request; fails unless that is JSON with status 200.
-pub fn get(address: SocketAddr, path: &str) -> Result<serde_json::Value> {
-    let (status, body) = fetch(address, path)?;
-    ensure!(status == 200, "{status}: {body}");
-    serde_json::from_str(&body).with_context(|| body.clone())
-}
-
-/// Status and text of what the server at `address` answers to a GET request.
-pub fn fetch(address: SocketAddr, path: &str) -> Result<(u16, String)> {
-    exchange(address, "GET", path, "")
-}
-
-/// What the server at `address` answers to an object; fails unless that is JSON with status 200.
-pub fn post(
-    address: SocketAddr,
-    path: &str,
-    body: &serde_json::Value,
-) -> Result<serde_json::Value> {
-    let (status, answer) = exchange(address, "POST", path, &body.to_string())?;
-    ensure!(status == 200, "{status}: {answer}");
-    serde_json::from_str(&answer).with_context(|| answer.clone())
-}
-
-fn exchange(address: SocketAddr, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(address)?;
-    let length = body.len();
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
-         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
-    )?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP")?;
-    let status = head.split(' ').nth(1).context("no status")?;
-    Ok((status.parse()?, body.to_owned()))
 }
 
 fn attach_arguments<'a>(target: &'a str, functions: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
