@@ -1,11 +1,8 @@
 //! Serves the dashboard over a made-up recording that keeps moving.
 //!
-//! `cargo run --example dashboard_demo -- --port 8080` needs no root and no target. The browser
-//! tests run against it.
+//! `cargo run --example dashboard_demo -- --port 8080` needs no root and no target.
 
-mod fake;
-mod over_time;
-mod service;
+mod made_up;
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -17,7 +14,100 @@ use clap::Parser;
 use monigo::api::{self, Content, HttpSettings, LiveState, LiveStatus};
 use tokio::sync::watch;
 
-use self::{fake::Recording, service::MadeUp};
+use self::made_up::{MadeUp, Plan, Recording, SAMPLE_EVERY, Shape};
+
+/// Name, file, line, calls a second, median in ns, spread. The last is never called.
+const SHAPES: [(&str, &str, u32, f64, f64, f64); 12] = [
+    (
+        "main.(*Service).ProcessOrder",
+        "order/service.go",
+        48,
+        820.0,
+        1.9e6,
+        0.55,
+    ),
+    (
+        "main.(*Service).chargeCard",
+        "order/payment.go",
+        112,
+        790.0,
+        9.4e5,
+        0.7,
+    ),
+    (
+        "main.(*Inventory).Reserve",
+        "order/inventory.go",
+        31,
+        1640.0,
+        1.2e5,
+        0.8,
+    ),
+    (
+        "main.(*Inventory).lockShelf",
+        "order/inventory.go",
+        77,
+        3280.0,
+        2.1e4,
+        1.1,
+    ),
+    (
+        "main.validateOrder",
+        "order/validate.go",
+        19,
+        820.0,
+        4.6e4,
+        0.35,
+    ),
+    (
+        "main.(*Cache[go.shape.string]).Get",
+        "order/cache.go",
+        22,
+        12_400.0,
+        410.0,
+        0.5,
+    ),
+    ("main.priceOf", "order/price.go", 9, 5200.0, 880.0, 0.3),
+    (
+        "encoding/json.(*Decoder).Decode",
+        "encoding/json/stream.go",
+        49,
+        820.0,
+        3.1e4,
+        0.4,
+    ),
+    (
+        "main.(*Audit).append",
+        "order/audit.go",
+        64,
+        815.0,
+        1.4e4,
+        1.4,
+    ),
+    (
+        "main.sendConfirmation",
+        "order/mail.go",
+        15,
+        12.0,
+        4.8e7,
+        0.5,
+    ),
+    (
+        "main.(*Service).retryCharge",
+        "order/payment.go",
+        168,
+        3.1,
+        2.6e7,
+        0.6,
+    ),
+    (
+        "main.(*Service).rebuildIndex",
+        "order/index.go",
+        12,
+        0.0,
+        1.0e6,
+        0.1,
+    ),
+];
 
 /// A dashboard over made-up data.
 #[derive(Debug, Parser)]
@@ -39,21 +129,34 @@ struct Arguments {
     flush: u64,
     /// Seconds of made-up past
     #[arg(long, default_value_t = 300)]
-    past: u32,
+    past: u64,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let flush = Duration::from_millis(arguments.flush.max(50));
-    let past = if arguments.empty { 0 } else { arguments.past };
-    let recording = Arc::new(Recording::new(flush, past, arguments.empty));
+    let shape = |(name, file, line, rate, median_ns, spread): (&str, &str, _, _, _, _)| Shape {
+        name: name.to_owned(),
+        file: file.to_owned(),
+        line,
+        rate,
+        median_ns,
+        spread,
+    };
+    let recording = Arc::new(Recording::new(Plan {
+        shapes: SHAPES.map(shape).into(),
+        flush,
+        past: Duration::from_secs(arguments.past),
+        empty: arguments.empty,
+        before_overview: |_| Ok(()),
+    }));
     let (tick, flushes) = watch::channel(0_u64);
     let (_status_sender, status) = watch::channel(LiveStatus {
         text: if arguments.empty {
             "waiting for a process to start".to_owned()
         } else {
-            "recording 1 call in 64".to_owned()
+            format!("recording 1 call in {SAMPLE_EVERY}")
         },
         cost: "probes cost about 1.3% of one CPU, some counts are estimated (limit 5.0%)"
             .to_owned(),

@@ -92,7 +92,7 @@ fn records(memory: f64) -> Vec<MemStatsRecord> {
 }
 
 /// All figures at one time, also of the past.
-pub fn metrics_at(at_ns: i64, started_ns: i64) -> Metrics {
+pub(super) fn metrics_at(at_ns: i64, started_ns: i64) -> Metrics {
     let cores = 0.74 * wave(at_ns, 47.0, 0.3);
     let memory = 188.0 * MIB * wave(at_ns, 211.0, 0.12);
     let (cpu_load, memory_load) = (cores / 2.0 * 100.0, memory / (512.0 * MIB) * 100.0);

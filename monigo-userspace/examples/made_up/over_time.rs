@@ -10,10 +10,14 @@ use monigo::{
     system::metrics,
 };
 
-use crate::service::metrics_at;
+use super::service::metrics_at;
 
 /// Figures between the start and the last flush, in equal steps of at least 1 s.
-pub fn readings(started_ns: i64, last_ns: i64, question: &ReadingsQuestion) -> Vec<ReadingsPoint> {
+pub(super) fn readings(
+    started_ns: i64,
+    last_ns: i64,
+    question: &ReadingsQuestion,
+) -> Vec<ReadingsPoint> {
     let from = question.window.from_ns.unwrap_or(started_ns);
     let to = question.window.to_ns.unwrap_or(last_ns);
     let points = i64::from(question.points.max(1));
@@ -40,7 +44,7 @@ pub fn readings(started_ns: i64, last_ns: i64, question: &ReadingsQuestion) -> V
 }
 
 /// Latency of each function, from the series of each.
-pub fn latency_series(
+pub(super) fn latency_series(
     source: &dyn Source,
     question: &LatencyQuestion,
 ) -> Result<Vec<LatencyPoint>, QueryError> {
