@@ -138,7 +138,7 @@ fn with_monigo(bench: &Bench, binary: &Path, pid: u32, pattern: &str) -> Result<
             .attach_lean(binary, pid)
             .args(["--fn", pattern, "--all"]),
     )?;
-    let said = tool.await_line(|text| text.starts_with("monigo: attached "), LIMIT)?;
+    let said = tool.await_attached(LIMIT)?;
     let end = tool.interrupt(LIMIT)?;
     Ok((
         vec![

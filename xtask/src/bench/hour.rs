@@ -80,7 +80,7 @@ pub fn run(bench: &Bench) -> Result<Figures> {
         .args(["--cpu-hz", &HZ.to_string(), "--db"])
         .arg(&file);
     let mut tool = Tool::start(&mut command)?;
-    tool.await_line(|line| line.starts_with("monigo: attached "), LIMIT)?;
+    tool.await_attached(LIMIT)?;
     let first = memory(tool.pid(), "RssAnon")?;
     let started = Instant::now();
     while started.elapsed() < time {

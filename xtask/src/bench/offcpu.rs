@@ -104,7 +104,7 @@ impl Peer {
         if matches!(self, Self::Monigo) {
             let mut command = bench.monigo.attach(binary, pid);
             let mut tool = Tool::start(command.args(["--fn", "work", "--cpu-hz", "0"]))?;
-            tool.await_line(|line| line.starts_with("monigo: attached "), LIMIT)?;
+            tool.await_attached(LIMIT)?;
             return Ok(tool);
         }
         let mut command = Command::new("bpftrace");

@@ -149,7 +149,7 @@ fn measure(bench: &Bench, binary: &Path, rate: u64, seconds: u64) -> Result<Meas
         .args(["--fn", "work", "--sample-rate", "1", "--db"])
         .arg(scratch.path().join("records.duckdb"));
     let mut tool = Tool::start(&mut command)?;
-    tool.await_line(|text| text.starts_with("monigo: attached "), LIMIT)?;
+    tool.await_attached(LIMIT)?;
     let answer = target.ask("go")?;
     let end = tool.interrupt(LIMIT)?;
     // The target is still there: only the tool has been waited for.

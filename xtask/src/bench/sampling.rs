@@ -178,6 +178,6 @@ pub fn monigo(bench: &Bench, target: &Sampled, options: &[&str], file: &Path) ->
         .arg("--db")
         .arg(file);
     let mut tool = Tool::start(&mut command)?;
-    tool.await_line(|text| text.starts_with("monigo: attached "), LIMIT)?;
+    tool.await_attached(LIMIT)?;
     Ok(tool)
 }

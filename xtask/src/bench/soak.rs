@@ -72,7 +72,7 @@ pub fn run(bench: &Bench) -> Result<Figures> {
         .args(["--fn", "work", "--sample-rate", "1", "--db"])
         .arg(scratch.path().join("soak.duckdb"));
     let mut tool = Tool::start(&mut command)?;
-    tool.await_line(|text| text.starts_with("monigo: attached "), LIMIT)?;
+    tool.await_attached(LIMIT)?;
     target.send("go");
     let (started, time) = (Instant::now(), Duration::from_secs(seconds));
     let mut resident = Vec::new();

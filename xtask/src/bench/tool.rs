@@ -102,6 +102,11 @@ impl Tool {
         }
     }
 
+    /// Waits until monigo says that its probes are in.
+    pub fn await_attached(&mut self, limit: Duration) -> Result<Line> {
+        self.await_line(|line| line.starts_with("monigo: attached "), limit)
+    }
+
     /// Sends SIGINT, as Ctrl-C does, and waits for the end.
     pub fn interrupt(mut self, limit: Duration) -> Result<End> {
         self.check()?;
