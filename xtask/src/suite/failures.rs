@@ -35,13 +35,7 @@ impl Failures {
                 line.strip_prefix("FAIL ")
                     .filter(|name| name.contains(" > "))
             }),
-            Reader::Node => self.headed(line, |line| {
-                let line = line.trim_start();
-                let name = line
-                    .strip_prefix("not ok ")
-                    .or(line.strip_prefix("\u{2716} "));
-                name.filter(|name| !name.starts_with("failing tests"))
-            }),
+            Reader::Node => self.node(line),
         }
     }
 
@@ -64,6 +58,23 @@ impl Failures {
             self.room = 0;
         } else {
             self.keep(line);
+        }
+    }
+
+    /// Node speaks TAP, or as its reporter "spec" does: newer ones, and on terminals.
+    fn node(&mut self, line: &str) {
+        let line = line.trim_start();
+        if line.starts_with("\u{2716} failing tests:") {
+            // What failed until now follows once more, without the suites that it is in.
+            self.texts.clear();
+        } else if line.starts_with("test at ") {
+            // Where the next failure is.
+            self.room = 0;
+        } else {
+            self.headed(line, |line| {
+                line.strip_prefix("not ok ")
+                    .or(line.strip_prefix("\u{2716} "))
+            });
         }
     }
 
@@ -179,7 +190,7 @@ AssertionError: expected '0' to be '1'
     }
 
     #[test]
-    fn node() {
+    fn node_as_tap() {
         let text = "    # Subtest: closes
     ok 1 - opens
     not ok 2 - closes
@@ -190,5 +201,97 @@ AssertionError: expected '0' to be '1'
             read(Reader::Node, text),
             ["2 - closes\n    ---\n    error: '1 == 2'"]
         );
+    }
+
+    /// Of two failing tests, each in a suite.
+    const SPEC: &str = "
+▶ durations
+  ✔ of nothing (0.843752ms)
+  ✖ of a call (1.750835ms)
+    AssertionError [ERR_ASSERTION]: Expected values to be strictly equal:
+
+    '0 ns' !== '1 ns'
+
+        at TestContext.<anonymous> (file:///src/a.test.mjs:5:34)
+        at Test.run (node:internal/test_runner/test:796:25) {
+      generatedMessage: true,
+      code: 'ERR_ASSERTION'
+    }
+
+✖ durations (3.918182ms)
+▶ sessions
+  ✖ names (0.282027ms)
+    Error: no session
+        at TestContext.<anonymous> (file:///src/a.test.mjs:7:56)
+
+✖ sessions (0.509165ms)
+";
+    const SPEC_SUMMARY: &str = "ℹ tests 3
+ℹ suites 2
+ℹ pass 1
+ℹ fail 2
+
+✖ failing tests:
+
+test at a.test.mjs:5:3
+✖ of a call (1.750835ms)
+  AssertionError [ERR_ASSERTION]: Expected values to be strictly equal:
+
+  '0 ns' !== '1 ns'
+
+      at TestContext.<anonymous> (file:///src/a.test.mjs:5:34)
+      at Test.run (node:internal/test_runner/test:796:25) {
+    generatedMessage: true,
+    code: 'ERR_ASSERTION'
+  }
+
+test at a.test.mjs:7:30
+✖ names (0.282027ms)
+  Error: no session
+      at TestContext.<anonymous> (file:///src/a.test.mjs:7:56)
+";
+
+    #[test]
+    fn node_as_spec_tells_each_failing_test_once_and_no_suite() {
+        assert_eq!(
+            read(Reader::Node, &[SPEC, SPEC_SUMMARY].concat()),
+            [
+                "of a call (1.750835ms)
+    AssertionError [ERR_ASSERTION]: Expected values to be strictly equal:
+    '0 ns' !== '1 ns'
+    at TestContext.<anonymous> (file:///src/a.test.mjs:5:34)
+    at Test.run (node:internal/test_runner/test:796:25) {
+    generatedMessage: true,
+    code: 'ERR_ASSERTION'
+    }",
+                "names (0.282027ms)
+    Error: no session
+    at TestContext.<anonymous> (file:///src/a.test.mjs:7:56)"
+            ]
+        );
+    }
+
+    #[test]
+    fn node_as_spec_without_its_summary_tells_what_failed_until_then() {
+        let texts = read(Reader::Node, SPEC);
+        let names: Vec<_> = texts
+            .iter()
+            .filter_map(|text| text.lines().next())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "of a call (1.750835ms)",
+                "durations (3.918182ms)",
+                "names (0.282027ms)",
+                "sessions (0.509165ms)"
+            ]
+        );
+    }
+
+    #[test]
+    fn node_as_spec_without_a_failure() {
+        let text = "✔ opens (0.8ms)\nℹ tests 1\nℹ pass 1\nℹ fail 0\n";
+        assert!(read(Reader::Node, text).is_empty());
     }
 }
