@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     answers::{
         Bucket, Call, FlameNode, FunctionRow, Heatmap, InstanceRow, Latency, LossRow, Overview,
-        ProbeRow, SeriesPoint, SinceStart, StackRow, Table, Weight, share_of_cpu,
+        ProbeRow, SeriesPoint, SinceStart, StackRow, Weight, share_of_cpu,
     },
     breakdown::{Breakdown, TimeParts},
     compare::{
@@ -56,6 +56,7 @@ pub use self::{
     select::{Percentile, Root, Selection},
     sessions::{SessionRow, Standing, sessions},
     source::Source,
+    sql::Table,
     story::{CallKey, NestedCall, Story, StoryEvent},
     tail::{CallGroup, Cause, Tail, TailQuestion, phrase},
     timeline::{FunctionLatency, LatencyPoint, LatencyQuestion},

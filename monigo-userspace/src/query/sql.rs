@@ -11,10 +11,20 @@ use std::{
 };
 
 use duckdb::{Connection, types::ValueRef};
+use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 
-use super::{QueryError, Table};
+use super::QueryError;
 use crate::store::{Reader, message_of};
+
+/// Result of a free SQL query.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Table {
+    /// Column names.
+    pub columns: Vec<String>,
+    /// Rows; numbers that fit JSON stay numbers, the rest are strings.
+    pub rows: Vec<Vec<Value>>,
+}
 
 /// A query is cancelled after this long: it may run inside a monigo that is recording.
 const TIMEOUT: Duration = Duration::from_secs(30);
