@@ -346,14 +346,15 @@ impl Symbolizer {
             let lines = self.lines.entry(at);
             Some(lines.or_insert_with(|| self.shelf.lines(image)).at(vaddr))
         };
-        // Reading the functions of such an image takes too long here.
-        let known = image.is_indexed() || !loaded.is_slow();
-        let own = known.then(|| image.function_at(vaddr)).flatten();
         let settled = found.is_some();
-        let found = found.unwrap_or_default();
-        let frames = native_frames(own, &found, &frame);
+        let frames = native_frames(found.unwrap_or_default(), &frame);
         if !frames.is_empty() {
             return (frames, settled);
+        }
+        // Reading the functions of such an image takes too long here.
+        let known = image.is_indexed() || !loaded.is_slow();
+        if let Some(own) = known.then(|| image.function_at(vaddr)).flatten() {
+            return (vec![frame(own.name().to_owned())], settled);
         }
         let frame = match image.plt_name(vaddr) {
             Some(stub) => frame(format!("{stub}@plt")),

@@ -79,9 +79,11 @@ impl Image {
             let vaddr = segment.vaddr.start.checked_add(within)?;
             segment.vaddr.contains(&vaddr).then_some(vaddr)
         };
-        let (code, rest): (Vec<_>, Vec<_>) =
-            self.segments.iter().partition(|segment| segment.executable);
-        code.into_iter().chain(rest).find_map(vaddr)
+        let of = |executable| {
+            let segments = self.segments.iter();
+            segments.filter(move |segment| segment.executable == executable)
+        };
+        of(true).chain(of(false)).find_map(vaddr)
     }
 
     /// Whether `vaddr` is in an executable segment.

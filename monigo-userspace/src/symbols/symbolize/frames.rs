@@ -3,7 +3,7 @@
 use std::{collections::HashMap, hash::Hash};
 
 use super::{
-    super::{Function, Image, demangle, go},
+    super::{Image, go},
     Frames, MOST_CACHED,
     lines::Entry,
 };
@@ -40,41 +40,22 @@ impl<K: Hash + Eq + Copy> Cache<K> {
     }
 }
 
-/// Frames of native code: `own` is the function of the list, `found` what DWARF says, innermost
-/// first. The outermost goes by its name in the list.
-pub(super) fn native_frames(
-    own: Option<&Function>,
-    found: &[Entry],
-    frame: &impl Fn(String) -> Frame,
-) -> Vec<Frame> {
-    let Some((outermost, inner)) = found.split_last() else {
-        return own
-            .map(|own| frame(own.name().to_owned()))
-            .into_iter()
-            .collect();
-    };
-    let name = |entry: &Entry| entry.name.as_deref().map(demangle::full);
-    let Some(outer) = own
-        .map(|own| own.name().to_owned())
-        .or_else(|| name(outermost))
-    else {
+/// Frames of what DWARF says, innermost first; none if it does not name the outermost.
+pub(super) fn native_frames(found: Vec<Entry>, frame: &impl Fn(String) -> Frame) -> Vec<Frame> {
+    if found
+        .last()
+        .is_none_or(|outermost| outermost.name.is_none())
+    {
         return Vec::new();
-    };
-    let place = |function: String, entry: &Entry, inlined: bool| Frame {
-        file: entry.file.clone(),
+    }
+    let outermost = found.len() - 1;
+    let place = |(depth, entry): (usize, Entry)| Frame {
+        file: entry.file,
         line: entry.line,
-        inlined,
-        ..frame(function)
+        inlined: depth < outermost,
+        ..frame(entry.name.unwrap_or_else(|| "[inlined]".to_owned()))
     };
-    let mut frames: Vec<Frame> = inner
-        .iter()
-        .map(|entry| {
-            let name = name(entry).unwrap_or_else(|| "[inlined]".to_owned());
-            place(name, entry, true)
-        })
-        .collect();
-    frames.push(place(outer, outermost, false));
-    frames
+    found.into_iter().enumerate().map(place).collect()
 }
 
 /// The outermost frame under the name of the function list, which spells out what the runtime's

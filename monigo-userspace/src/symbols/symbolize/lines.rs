@@ -3,15 +3,16 @@
 //! This reads what an image or its debug file holds in memory, and opens nothing. blazesym would
 //! follow the links in the file by itself, to whatever a hostile image names.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use addr2line::Context;
 use gimli::{Dwarf, DwarfSections, EndianSlice, LittleEndian};
 
 use super::{
     super::{
-        Image,
+        Function, Image,
         debug::DebugFile,
+        demangle,
         dwarf::{Reader, sections},
     },
     guard,
@@ -20,10 +21,32 @@ use super::{
 /// One function at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// As in DWARF: the linkage name, if there is one.
+    /// As shown.
     pub name: Option<String>,
     pub file: Option<String>,
     pub line: Option<u32>,
+}
+
+/// Names as they are shown: the same few functions are inlined everywhere, and demangling takes as long as all the rest
+/// of looking an address up.
+#[derive(Default)]
+struct Names {
+    /// By the address of the name: sections stay in place.
+    known: HashMap<usize, Box<str>>,
+}
+
+impl Names {
+    /// Most that are kept.
+    const MOST: usize = 1 << 16;
+
+    fn shown(&mut self, name: &'static [u8]) -> String {
+        if self.known.len() >= Self::MOST {
+            self.known.clear();
+        }
+        let known = self.known.entry(name.as_ptr().addr());
+        let shown = known.or_insert_with(|| demangle::full(&String::from_utf8_lossy(name)).into());
+        String::from(&**shown)
+    }
 }
 
 type Sections = DwarfSections<Cow<'static, [u8]>>;
@@ -33,7 +56,8 @@ pub(super) struct Lines {
     // Declared before what they borrow from, and so dropped before it.
     context: Context<Reader<'static>>,
     _sections: Box<(Sections, Option<Sections>)>,
-    _image: Arc<Image>,
+    image: Arc<Image>,
+    names: Names,
 }
 
 impl Lines {
@@ -61,38 +85,57 @@ impl Lines {
         Some(Self {
             context,
             _sections: owned,
-            _image: image,
+            image,
+            names: Names::default(),
         })
     }
 
-    /// Functions at `vaddr`, innermost first; none where DWARF says nothing, or nonsense.
-    pub(super) fn at(&self, vaddr: u64) -> Vec<Entry> {
+    /// Functions at `vaddr`, innermost first; none where DWARF says nothing, or nonsense. The outermost goes by its
+    /// name in the function list.
+    pub(super) fn at(&mut self, vaddr: u64) -> Vec<Entry> {
+        let Self {
+            context,
+            image,
+            names,
+            ..
+        } = self;
+        let own = image.function_at(vaddr);
         // What was read in part only is not kept by the reader, so it can be asked again.
-        guard::survive(|| self.entries(vaddr)).unwrap_or_default()
+        guard::survive(|| entries(context, names, vaddr, own)).unwrap_or_default()
     }
+}
 
-    fn entries(&self, vaddr: u64) -> Vec<Entry> {
-        /// No compiler inlines that deep; damaged data could.
-        const DEEPEST: usize = 256;
-        let Ok(mut frames) = self.context.find_frames(vaddr).skip_all_loads() else {
-            return Vec::new();
+fn entries(
+    context: &Context<Reader<'static>>,
+    names: &mut Names,
+    vaddr: u64,
+    own: Option<&Function>,
+) -> Vec<Entry> {
+    /// No compiler inlines that deep; damaged data could.
+    const DEEPEST: usize = 256;
+    let Ok(mut frames) = context.find_frames(vaddr).skip_all_loads() else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    let mut next = frames.next().ok().flatten();
+    while let Some(frame) = next.filter(|_| found.len() < DEEPEST) {
+        next = frames.next().ok().flatten();
+        let outermost = next.is_none() || found.len() + 1 == DEEPEST;
+        let own = own.filter(|_| outermost);
+        let linkage_name = frame.function.map(|function| function.name.slice());
+        let linkage_name = linkage_name.filter(|name| !name.is_empty());
+        let name = match own {
+            Some(own) => Some(own.name().to_owned()),
+            None => linkage_name.map(|name| names.shown(name)),
         };
-        let mut found = Vec::new();
-        while let Ok(Some(frame)) = frames.next() {
-            let name = frame
-                .function
-                .as_ref()
-                .and_then(|function| function.raw_name().ok());
-            let place = frame.location.as_ref();
-            found.push(Entry {
-                name: name.map(Cow::into_owned).filter(|name| !name.is_empty()),
-                file: place.and_then(|place| place.file).map(str::to_owned),
-                line: place.and_then(|place| place.line).filter(|line| *line > 0),
-            });
-            if found.len() == DEEPEST {
-                break;
-            }
-        }
-        found
+        let (file, line) = frame
+            .location
+            .map_or((None, None), |place| (place.file, place.line));
+        found.push(Entry {
+            name,
+            file: file.map(str::to_owned),
+            line: line.filter(|line| *line > 0),
+        });
     }
+    found
 }
