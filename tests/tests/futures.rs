@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use monigo_tests::{
     Report, Truth,
     compare::{Moment, observe},
-    monigo::Function,
+    monigo::{self, Function},
     targets,
 };
 
@@ -218,5 +218,33 @@ fn in_windows() -> Result<()> {
         warnings.contains("executions are not measured any more"),
         "no word about executions: {warnings}"
     );
+    Ok(())
+}
+
+/// Where only slow calls are explained, looks at fast executions go with them.
+#[test]
+fn looks_go_with_their_executions() -> Result<()> {
+    let program = targets::rust_program("futures", &["-C", "opt-level=2", "-g"])?;
+    let directory = tempfile::tempdir()?;
+    let looks = |slower_than: &str| -> Result<u64> {
+        let db = directory.path().join(slower_than);
+        let db = db.to_str().context("path is not UTF-8")?;
+        let mut options = vec!["--db", db, "--max-overhead", "off", "--stacks", "fp"];
+        // So that no fast call is recorded to compare with.
+        options.extend(["--sample-rate", "1000000000", "--slower-than", slower_than]);
+        observe(
+            &program,
+            &program,
+            &["20", "100", "3"],
+            &options,
+            Moment::Done,
+        )?;
+        let count = "SELECT count(*) FROM samples WHERE wait = 'await'";
+        let answer = monigo::output(&["query", "--db", db, "--format", "csv", count])?;
+        Ok(answer.lines().nth(1).context("a row")?.parse()?)
+    };
+    let (all, slow) = (looks("1ns")?, looks("1h")?);
+    ensure!(all > 0, "futures were not looked at");
+    ensure!(slow == 0, "{slow} of {all} looks were at slow executions");
     Ok(())
 }

@@ -3,18 +3,54 @@
 //! With `--slower-than`, only samples of recorded calls are worth storing: all calls that took that
 //! long, and of the others the few to compare them with. A sample comes before the record of its call.
 //! It is released when that record comes, or when it was taken so late in its call that the call will
-//! be recorded; it is dropped when a later sample of the same thread or goroutine shows that the
-//! call is over.
+//! be recorded; it is dropped when a later sample of the same thread, goroutine or future shows that the
+//! call is over. Futures go and do not come back as threads do, so it is also asked which are still there.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use monigo_common::open::FutureKey;
 
 use crate::store::{CallRow, SampleRow};
 
 /// Samples held at a time. Beyond, the oldest quarter goes.
 const MOST: usize = 65_536;
+/// Time in which the record of an execution comes, if there is one.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
-/// Process, and goroutine or thread.
-type Owner = (u32, u64, bool);
+/// What makes one call after the other, or one inside the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Owner {
+    Thread {
+        pid: u32,
+        tid: u32,
+    },
+    Goroutine {
+        pid: u32,
+        goid: u64,
+    },
+    /// The outermost traced one.
+    Future(FutureKey),
+}
+
+impl Owner {
+    fn of(pid: u32, goid: Option<u64>, tid: u32) -> Self {
+        match goid {
+            Some(goid) => Self::Goroutine { pid, goid },
+            None => Self::Thread { pid, tid },
+        }
+    }
+
+    fn pid(&self) -> u32 {
+        match self {
+            Self::Thread { pid, .. } | Self::Goroutine { pid, .. } => *pid,
+            Self::Future(future) => future.pid,
+        }
+    }
+}
+
 /// Function and start of a call.
 type Key = (u32, i64);
 
@@ -26,6 +62,10 @@ pub struct Pending {
     most: usize,
     owners: HashMap<Owner, Vec<SampleRow>>,
     held: usize,
+    /// The owners of samples of executions, by process and execution: a record does not tell.
+    futures: HashMap<(u32, Key), FutureKey>,
+    /// Since when executions are known to be over, by the outermost one.
+    over: HashMap<(FutureKey, Key), Instant>,
 }
 
 impl Pending {
@@ -36,17 +76,30 @@ impl Pending {
             most: MOST,
             owners: HashMap::new(),
             held: 0,
+            futures: HashMap::new(),
+            over: HashMap::new(),
         }
     }
 
     /// Takes a sample in, and hands out those that are to be stored now. Also says how many were
     /// dropped undecided, for want of room.
     pub fn sample(&mut self, sample: SampleRow) -> (Vec<SampleRow>, u64) {
+        let owner = Owner::of(sample.pid, sample.goid, sample.tid);
+        self.take(owner, sample)
+    }
+
+    /// The same with a sample of executions of async functions, of which the outermost is `future`.
+    pub fn suspended(&mut self, future: FutureKey, sample: SampleRow) -> (Vec<SampleRow>, u64) {
+        let executions = keys(&sample).map(|key| ((future.pid, key), future));
+        self.futures.extend(executions);
+        self.take(Owner::Future(future), sample)
+    }
+
+    fn take(&mut self, owner: Owner, sample: SampleRow) -> (Vec<SampleRow>, u64) {
         let mut dropped = 0;
         if self.held >= self.most {
             dropped = self.drop_oldest();
         }
-        let owner = owner(sample.pid, sample.goid, sample.tid);
         let open: Vec<Key> = keys(&sample).collect();
         let slow = open
             .iter()
@@ -78,11 +131,14 @@ impl Pending {
 
     /// A call was recorded: hands out its samples.
     pub fn call(&mut self, call: &CallRow) -> Vec<SampleRow> {
-        let owner = owner(call.pid, call.goid, call.tid);
+        let key = (call.function, call.start_ns);
+        let owner = match self.futures.remove(&(call.pid, key)) {
+            Some(future) => Owner::Future(future),
+            None => Owner::of(call.pid, call.goid, call.tid),
+        };
         let Some(held) = self.owners.get_mut(&owner) else {
             return Vec::new();
         };
-        let key = (call.function, call.start_ns);
         let released: Vec<SampleRow> = held
             .extract_if(.., |sample| keys(sample).any(|other| other == key))
             .collect();
@@ -91,6 +147,37 @@ impl Pending {
         }
         self.held -= released.len();
         released
+    }
+
+    /// Drops what is held of executions that ended without a record. `is_open` tells whether the outermost one, of
+    /// this function and start, still is at this future.
+    pub fn sweep(&mut self, now: Instant, is_open: impl Fn(FutureKey, Key) -> bool) {
+        let mut over = HashMap::new();
+        let held = &mut self.held;
+        self.owners.retain(|owner, samples| {
+            let Owner::Future(future) = *owner else {
+                return true;
+            };
+            let Some(outermost) = samples.last().and_then(|sample| keys(sample).last()) else {
+                return false;
+            };
+            if is_open(future, outermost) {
+                return true;
+            }
+            let execution = (future, outermost);
+            let since = self.over.get(&execution).copied().unwrap_or(now);
+            let keep = now.saturating_duration_since(since) < ON_ITS_WAY;
+            if keep {
+                over.insert(execution, since);
+            } else {
+                *held -= samples.len();
+            }
+            keep
+        });
+        self.over = over;
+        let owners = &self.owners;
+        self.futures
+            .retain(|_, future| owners.contains_key(&Owner::Future(*future)));
     }
 
     /// Stacks of the samples that wait, and of their wakers.
@@ -105,7 +192,7 @@ impl Pending {
     pub fn forget(&mut self, pid: u32) {
         let held = &mut self.held;
         self.owners.retain(|owner, samples| {
-            let keep = owner.0 != pid;
+            let keep = owner.pid() != pid;
             if !keep {
                 *held -= samples.len();
             }
@@ -133,10 +220,6 @@ impl Pending {
     }
 }
 
-fn owner(pid: u32, goid: Option<u64>, tid: u32) -> Owner {
-    (pid, goid.unwrap_or(tid.into()), goid.is_some())
-}
-
 /// The calls that a sample belongs to.
 fn keys(sample: &SampleRow) -> impl Iterator<Item = Key> {
     let innermost = (sample.function, sample.call_start_ns);
@@ -144,115 +227,4 @@ fn keys(sample: &SampleRow) -> impl Iterator<Item = Key> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::{SampleKind, fixture};
-
-    const LIMIT: u64 = 1000;
-
-    fn sample(taken_ns: i64, function: u32, start_ns: i64, callers: &[Key]) -> SampleRow {
-        SampleRow {
-            function,
-            call_start_ns: start_ns,
-            callers: callers.to_vec(),
-            ..fixture::sample(taken_ns, SampleKind::Cpu, 1, None)
-        }
-    }
-
-    fn call(function: u32, start_ns: i64) -> CallRow {
-        CallRow {
-            function,
-            goid: None,
-            ..fixture::call(start_ns, 1, 1, None)
-        }
-    }
-
-    fn times(samples: &[SampleRow]) -> Vec<i64> {
-        samples.iter().map(|sample| sample.taken_ns).collect()
-    }
-
-    #[test]
-    fn the_record_of_the_call_decides() {
-        let mut pending = Pending::new(LIMIT);
-        assert!(pending.sample(sample(10, 0, 5, &[])).0.is_empty());
-        assert!(pending.sample(sample(20, 0, 5, &[])).0.is_empty());
-        assert_eq!(times(&pending.call(&call(0, 5))), [10, 20]);
-        assert!(pending.call(&call(0, 5)).is_empty());
-        assert_eq!(pending.held, 0);
-    }
-
-    #[test]
-    fn a_call_without_a_record_is_dropped_with_the_next() {
-        let mut pending = Pending::new(LIMIT);
-        pending.sample(sample(10, 0, 5, &[]));
-        pending.sample(sample(30, 0, 25, &[]));
-        assert_eq!(pending.held, 1);
-        assert!(
-            pending.call(&call(0, 5)).is_empty(),
-            "too late, so it was not recorded"
-        );
-        assert_eq!(times(&pending.call(&call(0, 25))), [30]);
-    }
-
-    #[test]
-    fn a_call_that_already_took_long_will_be_recorded() {
-        let mut pending = Pending::new(LIMIT);
-        pending.sample(sample(10, 0, 5, &[]));
-        let (released, dropped) = pending.sample(sample(1005, 0, 5, &[]));
-        assert_eq!((times(&released), dropped), (vec![10, 1005], 0));
-        let (released, _) = pending.sample(sample(2000, 0, 5, &[]));
-        assert_eq!(times(&released), [2000]);
-    }
-
-    #[test]
-    fn samples_of_calls_inside_wait_for_those_around() {
-        let mut pending = Pending::new(LIMIT);
-        pending.sample(sample(10, 1, 8, &[(0, 5)]));
-        pending.sample(sample(20, 0, 5, &[]));
-        pending.sample(sample(30, 1, 28, &[(0, 5)]));
-        assert_eq!(times(&pending.call(&call(1, 28))), [30]);
-        assert_eq!(times(&pending.call(&call(0, 5))), [10, 20]);
-    }
-
-    #[test]
-    fn others_do_not_matter() {
-        let mut pending = Pending::new(LIMIT);
-        pending.sample(sample(10, 0, 5, &[]));
-        let other = SampleRow {
-            tid: 999,
-            ..sample(20, 0, 15, &[])
-        };
-        pending.sample(other);
-        assert_eq!(pending.held, 2);
-        assert_eq!(times(&pending.call(&call(0, 5))), [10]);
-        pending.forget(100);
-        assert_eq!((pending.held, pending.owners.len()), (0, 0));
-    }
-
-    #[test]
-    fn memory_has_a_limit_and_what_goes_is_counted() {
-        let mut pending = Pending::new(LIMIT);
-        pending.most = 8;
-        let mut dropped = 0;
-        for at in 0..20 {
-            let sample = SampleRow {
-                tid: at,
-                ..sample(i64::from(at), 0, i64::from(at) - 1, &[])
-            };
-            let (released, lost) = pending.sample(sample);
-            assert!(released.is_empty());
-            dropped += lost;
-            assert!(pending.held <= 8);
-        }
-        assert_eq!(pending.held as u64 + dropped, 20);
-        assert!(pending.owners.len() <= 8);
-        assert_eq!(
-            times(&pending.call(&CallRow {
-                tid: 19,
-                ..call(0, 18)
-            })),
-            [19],
-            "the newest stay"
-        );
-    }
-}
+mod tests;

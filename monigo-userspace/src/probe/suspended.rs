@@ -89,6 +89,11 @@ impl Kernel {
         .filter(|execution| execution.start_ns != 0)
     }
 
+    /// When the execution at a future began, on the kernel's monotonic clock, if it is open.
+    pub fn begun(&self, future: FutureKey) -> Option<u64> {
+        Some(self.execution(future)?.start_ns)
+    }
+
     /// Whether no poll of an execution has ended since.
     pub fn still_waits(&self, execution: &Execution) -> bool {
         self.execution(execution.key) == Some(*execution)

@@ -188,8 +188,7 @@ impl Collector {
         // It cannot have waited before it began.
         let taken_ns = since_ns.max(start_ns);
         self.last_sample += 1;
-        // Not held back where only slow calls are explained: the thread that will end the call is not known.
-        self.samples.push(SampleRow {
+        let sample = SampleRow {
             id: self.last_sample,
             call_start_ns: start_ns,
             callers: calls.collect(),
@@ -206,6 +205,7 @@ impl Collector {
             tid: 0,
             goid: None,
             stack,
-        });
+        };
+        self.keep_suspended(sample, outer.key);
     }
 }

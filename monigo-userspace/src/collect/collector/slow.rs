@@ -1,7 +1,12 @@
 //! The collector's part that keeps what explains slow calls, where only that was asked for.
 
+use std::time::Instant;
+
+use monigo_common::open::FutureKey;
+
 use super::{Collector, Pending};
 use crate::{
+    collect::clock,
     probe::ProbeError,
     store::{CallRow, SampleRow},
 };
@@ -22,11 +27,24 @@ impl Collector {
 
     /// Takes a sample in, for now or for good.
     pub(super) fn keep(&mut self, sample: SampleRow) {
+        self.keep_by(sample, Pending::sample);
+    }
+
+    /// The same with a sample of suspended futures, of which the outermost is `future`.
+    pub(super) fn keep_suspended(&mut self, sample: SampleRow, future: FutureKey) {
+        self.keep_by(sample, |pending, sample| pending.suspended(future, sample));
+    }
+
+    fn keep_by(
+        &mut self,
+        sample: SampleRow,
+        take: impl FnOnce(&mut Pending, SampleRow) -> (Vec<SampleRow>, u64),
+    ) {
         let Some(pending) = &mut self.pending else {
             self.samples.push(sample);
             return;
         };
-        let (decided, dropped) = pending.sample(sample);
+        let (decided, dropped) = take(pending, sample);
         self.samples.extend(decided);
         self.lose(SAMPLES_UNDECIDED, dropped);
     }
@@ -37,5 +55,16 @@ impl Collector {
             self.samples.extend(pending.call(&call));
         }
         self.calls.push(call);
+    }
+
+    /// Drops the samples of executions of async functions that turned out to be fast.
+    pub(super) fn sweep_pending(&mut self) {
+        let kernel = &self.kernel;
+        if let Some(pending) = &mut self.pending {
+            pending.sweep(Instant::now(), |future, (_, start_ns)| {
+                let begun = kernel.begun(future).map(clock::unix_of);
+                begun == Some(start_ns)
+            });
+        }
     }
 }

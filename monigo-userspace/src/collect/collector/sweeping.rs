@@ -32,6 +32,7 @@ impl Collector {
                 self.count_swept(function);
             }
         }
+        self.sweep_pending();
     }
 
     /// Closes what goroutines that ended inside a call had open. Only once nothing is counted any
