@@ -1,5 +1,6 @@
 //! The slowest recorded calls.
 
+use jiff::tz::TimeZone;
 use ratatui::{
     Frame,
     layout::Rect,
@@ -15,7 +16,13 @@ use crate::{
     tui::state::{App, DetailKey, Focus},
 };
 
-/// Width of the bar beside a duration, at most, in columns.
+/// Widths of the columns.
+const START: usize = 15;
+const DURATION: usize = 11;
+const ID: usize = 10;
+const GOROUTINE: usize = 13;
+const CPU: usize = 6;
+/// Of the bar beside a duration, at most.
 const BAR: usize = 30;
 
 /// Draws the list.
@@ -40,69 +47,82 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, key: DetailKey, th
         .clamp((cursor + 1).saturating_sub(rows), cursor)
         .min(calls.len().saturating_sub(rows));
 
-    let floor_ns = app.floor_ns(key.function);
-    let goroutines = calls.iter().any(|call| call.goid.is_some());
-    let longest = calls.iter().map(|call| call.duration_ns).max().unwrap_or(1);
-    let fixed = 15 + 11 + 10 + 10 + if goroutines { 13 } else { 0 } + 6;
-    let bar = usize::from(area.width).saturating_sub(fixed + 3).min(BAR);
-
-    let mut heading = format!(
-        "{}{}{}{}{}{}",
-        text::left("  start", 15),
-        text::right("duration", 11),
-        " ".repeat(bar + 1),
-        text::right("pid", 10),
-        text::right("tid", 10),
-        if goroutines {
-            text::right("goroutine", 13)
-        } else {
-            String::new()
-        },
-    );
-    heading.push_str(&text::right("cpu", 6));
-    let mut lines = vec![Line::styled(heading, theme.dim())];
-    for (index, call) in calls.iter().enumerate().skip(app.detail.offset).take(rows) {
-        let selected = (index == cursor).then_some(app.focus);
-        let style = match selected {
-            Some(Focus::Detail) => theme.selected(),
-            Some(Focus::Table) => theme.marked(),
-            None => Style::new(),
-        };
-        let bar_style = if selected == Some(Focus::Detail) {
-            Style::new()
-        } else {
-            theme.bar()
-        };
-        let share = call.duration_ns as f64 / longest.max(1) as f64;
-        let mut ids = format!(
-            "{}{}",
-            text::right(&call.pid.to_string(), 10),
-            text::right(&call.tid.to_string(), 10)
-        );
-        if goroutines {
-            let goid = call.goid.map_or("-".to_owned(), |goid| goid.to_string());
-            ids.push_str(&text::right(&goid, 13));
-        }
-        ids.push_str(&text::right(&call.cpu.to_string(), 6));
-        lines.push(
-            Line::from(vec![
-                Span::raw(format!(
-                    "{} {} ",
-                    if selected.is_some() { "▸" } else { " " },
-                    time::of_day_ms(call.start_ns, &app.zone)
-                )),
-                Span::raw(text::right(
-                    &format::measured_ns(call.duration_ns, floor_ns),
-                    11,
-                )),
-                Span::styled(
-                    format!(" {}", text::left(&text::bar(share, bar), bar)),
-                    bar_style,
-                ),
-                Span::raw(ids),
-            ])
-            .style(style),
-        );
-    }
+    let list = List::new(&calls, area.width.into(), app, key, theme);
+    let shown = calls.iter().enumerate().skip(app.detail.offset).take(rows);
+    let lines = shown.map(|(index, call)| list.line(call, (index == cursor).then_some(app.focus)));
+    let lines: Vec<Line<'_>> = std::iter::once(list.heading()).chain(lines).collect();
     frame.render_widget(Paragraph::new(lines), area);
+}
+
+/// What all lines have in common.
+struct List<'a> {
+    /// Calls belong to goroutines.
+    goroutines: bool,
+    /// Columns for the bar.
+    bar: usize,
+    longest_ns: u64,
+    /// Durations below cannot be told from none.
+    floor_ns: u32,
+    zone: &'a TimeZone,
+    theme: Theme,
+}
+
+impl<'a> List<'a> {
+    fn new(calls: &[Call], columns: usize, app: &'a App, key: DetailKey, theme: Theme) -> Self {
+        let goroutines = calls.iter().any(|call| call.goid.is_some());
+        let of_goroutine = if goroutines { GOROUTINE } else { 0 };
+        let fixed = START + DURATION + 2 * ID + of_goroutine + CPU;
+        Self {
+            goroutines,
+            bar: columns.saturating_sub(fixed + 3).min(BAR),
+            longest_ns: calls.iter().map(|call| call.duration_ns).max().unwrap_or(1),
+            floor_ns: app.floor_ns(key.function),
+            zone: &app.zone,
+            theme,
+        }
+    }
+
+    fn heading(&self) -> Line<'static> {
+        let text = format!(
+            "{}{}{}{}",
+            text::left("  start", START),
+            text::right("duration", DURATION),
+            " ".repeat(self.bar + 1),
+            self.ids(["pid", "tid", "goroutine", "cpu"]),
+        );
+        Line::styled(text, self.theme.dim())
+    }
+
+    /// A call; with where the focus is, if it is the selected one.
+    fn line(&self, call: &Call, selected: Option<Focus>) -> Line<'static> {
+        let (style, bar_style) = match selected {
+            Some(Focus::Detail) => (self.theme.selected(), Style::new()),
+            Some(Focus::Table) => (self.theme.marked(), self.theme.bar()),
+            None => (Style::new(), self.theme.bar()),
+        };
+        let mark = if selected.is_some() { "▸" } else { " " };
+        let start = time::of_day_ms(call.start_ns, self.zone);
+        let duration = format::measured_ns(call.duration_ns, self.floor_ns);
+        let share = call.duration_ns as f64 / self.longest_ns.max(1) as f64;
+        let bar = text::left(&text::bar(share, self.bar), self.bar);
+        let goroutine = call.goid.map_or("-".to_owned(), |goid| goid.to_string());
+        let [pid, tid, cpu] = [call.pid, call.tid, call.cpu].map(|id| id.to_string());
+        Line::from(vec![
+            Span::raw(format!("{mark} {start} ")),
+            Span::raw(text::right(&duration, DURATION)),
+            Span::styled(format!(" {bar}"), bar_style),
+            Span::raw(self.ids([&pid, &tid, &goroutine, &cpu])),
+        ])
+        .style(style)
+    }
+
+    /// The columns behind the bar.
+    fn ids(&self, [pid, tid, goroutine, cpu]: [&str; 4]) -> String {
+        let mut ids = text::right(pid, ID) + &text::right(tid, ID);
+        if self.goroutines {
+            ids.push_str(&text::right(goroutine, GOROUTINE));
+        }
+        ids.push_str(&text::right(cpu, CPU));
+        ids
+    }
 }

@@ -17,76 +17,18 @@ use crate::{
 /// Widest text of an overlay with sentences, in columns.
 const SENTENCES: u16 = 76;
 
+/// Widest overlay with rows, and with stacks.
+const ROWS: u16 = 120;
+const STACKS: u16 = 160;
+
 /// Draws the open overlay, if one is.
 pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
     let Some(overlay) = app.overlay.clone() else {
         return;
     };
-    let (title, columns, lines) = match &overlay {
-        Overlay::Help => ("keys".to_owned(), SENTENCES, help(theme)),
-        Overlay::Warnings => {
-            let columns = SENTENCES.min(area.width.saturating_sub(4));
-            (
-                "warnings and losses".to_owned(),
-                columns,
-                warnings(app, columns.into(), theme),
-            )
-        }
-        Overlay::Discovery => {
-            let columns = area.width.saturating_sub(4).min(120);
-            (
-                "discover".to_owned(),
-                columns,
-                discovery::lines(app, columns.into(), theme),
-            )
-        }
-        Overlay::Instances => {
-            let columns = area.width.saturating_sub(4).min(120);
-            (
-                "instances".to_owned(),
-                columns,
-                instances::lines(app, columns.into(), theme),
-            )
-        }
-        Overlay::Story { story, .. } => {
-            let columns = area.width.saturating_sub(4).min(160);
-            let lines = match story {
-                None => vec![Line::styled("reading…", theme.dim())],
-                Some(story) => story_text(story, Some(columns))
-                    .lines()
-                    .map(|line| Line::raw(line.to_owned()))
-                    .collect(),
-            };
-            ("what happened during the call".to_owned(), columns, lines)
-        }
-        Overlay::Stack {
-            id,
-            call,
-            frames,
-            truncated,
-        } => {
-            let columns = area.width.saturating_sub(4).min(160);
-            let mut lines = Vec::new();
-            if let Some(call) = call {
-                lines.push(call_facts(call, app, theme));
-                lines.push(Line::default());
-            }
-            match (id, frames) {
-                (None, None) => lines.push(Line::raw("No stack was taken for this call.")),
-                (_, None) => lines.push(Line::styled("reading…", theme.dim())),
-                (_, Some(frames)) if frames.is_empty() => {
-                    lines.push(Line::raw("This stack is no longer stored."));
-                }
-                (_, Some(frames)) => {
-                    lines.extend(stacks::frames(frames, *truncated, columns, theme));
-                }
-            }
-            let title = if call.is_some() { "call" } else { "stack" };
-            (title.to_owned(), columns, lines)
-        }
-    };
-    let width = (columns + 4).min(area.width);
-    let height = (lines.len() as u16 + 2).min(area.height);
+    let content = Content::of(&overlay, app, area.width.saturating_sub(4), theme);
+    let width = (content.columns + 4).min(area.width);
+    let height = (content.lines.len() as u16 + 2).min(area.height);
     let place = Rect {
         x: area.x + (area.width - width) / 2,
         y: area.y + (area.height - height) / 2,
@@ -94,25 +36,92 @@ pub fn draw(frame: &mut Frame<'_>, area: Rect, app: &mut App, theme: Theme) {
         height,
     };
     let block = Block::bordered()
-        .title(Span::styled(format!(" {title} "), theme.strong()))
+        .title(Span::styled(format!(" {} ", content.title), theme.strong()))
         .padding(Padding::horizontal(1));
     app.measured.overlay_rows = usize::from(height.saturating_sub(2));
-    app.measured.overlay_lines = lines.len();
+    app.measured.overlay_lines = content.lines.len();
     if matches!(overlay, Overlay::Discovery) {
         // The selected function stays in sight.
         let line = app.discovery.selected + discovery::HEAD + 1;
         app.overlay_scroll = line.saturating_sub(app.measured.overlay_rows);
     }
-    app.overlay_scroll = app
-        .overlay_scroll
-        .min(lines.len().saturating_sub(app.measured.overlay_rows));
+    let hidden = app
+        .measured
+        .overlay_lines
+        .saturating_sub(app.measured.overlay_rows);
+    app.overlay_scroll = app.overlay_scroll.min(hidden);
     frame.render_widget(Clear, place);
     frame.render_widget(
-        Paragraph::new(lines)
+        Paragraph::new(content.lines)
             .block(block)
             .scroll((app.overlay_scroll as u16, 0)),
         place,
     );
+}
+
+/// What an overlay shows.
+struct Content {
+    title: &'static str,
+    /// Width of the text.
+    columns: u16,
+    lines: Vec<Line<'static>>,
+}
+
+impl Content {
+    /// In no more than `room` columns.
+    fn of(overlay: &Overlay, app: &App, room: u16, theme: Theme) -> Self {
+        let (title, widest) = match overlay {
+            Overlay::Help => ("keys", SENTENCES),
+            Overlay::Warnings => ("warnings and losses", SENTENCES),
+            Overlay::Discovery => ("discover", ROWS),
+            Overlay::Instances => ("instances", ROWS),
+            Overlay::Story { .. } => ("what happened during the call", STACKS),
+            Overlay::Stack { call: Some(_), .. } => ("call", STACKS),
+            Overlay::Stack { call: None, .. } => ("stack", STACKS),
+        };
+        let columns = room.min(widest);
+        let lines = match overlay {
+            Overlay::Help => help(theme),
+            Overlay::Warnings => warnings(app, columns.into(), theme),
+            Overlay::Discovery => discovery::lines(app, columns.into(), theme),
+            Overlay::Instances => instances::lines(app, columns.into(), theme),
+            Overlay::Story { story: None, .. } => vec![Line::styled("reading…", theme.dim())],
+            Overlay::Story {
+                story: Some(story), ..
+            } => story_text(story, Some(columns))
+                .lines()
+                .map(|line| Line::raw(line.to_owned()))
+                .collect(),
+            Overlay::Stack {
+                id,
+                call,
+                frames,
+                truncated,
+            } => {
+                let mut lines = Vec::new();
+                if let Some(call) = call {
+                    lines.push(call_facts(call, app, theme));
+                    lines.push(Line::default());
+                }
+                match (id, frames) {
+                    (None, None) => lines.push(Line::raw("No stack was taken for this call.")),
+                    (_, None) => lines.push(Line::styled("reading…", theme.dim())),
+                    (_, Some(frames)) if frames.is_empty() => {
+                        lines.push(Line::raw("This stack is no longer stored."));
+                    }
+                    (_, Some(frames)) => {
+                        lines.extend(stacks::frames(frames, *truncated, columns, theme));
+                    }
+                }
+                lines
+            }
+        };
+        Self {
+            title,
+            columns,
+            lines,
+        }
+    }
 }
 
 fn help(theme: Theme) -> Vec<Line<'static>> {
