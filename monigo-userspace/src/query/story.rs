@@ -248,10 +248,53 @@ impl DuckSource {
         let overview = self.session_row()?.overview;
         let functions = self.table()?;
         let axis = Axis::of(call);
-        // Between the polls of an execution, its thread polls others.
-        let execution = functions.counts_executions(call.function);
+        let samples = self.samples_in(call, functions.counts_executions(call.function))?;
+        self.with_stacks(|stacks| {
+            let mut outside = 0;
+            let event = |Taken {
+                             sum,
+                             at_ns,
+                             away_ns,
+                         }: Taken| {
+                let frames: Vec<_> = stacks.frames_iter(sum.stack).collect();
+                let first = sum.parts(frames.iter().copied()).next();
+                let (activity, wait, _) = first.unwrap_or((Activity::Running, None, 0.0));
+                let root_at = functions.root_at(sum.function);
+                let place = root_at.map_or_else(String::new, |root_at| {
+                    let code = Code::of(&overview, root_at);
+                    let waiting = activity == Activity::Waiting;
+                    super::tail::place(&frames, &code, waiting).to_string()
+                });
+                let weight_ns = sum.weight_ns as u64;
+                let (drawn, away_ns) = axis::length(sum.off_cpu, weight_ns, away_ns);
+                let fitted = axis.fit(at_ns, away_ns);
+                outside += usize::from(fitted.outside_ns > 0);
+                let runnable = sum.runnable_ns / sum.weight_ns.max(1.0);
+                StoryEvent {
+                    at_ns: fitted.from_ns,
+                    duration_ns: fitted.length_ns,
+                    weight_ns,
+                    runnable_ns: (runnable * fitted.length_ns as f64) as u64,
+                    drawn,
+                    activity,
+                    wait,
+                    reason: sum.reason,
+                    waker: sum.waker,
+                    place,
+                    stack: sum.stack,
+                }
+            };
+            let events = samples.into_iter().map(event).collect();
+            (events, outside)
+        })
+    }
+
+    /// Samples of the same thread or goroutine while `call` was open, by time. Between the polls of an
+    /// `execution` of an async function its thread polls others, so then only those inside its own polls,
+    /// and looks at the execution itself.
+    fn samples_in(&self, call: &Call, execution: bool) -> Result<Vec<Taken>, QueryError> {
         let polled = execution.then(|| call.function as i32 - 1);
-        let rows: Vec<(SampleSum, (i64, Option<u64>))> = self.reader.with(|connection| {
+        self.reader.with(|connection| {
             let mut statement = connection.prepare_cached(
                 "SELECT function_id, stack_id, kind, wait, reason, waker_name, waker_stack_id, false,
                         weight_ns::DOUBLE, coalesce(runnable_ns, 0)::DOUBLE, 1::BIGINT, taken_ns, away_ns
@@ -280,49 +323,25 @@ impl DuckSource {
             })?;
             let rows = rows.collect::<Result<Vec<_>, duckdb::Error>>()?;
             let (sums, times): (Vec<SampleSum>, Vec<_>) = rows.into_iter().unzip();
-            let sums = samples::told(connection, self.session, sums)?;
-            Ok::<_, QueryError>(sums.into_iter().zip(times).collect())
-        })?;
-        self.with_stacks(|stacks| {
-            let mut outside = 0;
-            let event = |(sum, (taken_ns, away_ns)): (SampleSum, (i64, Option<u64>))| {
-                let frames: Vec<_> = stacks.frames_iter(sum.stack).collect();
-                let first = sum.parts(frames.iter().copied()).next();
-                let (activity, wait, _) = first.unwrap_or((Activity::Running, None, 0.0));
-                let root_at = functions.root_at(sum.function);
-                let place = root_at.map_or_else(String::new, |root_at| {
-                    let code = Code {
-                        language: overview.language,
-                        target: &overview.target,
-                        name: root_at.name,
-                        image: root_at.image,
-                    };
-                    let waiting = activity == Activity::Waiting;
-                    super::tail::place(&frames, &code, waiting).to_string()
-                });
-                let weight_ns = sum.weight_ns as u64;
-                let (drawn, away_ns) = axis::length(sum.off_cpu, weight_ns, away_ns);
-                let fitted = axis.fit(taken_ns, away_ns);
-                outside += usize::from(fitted.outside_ns > 0);
-                let runnable = sum.runnable_ns / sum.weight_ns.max(1.0);
-                StoryEvent {
-                    at_ns: fitted.from_ns,
-                    duration_ns: fitted.length_ns,
-                    weight_ns,
-                    runnable_ns: (runnable * fitted.length_ns as f64) as u64,
-                    drawn,
-                    activity,
-                    wait,
-                    reason: sum.reason,
-                    waker: sum.waker,
-                    place,
-                    stack: sum.stack,
-                }
-            };
-            let events = rows.into_iter().map(event).collect();
-            (events, outside)
+            let sums = samples::told(connection, self.session, sums)?.into_iter();
+            let taken = sums.zip(times).map(|(sum, (at_ns, away_ns))| Taken {
+                sum,
+                at_ns,
+                away_ns,
+            });
+            Ok(taken.collect())
         })
     }
+}
+
+/// One sample.
+struct Taken {
+    sum: SampleSum,
+    /// When it was taken, or when the time off CPU began; Unix time in ns.
+    at_ns: i64,
+    /// How long the time off CPU was, ns, 0 of one that ran; `None` in recordings of a monigo that did not
+    /// store it.
+    away_ns: Option<u64>,
 }
 
 /// What a call's samples share with it: its goroutine, or else its thread.

@@ -1,7 +1,10 @@
 //! Telling the target's own code from what it is linked with.
 
-use super::super::Frame;
-use crate::{discover::is_runtime, symbols::Language};
+use crate::{
+    discover::is_runtime,
+    query::{Frame, Overview, flame::RootAt},
+    symbols::Language,
+};
 
 /// Packages of Go's standard library that programs call, beside those that count as runtime.
 const GO_STANDARD: [&str; 34] = [
@@ -76,7 +79,17 @@ pub struct Code<'a> {
     pub image: &'a str,
 }
 
-impl Code<'_> {
+impl<'a> Code<'a> {
+    /// Around the function at which stacks begin, in the session's target.
+    pub fn of(session: &'a Overview, root_at: RootAt<'a>) -> Self {
+        Self {
+            language: session.language,
+            target: &session.target,
+            name: root_at.name,
+            image: root_at.image,
+        }
+    }
+
     /// Whether a frame is of the traced function.
     pub fn is_function(&self, frame: &Frame) -> bool {
         frame.function == self.name && frame.image == self.image

@@ -1,7 +1,5 @@
 //! Reading what the comparison is made of.
 
-use std::collections::HashMap;
-
 use duckdb::params;
 
 use super::{
@@ -13,9 +11,10 @@ use crate::{
     query::{
         DuckSource, Percentile, QueryError, Weight,
         flame::Tree,
-        samples::{self, Chosen},
+        samples::{self, Chosen, SampleSum},
         select::Durations,
         selected::add_sample,
+        stacks::Stacks,
         totals::Span,
     },
 };
@@ -37,71 +36,25 @@ impl DuckSource {
         let groups = self.groups(chosen)?;
         let name = self.name_of(function)?;
         check(&groups, &name, slow, fast)?;
-        let [fast_group, slow_group] = groups;
         let sums = self
             .reader
             .with(|connection| samples::of_calls(connection, chosen))?;
         let overview = self.session_row()?.overview;
         let functions = self.table()?;
-        let polls = functions.polls_of(function);
         let root_at = functions.root_at(function);
         let root_at = root_at.ok_or(QueryError::UnknownFunction(function))?;
         self.with_stacks(|stacks| {
-            let frames = |stack| stacks.frames_iter(stack).collect::<Vec<_>>();
-            let wakers = sums.iter().filter_map(|sum| sum.waker_stack);
-            let input = Input {
-                code: Code {
-                    language: overview.language,
-                    target: &overview.target,
-                    name: root_at.name,
-                    image: root_at.image,
-                },
-                slow: slow_group,
-                fast: fast_group,
-                samples: sums.iter().map(|sum| (sum, frames(sum.stack))).collect(),
-                wakers: wakers
-                    .map(|stack| (stack, frames(Some(stack))))
-                    .collect::<HashMap<_, _>>(),
-            };
-            let found = explain(&input);
+            let code = Code::of(&overview, root_at);
+            let found = explain(&input(code, groups, &sums, stacks));
             let mut tree = Tree::new(stacks, &functions.names, Some(root_at));
-            for sum in &sums {
-                let group = if sum.slow { slow_group } else { fast_group };
-                let calls = group.calls.max(1) as f64;
-                add_sample(&mut tree, stacks, sum, Weight::Time, |ns| {
-                    if sum.slow {
-                        [0.0, ns / calls]
-                    } else {
-                        [ns / calls, 0.0]
-                    }
-                });
-            }
-            let missing = |group: CallGroup| {
-                let ns = group.mean_ns.saturating_sub(group.sampled_ns);
-                // Sampling is no better than that.
-                if ns > group.mean_ns / 50 {
-                    ns as f64
-                } else {
-                    0.0
-                }
+            add_samples(&mut tree, stacks, &sums, [found.fast, found.slow]);
+            let notes = match functions.polls_of(function) {
+                Some(polls) => notes_on_executions(polls, !sums.is_empty(), found.notes),
+                None => found.notes,
             };
-            tree.add_unexplained(NOT_SAMPLED, [missing(found.fast), missing(found.slow)]);
-            let mut notes = found.notes;
-            if let Some(polls) = polls {
-                // Without any, they would be about something else.
-                if sums.is_empty() {
-                    notes = vec![
-                        "what it awaits was not seen; it is looked at where DWARF describes the future, without --no-off-cpu"
-                            .to_owned(),
-                    ];
-                }
-                notes.push(format!(
-                    "what the polls of an async function do is told of `{polls}`, see --fn"
-                ));
-            }
             Tail {
                 function,
-                name: name.clone(),
+                name,
                 slower_than_ns: slow.low,
                 faster_than_ns: fast.high,
                 slow: found.slow,
@@ -192,6 +145,71 @@ impl DuckSource {
         })?;
         Ok(groups)
     }
+}
+
+/// The groups, fast and slow, and their samples with the frames of their stacks.
+fn input<'a>(
+    code: Code<'a>,
+    [fast, slow]: [CallGroup; 2],
+    sums: &'a [SampleSum],
+    stacks: &'a Stacks,
+) -> Input<'a> {
+    let frames = |stack| stacks.frames_iter(stack).collect::<Vec<_>>();
+    let wakers = sums.iter().filter_map(|sum| sum.waker_stack);
+    Input {
+        code,
+        slow,
+        fast,
+        samples: sums.iter().map(|sum| (sum, frames(sum.stack))).collect(),
+        wakers: wakers.map(|stack| (stack, frames(Some(stack)))).collect(),
+    }
+}
+
+/// Adds what a mean call of each group, fast and slow, spent, and what of it no sample explains.
+fn add_samples<'a>(
+    tree: &mut Tree<'a>,
+    stacks: &'a Stacks,
+    sums: &[SampleSum],
+    [fast, slow]: [CallGroup; 2],
+) {
+    for sum in sums {
+        let group = if sum.slow { slow } else { fast };
+        let calls = group.calls.max(1) as f64;
+        add_sample(tree, stacks, sum, Weight::Time, |ns| {
+            if sum.slow {
+                [0.0, ns / calls]
+            } else {
+                [ns / calls, 0.0]
+            }
+        });
+    }
+    let unexplained = |group: CallGroup| {
+        let ns = group.mean_ns.saturating_sub(group.sampled_ns);
+        // Sampling is no better than that.
+        if ns > group.mean_ns / 50 {
+            ns as f64
+        } else {
+            0.0
+        }
+    };
+    tree.add_unexplained(NOT_SAMPLED, [unexplained(fast), unexplained(slow)]);
+}
+
+/// What is to be said of executions of an async function, whose polls count as `polls`.
+fn notes_on_executions(polls: &str, sampled: bool, notes: Vec<String>) -> Vec<String> {
+    // Without samples, the others would be about something else.
+    let mut notes = if sampled {
+        notes
+    } else {
+        vec![
+            "what it awaits was not seen; it is looked at where DWARF describes the future, without --no-off-cpu"
+                .to_owned(),
+        ]
+    };
+    notes.push(format!(
+        "what the polls of an async function do is told of `{polls}`, see --fn"
+    ));
+    notes
 }
 
 /// Refuses to compare with nothing.
