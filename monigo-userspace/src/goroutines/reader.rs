@@ -17,7 +17,12 @@ use super::{
 use crate::sync::lock;
 use crate::{
     service::{Metrics, RoutineKind, RoutineReader, Routines, ServiceError, frame_text},
-    symbols::{Image, demangle::printable, go, symbolize::Symbolizer},
+    symbols::{
+        Image,
+        demangle::printable,
+        go,
+        symbolize::{SharedFrame, Symbolizer},
+    },
     system::metrics::{Cache, rfc3339},
 };
 
@@ -210,10 +215,11 @@ fn by_address(goroutines: &[Goroutine], now_ns: u64) -> ByAddress<Key> {
 }
 
 fn named(symbolizer: &mut Symbolizer, pid: u32, reasons: &[String], key: &Key) -> Named {
+    let text = |frame: &SharedFrame| frame_text(&frame.into());
     let mut call_stack = Vec::new();
     for address in &key.stack {
         match symbolizer.frames(pid, *address, false) {
-            Some(frames) => call_stack.extend(frames.iter().map(frame_text)),
+            Some(frames) => call_stack.extend(frames.iter().map(text)),
             None => call_stack.push(format!("[unknown] {address:#x}")),
         }
     }
@@ -224,7 +230,7 @@ fn named(symbolizer: &mut Symbolizer, pid: u32, reasons: &[String], key: &Key) -
         .created_at
         .checked_sub(1)
         .and_then(|address| symbolizer.frames(pid, address, false))
-        .and_then(|frames| frames.first().map(frame_text));
+        .and_then(|frames| frames.first().map(text));
     let wait_reason = match (key.wait_reason, reasons.get(usize::from(key.wait_reason))) {
         (_, Some(reason)) => printable(reason.clone()),
         (0, None) => String::new(),

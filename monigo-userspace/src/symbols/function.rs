@@ -1,6 +1,9 @@
 //! One function of an image.
 
-use std::{ops::Range, sync::OnceLock};
+use std::{
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use super::demangle;
 
@@ -17,7 +20,7 @@ pub struct Function {
     /// Whether it can be probed at all, as far as symbols tell.
     pub kind: FunctionKind,
     /// Demangling is the dearest part of reading symbols, and most names are never shown.
-    demangled: OnceLock<Box<str>>,
+    demangled: OnceLock<Arc<str>>,
 }
 
 /// What a symbol turned out to be.
@@ -59,6 +62,11 @@ impl Function {
 
     /// Demangled name, as shown.
     pub fn name(&self) -> &str {
+        self.shared_name()
+    }
+
+    /// The same for whoever keeps it.
+    pub(super) fn shared_name(&self) -> &Arc<str> {
         self.demangled
             .get_or_init(|| demangle::full(&self.linkage_name).into())
     }

@@ -29,6 +29,7 @@ use blazesym::{
     },
 };
 
+pub use self::frames::SharedFrame;
 use self::{
     background::Background,
     frames::{Cache, go_frames, native_frames, unknown},
@@ -59,7 +60,7 @@ pub struct SymbolizedStack {
     pub truncated: bool,
 }
 
-type Frames = Arc<[Frame]>;
+type Frames = Arc<[SharedFrame]>;
 
 /// Resolves addresses, with caches.
 pub struct Symbolizer {
@@ -93,7 +94,7 @@ unsafe impl Send for Blazesym {}
 
 /// A mapped file.
 struct Loaded {
-    show: String,
+    show: Arc<str>,
     /// blazesym opens it through this descriptor, when it has no name any more, too.
     file: Option<File>,
     image: Option<Arc<Image>>,
@@ -156,7 +157,7 @@ impl Symbolizer {
         self.shelf.add(&image);
         if let Ok(file) = File::open(image.open_path()) {
             let loaded = Loaded {
-                show: image.path().display().to_string(),
+                show: image.path().display().to_string().into(),
                 file: Some(file),
                 image: Some(image.clone()),
                 slow: OnceCell::new(),
@@ -197,7 +198,7 @@ impl Symbolizer {
                 stack.truncated = true;
                 break;
             };
-            stack.frames.extend_from_slice(&frames);
+            stack.frames.extend(frames.iter().map(Frame::from));
         }
         stack
     }
@@ -216,16 +217,16 @@ impl Symbolizer {
             // Code without symbols goes by the name of what it is: its addresses would only
             // scatter a flame graph.
             Place::Named(image) => Some(
-                [Frame {
-                    function: image.to_owned(),
-                    ..unknown(image, address)
+                [SharedFrame {
+                    function: image.into(),
+                    ..unknown(&image.into(), address)
                 }]
                 .into(),
             ),
             Place::Jit(function) => Some(
-                [Frame {
-                    function,
-                    ..unknown(JIT, address)
+                [SharedFrame {
+                    function: function.into(),
+                    ..unknown(&JIT.into(), address)
                 }]
                 .into(),
             ),
@@ -248,8 +249,12 @@ impl Symbolizer {
 
     /// The frame at a kernel address.
     pub fn kernel(&mut self, address: u64) -> Frame {
+        let stored = |frame: &SharedFrame| Frame {
+            kernel: true,
+            ..Frame::from(frame)
+        };
         if let Some(frame) = self.kernel.get(address).as_deref().and_then(<[_]>::first) {
-            return frame.clone();
+            return stored(frame);
         }
         // A vmlinux file with debug information takes seconds and gigabytes; names suffice.
         let source = Source::Kernel(Kernel {
@@ -257,25 +262,14 @@ impl Symbolizer {
             debug_syms: false,
             ..Kernel::default()
         });
-        let name = match self
-            .blazesym
-            .0
-            .symbolize_single(&source, Input::AbsAddr(address))
-        {
-            Ok(Symbolized::Sym(sym)) => sym.name.into_owned(),
-            _ => format!("[unknown {address:#x}]"),
-        };
-        let frame = Frame {
-            function: name,
-            image: KERNEL.to_owned(),
-            address,
-            file: None,
-            line: None,
-            inlined: false,
-            kernel: true,
-        };
-        self.kernel.insert(address, [frame.clone()].into());
-        frame
+        let mut frame = unknown(&KERNEL.into(), address);
+        let found = &self.blazesym.0;
+        if let Ok(Symbolized::Sym(sym)) = found.symbolize_single(&source, Input::AbsAddr(address)) {
+            frame.function = sym.name.into();
+        }
+        let kernel = stored(&frame);
+        self.kernel.insert(address, [frame].into());
+        kernel
     }
 
     /// Source file and line where a function begins.
@@ -296,7 +290,7 @@ impl Symbolizer {
         };
         let frames = self.at(at, entry, false);
         let outermost = frames.last()?;
-        Some((outermost.file.clone()?, outermost.line))
+        Some((outermost.file.as_deref()?.to_owned(), outermost.line))
     }
 
     /// Frames at a vaddr of an image. `is_return`: `vaddr` is inside a call, and the return
@@ -318,18 +312,17 @@ impl Symbolizer {
     }
 
     /// Frames at a vaddr, and whether they are all that will ever be known.
-    fn resolve(&mut self, at: usize, vaddr: u64, shown: u64) -> (Vec<Frame>, bool) {
+    fn resolve(&mut self, at: usize, vaddr: u64, shown: u64) -> (Vec<SharedFrame>, bool) {
         let Some(loaded) = self.images.get(at).and_then(Option::as_ref) else {
-            return (vec![unknown("[unreadable]", shown)], true);
+            return (vec![unknown(&"[unreadable]".into(), shown)], true);
         };
-        let frame = |function: String| Frame {
+        let frame = |function: Arc<str>| SharedFrame {
             function,
-            image: loaded.show.clone(),
+            image: Arc::clone(&loaded.show),
             address: shown,
             file: None,
             line: None,
             inlined: false,
-            kernel: false,
         };
         let Some(image) = &loaded.image else {
             return (vec![self.nameless(loaded, vaddr, shown, &frame)], true);
@@ -354,10 +347,10 @@ impl Symbolizer {
         // Reading the functions of such an image takes too long here.
         let known = image.is_indexed() || !loaded.is_slow();
         if let Some(own) = known.then(|| image.function_at(vaddr)).flatten() {
-            return (vec![frame(own.name().to_owned())], settled);
+            return (vec![frame(Arc::clone(own.shared_name()))], settled);
         }
         let frame = match image.plt_name(vaddr) {
-            Some(stub) => frame(format!("{stub}@plt")),
+            Some(stub) => frame(format!("{stub}@plt").into()),
             None => self.nameless(loaded, vaddr, shown, &frame),
         };
         (vec![frame], settled)
@@ -370,8 +363,8 @@ impl Symbolizer {
         loaded: &Loaded,
         vaddr: u64,
         shown: u64,
-        frame: &impl Fn(String) -> Frame,
-    ) -> Frame {
+        frame: &impl Fn(Arc<str>) -> SharedFrame,
+    ) -> SharedFrame {
         let image = loaded.image.as_deref();
         let readable = image.is_none_or(Image::is_decompressible);
         let file = loaded.file.as_ref().filter(|_| readable);
@@ -385,7 +378,7 @@ impl Symbolizer {
             guard::survive(|| self.blazesym.0.symbolize_single(&source, input))
         });
         match symbolized {
-            Some(Ok(Symbolized::Sym(sym))) => frame(demangle::full(&sym.name)),
+            Some(Ok(Symbolized::Sym(sym))) => frame(demangle::full(&sym.name).into()),
             _ => unknown(&loaded.show, shown),
         }
     }

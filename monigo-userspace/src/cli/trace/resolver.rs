@@ -11,8 +11,8 @@ use crate::{
 
 impl Resolve for Symbolizer {
     fn resolve(&mut self, pid: u32, address: u64, site: Site) -> Option<Vec<Frame>> {
-        self.frames(pid, address, site == Site::Return)
-            .map(|frames| frames.to_vec())
+        let frames = self.frames(pid, address, site == Site::Return)?;
+        Some(frames.iter().map(Frame::from).collect())
     }
 
     fn skipped_caller(&mut self, pid: u32, address: u64, walked: u64) -> Option<u64> {

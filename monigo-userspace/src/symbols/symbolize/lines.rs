@@ -22,30 +22,26 @@ use super::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     /// As shown.
-    pub name: Option<String>,
-    pub file: Option<String>,
+    pub name: Option<Arc<str>>,
+    pub file: Option<Arc<str>>,
     pub line: Option<u32>,
 }
 
-/// Names as they are shown: the same few functions are inlined everywhere, and demangling takes as long as all the rest
-/// of looking an address up.
+/// Texts as they are shown, by the address where they lie: sections and rendered paths stay in place.
 #[derive(Default)]
-struct Names {
-    /// By the address of the name: sections stay in place.
-    known: HashMap<usize, Box<str>>,
-}
+struct Texts(HashMap<usize, Arc<str>>);
 
-impl Names {
+impl Texts {
     /// Most that are kept.
     const MOST: usize = 1 << 16;
 
-    fn shown(&mut self, name: &'static [u8]) -> String {
-        if self.known.len() >= Self::MOST {
-            self.known.clear();
+    fn shown(&mut self, text: &[u8], show: impl FnOnce() -> String) -> Arc<str> {
+        let Self(known) = self;
+        if known.len() >= Self::MOST {
+            known.clear();
         }
-        let known = self.known.entry(name.as_ptr().addr());
-        let shown = known.or_insert_with(|| demangle::full(&String::from_utf8_lossy(name)).into());
-        String::from(&**shown)
+        let known = known.entry(text.as_ptr().addr());
+        Arc::clone(known.or_insert_with(|| show().into()))
     }
 }
 
@@ -57,7 +53,10 @@ pub(super) struct Lines {
     context: Context<Reader<'static>>,
     _sections: Box<(Sections, Option<Sections>)>,
     image: Arc<Image>,
-    names: Names,
+    /// Demangling takes as long as all the rest of looking an address up, and the same few functions are inlined
+    /// everywhere.
+    names: Texts,
+    paths: Texts,
 }
 
 impl Lines {
@@ -86,56 +85,49 @@ impl Lines {
             context,
             _sections: owned,
             image,
-            names: Names::default(),
+            names: Texts::default(),
+            paths: Texts::default(),
         })
     }
 
     /// Functions at `vaddr`, innermost first; none where DWARF says nothing, or nonsense. The outermost goes by its
     /// name in the function list.
     pub(super) fn at(&mut self, vaddr: u64) -> Vec<Entry> {
-        let Self {
-            context,
-            image,
-            names,
-            ..
-        } = self;
-        let own = image.function_at(vaddr);
+        let own = self
+            .image
+            .function_at(vaddr)
+            .map(Function::shared_name)
+            .cloned();
         // What was read in part only is not kept by the reader, so it can be asked again.
-        guard::survive(|| entries(context, names, vaddr, own)).unwrap_or_default()
+        guard::survive(|| self.entries(vaddr, own.as_ref())).unwrap_or_default()
     }
-}
 
-fn entries(
-    context: &Context<Reader<'static>>,
-    names: &mut Names,
-    vaddr: u64,
-    own: Option<&Function>,
-) -> Vec<Entry> {
-    /// No compiler inlines that deep; damaged data could.
-    const DEEPEST: usize = 256;
-    let Ok(mut frames) = context.find_frames(vaddr).skip_all_loads() else {
-        return Vec::new();
-    };
-    let mut found = Vec::new();
-    let mut next = frames.next().ok().flatten();
-    while let Some(frame) = next.filter(|_| found.len() < DEEPEST) {
-        next = frames.next().ok().flatten();
-        let outermost = next.is_none() || found.len() + 1 == DEEPEST;
-        let own = own.filter(|_| outermost);
-        let linkage_name = frame.function.map(|function| function.name.slice());
-        let linkage_name = linkage_name.filter(|name| !name.is_empty());
-        let name = match own {
-            Some(own) => Some(own.name().to_owned()),
-            None => linkage_name.map(|name| names.shown(name)),
+    fn entries(&mut self, vaddr: u64, own: Option<&Arc<str>>) -> Vec<Entry> {
+        /// No compiler inlines that deep; damaged data could.
+        const DEEPEST: usize = 256;
+        let Ok(mut frames) = self.context.find_frames(vaddr).skip_all_loads() else {
+            return Vec::new();
         };
-        let (file, line) = frame
-            .location
-            .map_or((None, None), |place| (place.file, place.line));
-        found.push(Entry {
-            name,
-            file: file.map(str::to_owned),
-            line: line.filter(|line| *line > 0),
-        });
+        let mut found = Vec::new();
+        let mut next = frames.next().ok().flatten();
+        while let Some(frame) = next.filter(|_| found.len() < DEEPEST) {
+            next = frames.next().ok().flatten();
+            let outermost = next.is_none() || found.len() + 1 == DEEPEST;
+            let linkage_name = frame.function.map(|function| function.name.slice());
+            let linkage_name = linkage_name.filter(|name| !name.is_empty());
+            let (file, line) = frame
+                .location
+                .map_or((None, None), |place| (place.file, place.line));
+            found.push(Entry {
+                name: own.filter(|_| outermost).cloned().or_else(|| {
+                    let name = linkage_name?;
+                    let show = || demangle::full(&String::from_utf8_lossy(name));
+                    Some(self.names.shown(name, show))
+                }),
+                file: file.map(|file| self.paths.shown(file.as_bytes(), || file.to_owned())),
+                line: line.filter(|line| *line > 0),
+            });
+        }
+        found
     }
-    found
 }

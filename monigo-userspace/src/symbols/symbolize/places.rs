@@ -108,7 +108,7 @@ impl Symbolizer {
         }
         let image = vdso::image().map(|image| {
             self.images.push(Some(Loaded {
-                show: image.path().display().to_string(),
+                show: image.path().display().to_string().into(),
                 file: None,
                 image: Some(image),
                 slow: OnceCell::new(),
@@ -195,7 +195,7 @@ impl Symbolizer {
         let image = image.or_else(|| self.shelf.image(id, path, &show));
         let at = self.images.len();
         self.images.push(Some(Loaded {
-            show,
+            show: show.into(),
             file: Some(file),
             image,
             slow: OnceCell::new(),

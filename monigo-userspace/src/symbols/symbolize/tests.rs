@@ -69,7 +69,7 @@ fn frames_of_a_process_that_lives_and_after_it_died() {
         }
         running.end();
         let again = symbolizer.frames(pid, running.plain + 2, false).unwrap();
-        assert_eq!(again.last().unwrap().function, "plain");
+        assert_eq!(&*again.last().unwrap().function, "plain");
         assert_eq!(symbolizer.frames(pid, 0x10, false), None);
     }
 }
@@ -86,8 +86,8 @@ fn deleted_programs_resolve() {
     symbolizer.remember(pid);
     running.end();
     let frames = symbolizer.frames(pid, running.plain, false).unwrap();
-    assert_eq!(frames.last().unwrap().function, "plain");
-    assert_eq!(frames.last().unwrap().image, path.display().to_string());
+    assert_eq!(&*frames.last().unwrap().function, "plain");
+    assert_eq!(*frames.last().unwrap().image, path.display().to_string());
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn process_that_ended_unseen_falls_back_to_the_target() {
     assert_eq!(symbolizer.frames(pid, running.plain, false), None);
     symbolizer.add_image(Arc::new(Image::open(&path).unwrap()));
     let frames = symbolizer.frames(pid, running.plain, false).unwrap();
-    assert_eq!(frames.last().unwrap().function, "plain");
+    assert_eq!(&*frames.last().unwrap().function, "plain");
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn go_frames_come_from_its_own_tables() {
         let handle = pattern_entry(&image, "Server.Handle");
         let frames = symbolizer.at(0, handle, false);
         let outer = frames.last().unwrap();
-        assert_eq!(outer.function, "main.(*Server).Handle");
+        assert_eq!(&*outer.function, "main.(*Server).Handle");
         assert!(outer.file.as_deref().unwrap().ends_with("main.go"));
         let function = image.function_at(handle).unwrap();
         let (file, line) = symbolizer.source_of(&image, function).unwrap();
@@ -223,7 +223,7 @@ fn own_stack_and_vdso() {
     let vdso = maps.lines().find(|line| line.ends_with("[vdso]")).unwrap();
     let start = u64::from_str_radix(vdso.split('-').next().unwrap(), 16).unwrap();
     assert_eq!(
-        symbolizer.frames(own, start + 1, false).unwrap()[0].image,
+        &*symbolizer.frames(own, start + 1, false).unwrap()[0].image,
         "[vdso]"
     );
 }
@@ -240,7 +240,7 @@ fn kernel_frames() {
 #[test]
 fn caches_stay_bounded() {
     let mut cache: Cache<u64> = Cache::new();
-    let frames: Frames = [unknown("x", 1)].into();
+    let frames: Frames = [unknown(&"x".into(), 1)].into();
     for key in 0..3 * MOST_CACHED as u64 {
         cache.insert(key, frames.clone());
     }
