@@ -282,60 +282,110 @@ impl Source {
         let mut room = MOST_STACKS_BYTES;
         let mut rest = wanted;
         for attempt in 1..=TRIES {
-            let mut pieces = Vec::with_capacity(rest.len());
-            for (_, fields) in &rest {
-                pieces.push((fields.position().0, stack_length(fields, &mut room)));
-            }
-            let stacks = memory
-                .read_many(&pieces)
-                .map_err(|error| refused(pid, error))?;
-            let addresses: Vec<u64> = rest.iter().map(|(address, _)| *address).collect();
-            let after = self.fields(pid, memory, &addresses)?;
-            let mut again = Vec::new();
-            for (((address, before), (stack, (_, length))), (_, after)) in rest
-                .into_iter()
-                .zip(stacks.into_iter().zip(pieces))
-                .zip(after)
-            {
-                let Some(after) = after else { continue };
-                let state = before.state().unwrap_or(GoroutineState::Dead);
-                let settled = !state.is_off_stack() || after.still_is(&before);
-                if !settled && attempt < TRIES {
-                    if after.state() != Some(GoroutineState::Dead) && after.is_plausible(address) {
-                        again.push((address, after));
-                    } else {
-                        // It ended meanwhile.
-                        snapshot.count -= 1;
-                    }
-                    continue;
+            let copies = self.copy(pid, memory, rest, &mut room)?;
+            rest = Vec::new();
+            for copy in copies {
+                if copy.is_settled() || attempt == TRIES {
+                    snapshot.take_in(&copy, &mut walker);
+                } else if copy.may_settle() {
+                    rest.push((copy.address, copy.after));
+                } else {
+                    // It ended meanwhile.
+                    snapshot.count -= 1;
                 }
-                let mut goroutine = Goroutine {
-                    id: before.id,
-                    state,
-                    wait_reason: before.wait_reason,
-                    wait_since_ns: before.wait_since_ns,
-                    created_at: before.created_at,
-                    stack: Vec::new(),
-                    truncated: false,
-                };
-                if !settled {
-                    snapshot.restless += 1;
-                } else if state.is_off_stack() && length == 0 {
-                    snapshot.too_large += 1;
-                } else if state.is_off_stack()
-                    && let Some(stack) = stack
-                {
-                    let (_, pc) = before.position();
-                    (goroutine.stack, goroutine.truncated) = walker.walk(pc, &stack);
-                }
-                snapshot.goroutines.push(goroutine);
             }
-            rest = again;
             if rest.is_empty() {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Copies the stacks of these goroutines, but for those that cannot be read again afterwards.
+    fn copy(
+        &self,
+        pid: u32,
+        memory: Memory,
+        wanted: Vec<(u64, Fields)>,
+        room: &mut u64,
+    ) -> Result<Vec<Copied>, SnapshotError> {
+        let piece = |(_, fields): &(u64, Fields)| {
+            let (sp, _) = fields.position();
+            (sp, stack_length(fields, room))
+        };
+        let pieces: Vec<(u64, usize)> = wanted.iter().map(piece).collect();
+        let stacks = memory
+            .read_many(&pieces)
+            .map_err(|error| refused(pid, error))?;
+        let addresses: Vec<u64> = wanted.iter().map(|(address, _)| *address).collect();
+        let after = self.fields(pid, memory, &addresses)?;
+        let stacks = stacks.into_iter().zip(pieces);
+        let all = wanted.into_iter().zip(stacks).zip(after);
+        Ok(all
+            .filter_map(|(((address, before), (stack, (_, length))), (_, after))| {
+                Some(Copied {
+                    address,
+                    before,
+                    stack,
+                    has_room: length > 0,
+                    after: after?,
+                })
+            })
+            .collect())
+    }
+}
+
+/// A goroutine before and after its stack was copied.
+struct Copied {
+    address: u64,
+    before: Fields,
+    /// From the innermost frame on.
+    stack: Option<Box<[u8]>>,
+    /// There was room to copy it.
+    has_room: bool,
+    after: Fields,
+}
+
+impl Copied {
+    fn state(&self) -> GoroutineState {
+        self.before.state().unwrap_or(GoroutineState::Dead)
+    }
+
+    /// Whether the copy is of one state: the goroutine did not run meanwhile, or its stack is not looked at.
+    fn is_settled(&self) -> bool {
+        !self.state().is_off_stack() || self.after.still_is(&self.before)
+    }
+
+    /// Whether it is worth another try.
+    fn may_settle(&self) -> bool {
+        self.after.state() != Some(GoroutineState::Dead) && self.after.is_plausible(self.address)
+    }
+}
+
+impl Snapshot {
+    /// Adds a goroutine, with its stack if the copy is good for that.
+    fn take_in(&mut self, copy: &Copied, walker: &mut Walker<'_>) {
+        let (state, before) = (copy.state(), &copy.before);
+        let mut goroutine = Goroutine {
+            id: before.id,
+            state,
+            wait_reason: before.wait_reason,
+            wait_since_ns: before.wait_since_ns,
+            created_at: before.created_at,
+            stack: Vec::new(),
+            truncated: false,
+        };
+        if !copy.is_settled() {
+            self.restless += 1;
+        } else if state.is_off_stack() && !copy.has_room {
+            self.too_large += 1;
+        } else if state.is_off_stack()
+            && let Some(stack) = &copy.stack
+        {
+            let (_, pc) = before.position();
+            (goroutine.stack, goroutine.truncated) = walker.walk(pc, stack);
+        }
+        self.goroutines.push(goroutine);
     }
 }
 
