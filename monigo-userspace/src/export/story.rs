@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::format::duration_ns;
-use crate::query::{Activity, Call, CallKey, Story};
+use crate::query::{Activity, Call, CallKey, NestedCall, Story, StoryEvent};
 
 /// Columns of the bar of the whole call.
 const BAR: usize = 40;
@@ -22,6 +22,40 @@ struct Line {
     depth: u32,
     label: String,
     fill: char,
+}
+
+impl Line {
+    /// A call that begins `at_ns` after the outermost one.
+    fn of_call(name: &str, call: &Call, at_ns: u64, span_ns: u64, depth: u32) -> Self {
+        Self {
+            at_ns,
+            duration_ns: span_ns,
+            shown: duration_ns(call.duration_ns),
+            depth,
+            label: name.to_owned(),
+            fill: '█',
+        }
+    }
+
+    fn of_sample(event: &StoryEvent, depth: u32) -> Self {
+        let running = is_running(event);
+        Self {
+            at_ns: event.at_ns,
+            duration_ns: event.duration_ns,
+            shown: match (running, event.duration_ns) {
+                (true, _) => "1 smp".to_owned(),
+                (false, 0) => "< 1 ms".to_owned(),
+                (false, ns) => duration_ns(ns),
+            },
+            depth,
+            label: label(event),
+            fill: match (running, event.drawn) {
+                (true, _) => '▒',
+                (false, true) => '·',
+                (false, false) => '░',
+            },
+        }
+    }
 }
 
 /// The story for people, one line for each nested call and each thing it did.
@@ -69,24 +103,13 @@ pub fn story_text(story: &Story, width: Option<u16>) -> String {
 }
 
 fn lines(story: &Story) -> Vec<Line> {
-    let call = |name: &str, at_ns, span_ns, call: &Call, depth| Line {
-        at_ns,
-        duration_ns: span_ns,
-        shown: duration_ns(call.duration_ns),
-        depth,
-        label: name.to_owned(),
-        fill: '█',
+    let whole = Line::of_call(&story.function, &story.call, 0, story.span_ns, 0);
+    let nested = |nested: &NestedCall| {
+        let (at_ns, span_ns) = (nested.from_ns, nested.span_ns);
+        Line::of_call(&nested.function, &nested.call, at_ns, span_ns, nested.depth)
     };
-    let mut lines = vec![call(&story.function, 0, story.span_ns, &story.call, 0)];
-    for nested in &story.nested {
-        lines.push(call(
-            &nested.function,
-            nested.from_ns,
-            nested.span_ns,
-            &nested.call,
-            nested.depth,
-        ));
-    }
+    let mut lines = vec![whole];
+    lines.extend(story.nested.iter().map(nested));
     // Samples on CPU in a row at one place are shown together.
     let mut last: Option<(usize, &str, u64)> = None;
     for event in &story.events {
@@ -94,7 +117,7 @@ fn lines(story: &Story) -> Vec<Line> {
             nested.from_ns <= event.at_ns && event.at_ns < nested.from_ns + nested.span_ns
         });
         let depth = 1 + inside.map(|nested| nested.depth).max().unwrap_or(0);
-        let running = event.activity == Activity::Running;
+        let running = is_running(event);
         if running
             && let Some((at, place, samples)) = &mut last
             && *place == event.place
@@ -106,35 +129,29 @@ fn lines(story: &Story) -> Vec<Line> {
             line.shown = format!("{samples} smp");
             continue;
         }
-        let mut label = format!("{} in {}", event.label(), event.place);
-        if let Some(reason) = &event.reason {
-            let _ = write!(label, " ({reason})");
-        }
-        if let Some(waker) = &event.waker {
-            let _ = write!(label, "; woken by {waker}");
-        }
-        if event.runnable_ns > event.duration_ns / 10 && event.runnable_ns < event.duration_ns {
-            let _ = write!(label, ", then {} for a CPU", duration_ns(event.runnable_ns));
-        }
         last = running.then_some((lines.len(), event.place.as_str(), 1));
-        lines.push(Line {
-            at_ns: event.at_ns,
-            duration_ns: event.duration_ns,
-            shown: match (running, event.duration_ns) {
-                (true, _) => "1 smp".to_owned(),
-                (false, 0) => "< 1 ms".to_owned(),
-                (false, ns) => duration_ns(ns),
-            },
-            depth,
-            label,
-            fill: match (running, event.drawn) {
-                (true, _) => '▒',
-                (false, true) => '·',
-                (false, false) => '░',
-            },
-        });
+        lines.push(Line::of_sample(event, depth));
     }
     lines
+}
+
+fn is_running(event: &StoryEvent) -> bool {
+    event.activity == Activity::Running
+}
+
+/// What was done, where, and how it ended.
+fn label(event: &StoryEvent) -> String {
+    let mut label = format!("{} in {}", event.label(), event.place);
+    if let Some(reason) = &event.reason {
+        let _ = write!(label, " ({reason})");
+    }
+    if let Some(waker) = &event.waker {
+        let _ = write!(label, "; woken by {waker}");
+    }
+    if event.runnable_ns > event.duration_ns / 10 && event.runnable_ns < event.duration_ns {
+        let _ = write!(label, ", then {} for a CPU", duration_ns(event.runnable_ns));
+    }
+    label
 }
 
 fn bar(at_ns: u64, duration_ns: u64, whole_ns: u64, fill: char) -> String {

@@ -163,72 +163,51 @@ pub fn sql_csv(table: &Table) -> String {
     csv(&table.columns, rows)
 }
 
+/// What a column of functions holds; times in ns.
+type FunctionColumn = (&'static str, fn(&FunctionRow) -> String);
+
+const FUNCTION_COLUMNS: [FunctionColumn; 28] = [
+    ("id", |row| row.id.to_string()),
+    ("name", |row| row.name.clone()),
+    ("image", |row| row.image.clone()),
+    ("file", |row| row.file.clone().unwrap_or_default()),
+    ("line", |row| {
+        row.line.map(|line| line.to_string()).unwrap_or_default()
+    }),
+    ("calls", |row| row.calls.to_string()),
+    ("unwound", |row| row.unwound.to_string()),
+    ("in_flight", |row| row.in_flight.to_string()),
+    ("unmatched", |row| row.unmatched.to_string()),
+    ("rate_per_s", |row| format!("{:.3}", row.rate)),
+    ("share", |row| format!("{:.6}", row.share)),
+    ("min_ns", |row| row.latency_ns.min.to_string()),
+    ("mean_ns", |row| row.latency_ns.mean.to_string()),
+    ("p50_ns", |row| row.latency_ns.p50.to_string()),
+    ("p90_ns", |row| row.latency_ns.p90.to_string()),
+    ("p99_ns", |row| row.latency_ns.p99.to_string()),
+    ("p999_ns", |row| row.latency_ns.p999.to_string()),
+    ("max_ns", |row| row.latency_ns.max.to_string()),
+    ("total_ns", |row| row.latency_ns.total.to_string()),
+    ("entry", |row| row.probe.entry.clone()),
+    ("exit", |row| exit_name(row.probe.exit).to_owned()),
+    ("sites", |row| row.probe.sites.to_string()),
+    ("cost_class", |row| {
+        cost_name(row.probe.cost_class).to_owned()
+    }),
+    ("self_ns", |row| {
+        row.self_ns.map(|ns| ns.to_string()).unwrap_or_default()
+    }),
+    ("timed", |row| row.timed.to_string()),
+    ("calls_error", |row| row.calls_error.to_string()),
+    ("cost_ns", |row| row.probe.cost_ns.to_string()),
+    ("floor_ns", |row| row.probe.floor_ns.to_string()),
+];
+
 /// The functions as CSV with a header; times in ns.
 pub fn functions_csv(functions: &[FunctionRow]) -> String {
-    let header = [
-        "id",
-        "name",
-        "image",
-        "file",
-        "line",
-        "calls",
-        "unwound",
-        "in_flight",
-        "unmatched",
-        "rate_per_s",
-        "share",
-        "min_ns",
-        "mean_ns",
-        "p50_ns",
-        "p90_ns",
-        "p99_ns",
-        "p999_ns",
-        "max_ns",
-        "total_ns",
-        "entry",
-        "exit",
-        "sites",
-        "cost_class",
-        "self_ns",
-        "timed",
-        "calls_error",
-        "cost_ns",
-        "floor_ns",
-    ];
-    let row = |row: &FunctionRow| {
-        let latency = &row.latency_ns;
-        vec![
-            row.id.to_string(),
-            row.name.clone(),
-            row.image.clone(),
-            row.file.clone().unwrap_or_default(),
-            row.line.map(|line| line.to_string()).unwrap_or_default(),
-            row.calls.to_string(),
-            row.unwound.to_string(),
-            row.in_flight.to_string(),
-            row.unmatched.to_string(),
-            format!("{:.3}", row.rate),
-            format!("{:.6}", row.share),
-            latency.min.to_string(),
-            latency.mean.to_string(),
-            latency.p50.to_string(),
-            latency.p90.to_string(),
-            latency.p99.to_string(),
-            latency.p999.to_string(),
-            latency.max.to_string(),
-            latency.total.to_string(),
-            row.probe.entry.clone(),
-            exit_name(row.probe.exit).to_owned(),
-            row.probe.sites.to_string(),
-            cost_name(row.probe.cost_class).to_owned(),
-            row.self_ns.map(|ns| ns.to_string()).unwrap_or_default(),
-            row.timed.to_string(),
-            row.calls_error.to_string(),
-            row.probe.cost_ns.to_string(),
-            row.probe.floor_ns.to_string(),
-        ]
-    };
-    csv(&header.map(str::to_owned), functions.iter().map(row))
+    let header = FUNCTION_COLUMNS.map(|(name, _)| name.to_owned());
+    let row = |row| FUNCTION_COLUMNS.map(|(_, cell)| cell(row)).to_vec();
+    csv(&header, functions.iter().map(row))
 }
 
 fn csv(header: &[String], rows: impl Iterator<Item = Vec<String>>) -> String {
