@@ -48,9 +48,12 @@ pub struct Control {
     pub tls_g_offset: i32,
     /// Offset of `curg` in Go's `runtime.m`, bytes; 0 when not known.
     pub curg_offset: u32,
+    /// Time on the monotonic clock from which on probes on Go's scheduler were in place, ns: of a goroutine that
+    /// parked before, the end may have been missed.
+    pub parking_from_ns: u64,
 }
 
-const _: () = assert!(size_of::<Control>() == 80);
+const _: () = assert!(size_of::<Control>() == 88);
 
 /// `FunctionControl::watch`: calls are counted and timed.
 pub const WATCH_TIMED: u32 = 0;

@@ -20,6 +20,8 @@ pub const KIND_SAMPLE_OFF_CPU: u32 = 4;
 
 /// `SampleRecord::kind`: a goroutine was parked inside a traced function.
 pub const KIND_SAMPLE_PARKED: u32 = 5;
+/// `SampleRecord::reason` in place of a reason: the goroutine could run, and waited until Go's scheduler let it.
+pub const GAVE_WAY: u32 = u32::MAX;
 /// `WakerRecord::kind`.
 pub const KIND_WAKER: u32 = 6;
 
@@ -140,7 +142,7 @@ pub struct SampleRecord {
     pub owner: u64,
     /// Parked: where the function that parks returns to, which a walk at its return skips; else 0.
     pub park_return: u64,
-    /// Parked: why, as the Go runtime numbers reasons; else 0.
+    /// Parked: why, as the Go runtime numbers reasons; or [`GAVE_WAY`]; else 0.
     pub reason: u32,
     /// Off CPU because others were to run (0 or 1): it could have run all the time.
     pub preempted: u32,

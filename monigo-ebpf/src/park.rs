@@ -8,7 +8,9 @@ use aya_ebpf::{
 };
 use monigo_common::{
     cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, condition_holds},
-    event::{KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, Loss, OFF_CPU_CERTAIN_NS, SampleRecord},
+    event::{
+        GAVE_WAY, KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, Loss, OFF_CPU_CERTAIN_NS, SampleRecord,
+    },
     open::OwnerKey,
 };
 
@@ -18,9 +20,6 @@ use crate::{
     record::SUBMIT_FLAGS,
     sample, sched, waker,
 };
-
-/// In place of a reason: the goroutine could run, and waits until the scheduler lets it.
-const GAVE_WAY: u32 = u32::MAX;
 
 /// Counts what the probes on the Go runtime have fired; their cost counts against the budget.
 #[inline(always)]
@@ -94,7 +93,7 @@ pub fn unpark<C: EbpfContext>(ctx: &C) {
         (*open).parked_ns = 0;
         (parked_ns, (*open).ready_ns, (*open).park_reason)
     };
-    if parked_ns == 0 {
+    if parked_ns == 0 || parked_ns < control.parking_from_ns {
         return;
     }
     // SAFETY: takes no arguments.
@@ -216,6 +215,9 @@ pub fn execute<C: EbpfContext>(ctx: &C) {
     };
     // SAFETY: takes no arguments.
     let away_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(since_ns);
+    if since_ns < control.parking_from_ns {
+        return;
+    }
     let Some(weight_ns) = sched::weight_ns(away_ns) else {
         return;
     };
@@ -236,6 +238,7 @@ pub fn execute<C: EbpfContext>(ctx: &C) {
         (*out).weight_ns = weight_ns;
         (*out).away_ns = away_ns;
         (*out).preempted = 1;
+        (*out).reason = GAVE_WAY;
     }
     entry.submit(SUBMIT_FLAGS);
 }

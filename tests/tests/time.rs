@@ -18,6 +18,8 @@ use monigo_tests::{
 const WAIT_BOUND: f64 = 0.05;
 /// The same for time on CPU: 20 calls at 499 Hz make some 100 samples of 10 ms in each call.
 const CPU_BOUND: f64 = 0.08;
+/// The same for all parts where a part of the time stands for all of it.
+const WINDOWS_BOUND: f64 = 0.08;
 /// Most of the time that may be unattributed.
 const UNATTRIBUTED: f64 = 0.10;
 
@@ -31,6 +33,15 @@ struct Outcome {
 }
 
 fn record(target: &Path, arguments: &[&str], functions: &[&str]) -> Result<Outcome> {
+    record_with(target, arguments, functions, &["--cpu-hz", "499"])
+}
+
+fn record_with(
+    target: &Path,
+    arguments: &[&str],
+    functions: &[&str],
+    options: &[&str],
+) -> Result<Outcome> {
     monigo_tests::require_root()?;
     let copy = PrivateCopy::of(target)?;
     let directory = tempfile::tempdir()?;
@@ -38,7 +49,8 @@ fn record(target: &Path, arguments: &[&str], functions: &[&str]) -> Result<Outco
     let db = db.to_str().context("path is not UTF-8")?.to_owned();
     let mut program = Program::start(&copy.path(), arguments)?;
     let pid = program.pid().to_string();
-    let monigo = Monigo::attach(&pid, functions, &["--db", &db, "--cpu-hz", "499"])?;
+    let options = [&["--db", &db], options].concat();
+    let monigo = Monigo::attach(&pid, functions, &options)?;
     let truth = program.go()?;
     let report = monigo.stop()?;
     program.finish()?;
@@ -376,4 +388,57 @@ fn go_1_21() -> Result<()> {
 #[test]
 fn go_of_the_distribution() -> Result<()> {
     goroutines(GoVersion::Distribution, &[])
+}
+
+/// Some 1,800 calls of 2 ms a second, of which less is watched. Each part must still have its share.
+fn in_windows(options: &[&str]) -> Result<Outcome> {
+    let how = Go {
+        version: GoVersion::Current,
+        flags: &[],
+    };
+    let target = targets::go_scenarios(how)?;
+    let arguments = ["steady", "4", "4000"];
+    let outcome = record_with(&target, &arguments, &["main.desk.order"], options)?;
+    let order = outcome.report.function("main.desk.order")?;
+    ensure!(order.calls == 16_000 && !order.estimated, "{order:?}");
+    let times = outcome.times("main.desk.order")?;
+    let wall = outcome.value("wall_ns")?;
+    let near = |what: &str, got: f64, expected: f64| {
+        ensure!(
+            (got - expected).abs() / wall <= WINDOWS_BOUND,
+            "{what}: {got} ns instead of {expected}; {times:?}, {:?}",
+            outcome.truth.values
+        );
+        Ok(())
+    };
+    near("the sum", times.sum() as f64, wall)?;
+    near("unattributed", times.unattributed as f64, 0.0)?;
+    let mut runnable = times.runnable as f64;
+    for (wait, value) in [("sleep", "sleep_ns"), ("channel", "channel_ns")] {
+        let (got, expected) = (times.blocked_by(wait) as f64, outcome.value(value)?);
+        // It may have been woken some time before it ran.
+        let missing = (expected - got).max(0.0).min(runnable);
+        runnable -= missing;
+        near(wait, got, expected - missing)?;
+    }
+    Ok(outcome)
+}
+
+#[test]
+fn goroutines_that_are_watched_for_a_part_of_the_time() -> Result<()> {
+    let report = in_windows(&["--max-overhead", "3%"])?.report;
+    let said = |warning: &String| warning.contains("what goroutines wait for is recorded");
+    ensure!(report.warnings.iter().any(said), "{:?}", report.warnings);
+    Ok(())
+}
+
+#[test]
+fn calls_that_are_timed_in_windows() -> Result<()> {
+    let report = in_windows(&["--latency", "windows", "--max-overhead", "off"])?.report;
+    let order = report.function("main.desk.order")?;
+    ensure!(
+        0 < order.timed && order.timed < order.calls / 2,
+        "{order:?}"
+    );
+    Ok(())
 }

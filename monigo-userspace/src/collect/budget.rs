@@ -1,7 +1,8 @@
 //! What the probes may take from the target, and what to give up to stay within it.
 //!
-//! In this order: fewer calls recorded in full, no stacks, latency in time windows (counts stay
-//! exact), probes in time windows (counts become estimates), and no probes.
+//! In this order: fewer calls recorded in full, no stacks, latency and waits of goroutines in time windows (counts
+//! stay exact; a tenth of the records keeps its stacks if that is cheap), no waits of goroutines, probes in time windows (counts
+//! become estimates), and no probes.
 
 mod plan;
 
@@ -10,7 +11,7 @@ use std::fmt::Write as _;
 use crate::export::format;
 
 use self::plan::plan;
-pub use self::plan::{Load, Mode, Plan, Records};
+pub use self::plan::{Demand, Load, Mode, Plan, Records};
 
 /// Time that recording a call takes, without its stack, ns. Measured apart from the calibrated
 /// part, which ends before a call is recorded.
@@ -67,8 +68,6 @@ pub struct Budget {
     stacks: StackCost,
     current: Plan,
     calm: u32,
-    /// What probes take that belong to no function, ns per second.
-    apart_ns: f64,
 }
 
 impl Budget {
@@ -82,13 +81,7 @@ impl Budget {
             stacks: StackCost::default(),
             current: Plan::unlimited(functions, least, windows),
             calm: 0,
-            apart_ns: 0.0,
         }
-    }
-
-    /// Probes that belong to no function take `ns` per second: so much less is left.
-    pub fn set_apart(&mut self, ns: f64) {
-        self.apart_ns = ns;
     }
 
     /// What `processes` processes may lose, ns per second; `None` without limit.
@@ -128,10 +121,9 @@ impl Budget {
         self.current.modes.resize(functions, self.least);
     }
 
-    /// Looks at the load of `processes` processes; a plan to put in force, if it is time for
-    /// another one.
-    pub fn evaluate(&mut self, loads: &[Load], records: f64, processes: usize) -> Option<Plan> {
-        let Some(allowed) = self.allowed_ns(processes) else {
+    /// Looks at what `processes` processes ask for; a plan to put in force, if it is time for another one.
+    pub fn evaluate(&mut self, demand: Demand<'_>, processes: usize) -> Option<Plan> {
+        let Some(budget) = self.allowed_ns(processes) else {
             // The limit may have been lifted.
             let free = Plan::unlimited(self.current.modes.len(), self.least, self.windows);
             let limited = self.current.is_harder_than(&free);
@@ -140,46 +132,32 @@ impl Budget {
                 free
             });
         };
-        let budget = (allowed - self.apart_ns).max(0.0);
-        let now: f64 = loads
-            .iter()
-            .zip(&self.current.modes)
-            .map(|(load, mode)| load.cost(*mode, &self.current))
-            .sum::<f64>()
-            + records * self.stacks.record_ns();
+        let now = demand.probes_cost(&self.current) + demand.records * self.stacks.record_ns();
+        let plan = |demand| {
+            let aim = budget * AIM;
+            plan(demand, self.stacks, aim, self.least, self.windows)
+        };
         // Rates are never the same twice: only what is well beyond the budget changes the plan, and
         // the new plan leaves some of it.
         if now > budget * TOLERANCE {
             self.calm = 0;
-            let wanted = plan(
-                loads,
-                records,
-                self.stacks,
-                budget * AIM,
-                self.least,
-                self.windows,
-            );
+            let wanted = plan(demand);
             if wanted.is_harder_than(&self.current) || wanted.cost < now {
                 self.current = wanted.clone();
                 return Some(wanted);
             }
             return None;
         }
-        let busier: Vec<Load> = loads
-            .iter()
-            .map(|load| Load {
-                rate: load.rate * CAUTION,
-                ..*load
-            })
-            .collect();
-        let cautious = plan(
-            &busier,
-            records * CAUTION,
-            self.stacks,
-            budget * AIM,
-            self.least,
-            self.windows,
-        );
+        let busier = |load: &Load| Load {
+            rate: load.rate * CAUTION,
+            ..*load
+        };
+        let loads: Vec<Load> = demand.loads.iter().map(busier).collect();
+        let cautious = plan(Demand {
+            loads: &loads,
+            parking: busier(&demand.parking),
+            records: demand.records * CAUTION,
+        });
         if !self.current.is_harder_than(&cautious) {
             self.calm = 0;
             return None;
@@ -194,9 +172,9 @@ impl Budget {
     }
 
     /// What a new plan means, for the user. `before` was in force.
-    pub fn sentence(&self, before: &Plan, loads: &[Load], names: &[String]) -> String {
+    pub fn sentence(&self, before: &Plan, demand: Demand<'_>, names: &[String]) -> String {
         let plan = &self.current;
-        let full: f64 = loads.iter().map(Load::timed).sum();
+        let full = demand.full_cost();
         let mut text = format!(
             "watching everything takes {} of one CPU",
             format::percent(full / 1e9)
@@ -239,7 +217,19 @@ impl Budget {
                 _ => format!("{functions}: not probed any more"),
             });
         }
-        if parts.is_empty() || plan.modes.iter().all(|mode| *mode == Mode::Full) {
+        match plan.parking {
+            Mode::Full => {}
+            Mode::Windows | Mode::Duty => parts.push(format!(
+                "what goroutines wait for is recorded {} of the time",
+                format::percent(plan.windows)
+            )),
+            Mode::Off => parts.push(
+                "what goroutines wait for is not recorded any more, and shows as unattributed"
+                    .to_owned(),
+            ),
+        }
+        let in_full = plan.modes.iter().all(|mode| *mode == Mode::Full);
+        if parts.is_empty() || in_full && plan.parking == Mode::Full {
             parts.push(
                 match plan.records {
                     Records::All => "everything is watched in full",

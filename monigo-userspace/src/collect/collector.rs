@@ -32,11 +32,13 @@ use super::{
     clock,
     deltas::Baseline,
     draining::Drain,
+    long_calls::LongCalls,
     pacing::{OpenTime, Pacer},
     pending::Pending,
     progress::{Command, End, Limits, Progress},
     sampling::Sampling,
     stacks::{Resolve, StackTable, Traced},
+    standing::Unseen,
 };
 use crate::{
     probe::{Kernel, ProbeError},
@@ -124,6 +126,8 @@ pub struct Collector {
     backlog: Backlog,
     budget: Budget,
     pacer: Pacer,
+    long_calls: LongCalls,
+    unseen: Unseen,
     /// Calls begun by function, and when that was read.
     weighed: (Vec<u64>, Instant, OpenTime),
     loads: Vec<Load>,
@@ -182,6 +186,8 @@ impl Collector {
         Ok(Self {
             budget,
             pacer: Pacer::default(),
+            long_calls: LongCalls::default(),
+            unseen: Unseen::default(),
             weighed: (vec![0; functions.len()], now, OpenTime::default()),
             loads: vec![Load::default(); functions.len()],
             records: (0, 0.0),

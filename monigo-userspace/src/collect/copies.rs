@@ -154,6 +154,7 @@ mod tests {
             runnable_ns: 0,
             preempted: false,
             reason: None,
+            by_scheduler: false,
             weight_ns: 0,
             away_ns: 0,
             return_address: None,

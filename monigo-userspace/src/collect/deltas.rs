@@ -72,6 +72,14 @@ impl Baseline {
         counters.completed != self.bucketed
     }
 
+    /// Summed duration of the calls that were timed since, ns.
+    pub fn measured_ns(&self, reading: &Reading) -> u64 {
+        reading
+            .counters
+            .total_ns
+            .wrapping_sub(self.counters.total_ns)
+    }
+
     /// The difference to `reading`, or `None` when nothing happened.
     pub fn delta(
         &self,

@@ -9,11 +9,13 @@ mod copies;
 mod deltas;
 mod draining;
 mod goroutines;
+mod long_calls;
 mod pacing;
 mod pending;
 mod progress;
 mod sampling;
 mod stacks;
+mod standing;
 mod wait;
 
 pub use self::{

@@ -3,10 +3,10 @@
 use monigo_common::copy::{KIND_CALL_COPIED, KIND_STACK_COPY, STACK_COPIED};
 pub use monigo_common::event::Caller;
 use monigo_common::event::{
-    CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK, KIND_EXECUTION_WITH_STACK,
-    KIND_SAMPLE_CPU, KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, KIND_WAKER, MAX_FRAMES,
-    MAX_KERNEL_FRAMES, MAX_WAKER_FRAMES, MAX_WAKER_KERNEL_FRAMES, NO_FUNCTION, SampleRecord,
-    WakerRecord,
+    CallRecord, CallRecordWithStack, GAVE_WAY, KIND_CALL, KIND_CALL_WITH_STACK,
+    KIND_EXECUTION_WITH_STACK, KIND_SAMPLE_CPU, KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED,
+    KIND_WAKER, MAX_FRAMES, MAX_KERNEL_FRAMES, MAX_WAKER_FRAMES, MAX_WAKER_KERNEL_FRAMES,
+    NO_FUNCTION, SampleRecord, WakerRecord,
 };
 
 use super::StackCopy;
@@ -77,6 +77,8 @@ pub struct Sample {
     pub preempted: bool,
     /// Parked by the Go runtime: its number for the reason.
     pub reason: Option<u32>,
+    /// Probes on Go's scheduler saw it.
+    pub by_scheduler: bool,
     /// Where the innermost open call returns to, if known.
     pub return_address: Option<u64>,
     /// Kernel addresses innermost first; empty when it was in user mode.
@@ -233,6 +235,7 @@ fn sample(record: &SampleRecord) -> Sample {
         runnable_ns: runnable_ns(record),
         preempted: record.preempted != 0,
         reason: parked.then_some(record.reason),
+        by_scheduler: parked || record.reason == GAVE_WAY,
         return_address: Some(record.return_address).filter(|&address| address != 0),
         kernel: code(walked::<MAX_KERNEL_FRAMES>(
             &record.kernel,

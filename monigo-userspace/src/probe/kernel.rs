@@ -3,7 +3,6 @@
 use aya::{
     Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
-    programs::uprobe::UProbeLinkId,
 };
 use monigo_common::{
     config::{Control, Costs, FunctionControl, FutureSite, MAX_FUTURE_SITES},
@@ -19,8 +18,7 @@ use super::{
     calibration::{self, PROBED as CALIBRATION_FUNCTIONS},
     layout::{Layout, ThreadLayout},
     links::{FutureSites, Programs},
-    multi::MultiLink,
-    parking,
+    parking::{self, ParkingProbes},
     prices::{Calibration, Price},
     programs::Features,
     ticks,
@@ -126,10 +124,8 @@ pub struct Kernel {
     pub(super) deep: HashMap<MapData, DeepKey, OpenCall>,
     pub(super) losses: PerCpuArray<MapData, u64>,
     pub(super) park_probes: PerCpuArray<MapData, u64>,
-    /// Links on the Go runtime.
-    pub(super) parking: Vec<(&'static str, UProbeLinkId)>,
-    pub(super) parking_links: Vec<MultiLink>,
-    pub(super) park_probe_ns: u32,
+    /// Probes on Go's scheduler, where there are any.
+    pub(super) parking: Option<ParkingProbes>,
     processes: HashMap<MapData, u32, u8>,
     ring: Option<RingBuf<MapData>>,
     ring_bytes: u32,
@@ -191,9 +187,7 @@ impl Kernel {
             deep: map(&mut ebpf, "DEEP")?,
             losses: map(&mut ebpf, "LOSSES")?,
             park_probes: map(&mut ebpf, "PARK_PROBES")?,
-            parking: Vec::new(),
-            parking_links: Vec::new(),
-            park_probe_ns: 0,
+            parking: None,
             processes: map(&mut ebpf, "PROCESSES")?,
             ring: Some(map(&mut ebpf, "RECORDS")?),
             ring_bytes: sizes.ring_bytes,
@@ -252,6 +246,12 @@ impl Kernel {
 
     pub(super) fn arm(&mut self, armed: bool) -> Result<(), ProbeError> {
         self.settings.armed = u32::from(armed);
+        self.write_settings()
+    }
+
+    /// Of goroutines that parked before, the end may have been missed.
+    pub(super) fn forget_parked_until(&mut self, now_ns: u64) -> Result<(), ProbeError> {
+        self.settings.parking_from_ns = now_ns;
         self.write_settings()
     }
 
@@ -355,6 +355,7 @@ impl Kernel {
     pub fn set_control(&mut self, control: Control) -> Result<(), ProbeError> {
         self.settings = Control {
             armed: self.settings.armed,
+            parking_from_ns: self.settings.parking_from_ns,
             ..control
         };
         self.write_settings()

@@ -2,7 +2,7 @@
 
 use monigo_common::{
     config::FutureSite,
-    open::{DeepKey, ForeignKey, FutureKey, INLINE_DEPTH, OwnerKey},
+    open::{DeepKey, ForeignKey, FutureKey, INLINE_DEPTH, OpenCall, OwnerKey},
 };
 
 use crate::symbols::futures::{Argument, FutureLayout};
@@ -30,16 +30,22 @@ impl Kernel {
             .map(|open| (open.depth, open.goid))
     }
 
-    /// Forgets an owner and returns the function of each call it had open.
+    /// Whether the end of a call is watched for. It is not once the time window is closed in which it began; then it
+    /// may be over.
+    pub(super) fn is_watched(&self, call: &OpenCall) -> bool {
+        let control = self.controls.get(call.function as usize);
+        control.is_some_and(|control| control.window == call.window)
+    }
+
+    /// Forgets an owner and returns the function of each call it had open, of those whose end was watched for.
     pub fn forget(&mut self, owner: OwnerKey) -> Vec<u32> {
         let Ok(open) = self.open.get(&owner, 0) else {
             return Vec::new();
         };
         let depth = open.depth as usize;
-        let mut functions: Vec<u32> = open
-            .calls
-            .iter()
-            .take(depth.min(INLINE_DEPTH))
+        let inline = open.calls.iter().take(depth.min(INLINE_DEPTH));
+        let mut functions: Vec<u32> = inline
+            .filter(|call| self.is_watched(call))
             .map(|call| call.function)
             .collect();
         for depth in INLINE_DEPTH..depth {
@@ -48,7 +54,7 @@ impl Kernel {
                 depth: depth as u64,
             };
             if let Ok(call) = self.deep.get(&key, 0) {
-                functions.push(call.function);
+                functions.extend(self.is_watched(&call).then_some(call.function));
                 let _ = self.deep.remove(&key);
             }
         }
@@ -57,13 +63,13 @@ impl Kernel {
     }
 
     /// Processes with calls open on stacks that are not their thread's own, with the function of
-    /// each call; at most `limit` calls.
-    pub fn foreign_calls(&self, limit: usize) -> Vec<(ForeignKey, u32)> {
+    /// each call if its end was watched for; at most `limit` calls.
+    pub fn foreign_calls(&self, limit: usize) -> Vec<(ForeignKey, Option<u32>)> {
         self.foreign
             .iter()
             .take(limit)
             .filter_map(Result::ok)
-            .map(|(key, call)| (key, call.function))
+            .map(|(key, call)| (key, self.is_watched(&call).then_some(call.function)))
             .collect()
     }
 

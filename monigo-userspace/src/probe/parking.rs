@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, path::Path, sync::Arc};
 
 use aya::programs::{
     UProbe,
-    uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeScope},
+    uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLinkId, UProbeScope},
 };
 use monigo_common::cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER};
 
@@ -14,6 +14,7 @@ use super::{
     links::Programs,
     multi::MultiLink,
     programs::{load, program},
+    windows::monotonic_ns,
 };
 use crate::plan::{Frame, FunctionPlan, Site, SiteKind};
 
@@ -76,72 +77,76 @@ impl Programs {
     }
 }
 
+/// Probes on Go's scheduler, in place or not.
+#[derive(Debug)]
+pub(super) struct ParkingProbes {
+    parking: Parking,
+    /// Only this process is probed.
+    pid: Option<u32>,
+    /// What one takes when it fires, ns on average; 0 when not measured.
+    price_ns: u32,
+    links: Option<ParkingLinks>,
+}
+
+#[derive(Debug)]
+enum ParkingLinks {
+    /// One for each program.
+    Multi(Vec<MultiLink>),
+    /// Perf events, each with its program.
+    Single(Vec<(&'static str, UProbeLinkId)>),
+}
+
 impl Kernel {
     /// Watches goroutines park, for what they wait for inside traced functions. `pid` restricts the
     /// probes to one process.
-    pub fn watch_parking(&mut self, parking: &Parking, pid: Option<u32>) -> Result<(), ProbeError> {
-        let entry = std::slice::from_ref(&parking.park.entry);
-        let ready = parking.ready.iter().map(|plan| &plan.entry);
-        let turns = parking.turns.as_ref();
-        let execute = turns.iter().map(|turns| (EXECUTE, &turns.execute.entry));
-        let give_way = turns.iter().flat_map(|turns| &turns.give_way);
-        // Ends first, as with calls.
-        let sites: Vec<(&'static str, &Site)> =
-            (parking.park.exits.iter().map(|site| (UNPARK, site)))
-                .chain(ready.map(|site| (READY, site)))
-                .chain(entry.iter().map(|site| (PARK, site)))
-                .chain(execute)
-                .chain(give_way.map(|plan| (GIVE_WAY, &plan.entry)))
-                .collect();
-        let pairs: Vec<_> = sites
-            .iter()
-            .map(|(name, site)| (*name, (site.file_offset, cookie(site).pack())))
-            .collect();
-        if let Some(links) = self.programs.attach_scheduler(&parking.image, &pairs, pid) {
-            self.parking_links = links;
-            self.park_probe_ns = self.calibration().price_of_parking(parking);
-            return Ok(());
-        }
-        for name in PROGRAMS {
-            load(&mut self.ebpf, name)?;
-        }
-        for (name, site) in sites {
-            let point = UProbeAttachPoint {
-                location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
-                cookie: Some(cookie(site).pack()),
-            };
-            let scope = pid
-                .and_then(NonZeroU32::new)
-                .map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
-            let link = program::<UProbe>(&mut self.ebpf, name)?
-                .attach(point, &parking.image, scope)
-                .map_err(|source| ProbeError::Attach {
-                    function: "runtime.gopark".to_owned(),
-                    path: parking.image.to_path_buf(),
-                    offset: site.file_offset,
-                    source: Box::new(source),
-                })?;
-            self.parking.push((name, link));
-        }
-        self.park_probe_ns = self.calibration().price_of_parking(parking);
+    pub fn watch_parking(&mut self, parking: Parking, pid: Option<u32>) -> Result<(), ProbeError> {
+        let links = self.link_parking(&parking, pid)?;
+        self.parking = Some(ParkingProbes {
+            price_ns: self.calibration().price_of_parking(&parking),
+            parking,
+            pid,
+            links: Some(links),
+        });
         Ok(())
     }
 
-    /// What one of these probes takes when it fires, ns on average; 0 when not measured.
-    pub fn park_probe_ns(&self) -> u32 {
-        self.park_probe_ns
+    /// What a probe on the scheduler takes when it fires, ns on average; 0 when not measured, and
+    /// `None` when there are none.
+    pub fn park_probe_ns(&self) -> Option<u32> {
+        self.parking.as_ref().map(|probes| probes.price_ns)
     }
 
-    /// Whether goroutines are watched as they park.
-    pub fn watches_parking(&self) -> bool {
-        !self.parking.is_empty() || !self.parking_links.is_empty()
+    /// Puts the probes on the scheduler back in place, if there are any.
+    pub fn resume_parking(&mut self) -> Result<(), ProbeError> {
+        let Some(mut probes) = self.parking.take() else {
+            return Ok(());
+        };
+        let mut resumed = Ok(());
+        if probes.links.is_none() {
+            match self.link_parking(&probes.parking, probes.pid) {
+                Ok(links) => {
+                    probes.links = Some(links);
+                    resumed = self.forget_parked_until(monotonic_ns());
+                }
+                Err(error) => resumed = Err(error),
+            }
+        }
+        self.parking = Some(probes);
+        resumed
     }
 
-    /// Watches them no longer.
-    pub fn unwatch_parking(&mut self) {
-        let links = std::mem::take(&mut self.parking_links);
-        links.into_iter().rev().for_each(close_aside);
-        for (name, link) in std::mem::take(&mut self.parking).into_iter().rev() {
+    /// Takes the probes on the scheduler away, until they are put back.
+    pub fn pause_parking(&mut self) {
+        let links = self.parking.as_mut().and_then(|probes| probes.links.take());
+        match links {
+            Some(ParkingLinks::Multi(links)) => links.into_iter().rev().for_each(close_aside),
+            Some(ParkingLinks::Single(links)) => self.unlink_single(links),
+            None => {}
+        }
+    }
+
+    fn unlink_single(&mut self, links: Vec<(&'static str, UProbeLinkId)>) {
+        for (name, link) in links.into_iter().rev() {
             let program = program::<UProbe>(&mut self.ebpf, name);
             // A link that is already gone is what we want.
             if let Some(link) = program
@@ -151,6 +156,68 @@ impl Kernel {
                 close_aside(link);
             }
         }
+    }
+
+    fn link_parking(
+        &mut self,
+        parking: &Parking,
+        pid: Option<u32>,
+    ) -> Result<ParkingLinks, ProbeError> {
+        let ready = parking.ready.iter().map(|plan| &plan.entry);
+        let turns = parking.turns.as_ref();
+        let execute = turns.iter().map(|turns| (EXECUTE, &turns.execute.entry));
+        let give_way = turns.iter().flat_map(|turns| &turns.give_way);
+        // Ends first, as with calls.
+        let sites: Vec<(&'static str, &Site)> =
+            (parking.park.exits.iter().map(|site| (UNPARK, site)))
+                .chain(ready.map(|site| (READY, site)))
+                .chain([(PARK, &parking.park.entry)])
+                .chain(execute)
+                .chain(give_way.map(|plan| (GIVE_WAY, &plan.entry)))
+                .collect();
+        let pairs: Vec<_> = sites
+            .iter()
+            .map(|(name, site)| (*name, (site.file_offset, cookie(site).pack())))
+            .collect();
+        if let Some(links) = self.programs.attach_scheduler(&parking.image, &pairs, pid) {
+            return Ok(ParkingLinks::Multi(links));
+        }
+        let mut links = Vec::new();
+        for (name, site) in sites {
+            match self.link_single(&parking.image, name, site, pid) {
+                Ok(link) => links.push((name, link)),
+                Err(error) => {
+                    self.unlink_single(links);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(ParkingLinks::Single(links))
+    }
+
+    fn link_single(
+        &mut self,
+        image: &Path,
+        name: &'static str,
+        site: &Site,
+        pid: Option<u32>,
+    ) -> Result<UProbeLinkId, ProbeError> {
+        load(&mut self.ebpf, name)?;
+        let point = UProbeAttachPoint {
+            location: UProbeAttachLocation::AbsoluteOffset(site.file_offset),
+            cookie: Some(cookie(site).pack()),
+        };
+        let scope = pid
+            .and_then(NonZeroU32::new)
+            .map_or(UProbeScope::AllProcesses, UProbeScope::OneProcess);
+        program::<UProbe>(&mut self.ebpf, name)?
+            .attach(point, image, scope)
+            .map_err(|source| ProbeError::Attach {
+                function: "runtime.gopark".to_owned(),
+                path: image.to_path_buf(),
+                offset: site.file_offset,
+                source: Box::new(source),
+            })
     }
 }
 

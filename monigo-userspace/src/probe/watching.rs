@@ -104,7 +104,7 @@ impl Kernel {
     /// Stops counting and removes every probe; counters and open calls stay readable.
     pub fn detach(&mut self) -> Result<(), ProbeError> {
         let disarmed = self.arm(false);
-        self.unwatch_parking();
+        self.pause_parking();
         for group in std::mem::take(&mut self.groups) {
             self.unlink(group);
         }

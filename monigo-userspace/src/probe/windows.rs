@@ -115,10 +115,7 @@ impl Kernel {
         inline
             .chain(deep)
             .chain(foreign.map(|(_, call)| call))
-            .filter(|call| {
-                let control = self.controls.get(call.function as usize);
-                control.is_some_and(|control| control.window == call.window)
-            })
+            .filter(|call| self.is_watched(call))
             .map(|call| (call.function, call.start_ns))
             .collect()
     }
@@ -142,7 +139,8 @@ impl Kernel {
     }
 }
 
-fn monotonic_ns() -> u64 {
+/// Now, on the clock of call records.
+pub(super) fn monotonic_ns() -> u64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |now| {
         now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
     })

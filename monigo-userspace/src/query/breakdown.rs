@@ -191,12 +191,16 @@ pub(super) fn combine(rows: &[FunctionRow], sums: &Sums) -> Vec<Breakdown> {
         }
         // Calls that have not returned are sampled, and have no duration yet.
         let settled = row.in_flight == 0 && row.unwound == 0;
+        let whole = Whole {
+            settled,
+            estimated: row.timed < row.calls,
+        };
         let total_ns = row.latency_ns.total;
         Breakdown {
             function: row.id,
             name: row.name.clone(),
-            own: parts(row.self_ns.unwrap_or(total_ns), settled, &of.own),
-            total: parts(total_ns, settled, &total),
+            own: parts(row.self_ns.unwrap_or(total_ns), whole, &of.own),
+            total: parts(total_ns, whole, &total),
         }
     };
     rows.iter().map(one).collect()
@@ -219,18 +223,43 @@ pub(super) fn parts_of(wall_ns: u64, sums: &[SampleSum]) -> TimeParts {
             }
         }
     }
-    parts(wall_ns, true, &sampled)
+    parts(wall_ns, Whole::default(), &sampled)
 }
 
-/// `wall_ns` in parts; `settled` if every call that was sampled is in it.
-fn parts(wall_ns: u64, settled: bool, sampled: &Sampled) -> TimeParts {
+/// How a whole and its parts belong together.
+#[derive(Clone, Copy, Debug)]
+struct Whole {
+    /// Every call that was sampled is in the whole.
+    settled: bool,
+    /// Both stand for more than was seen.
+    estimated: bool,
+}
+
+impl Default for Whole {
+    fn default() -> Self {
+        Self {
+            settled: true,
+            estimated: false,
+        }
+    }
+}
+
+/// `wall_ns` in parts.
+fn parts(wall_ns: u64, whole: Whole, sampled: &Sampled) -> TimeParts {
+    let settled = whole.settled;
     let seen = |wait: &Wait| *wait != Wait::Await;
     let waits = sampled.blocked.iter().filter(|(wait, _)| seen(wait));
     let off: f64 = sampled.runnable + waits.clone().map(|(_, ns)| ns).sum::<f64>();
     let wall = wall_ns as f64;
-    // Short waits are drawn, and stand for more than they took.
-    let scale = if settled && off > wall {
-        wall / off
+    // Short waits are drawn, and stand for more than they took. Where windows stand for all the time, time on CPU is
+    // not to make room for a chance in that.
+    let certain = if whole.estimated {
+        off + sampled.on_cpu
+    } else {
+        off
+    };
+    let scale = if settled && certain > wall {
+        wall / certain
     } else {
         1.0
     };
@@ -269,6 +298,11 @@ fn parts(wall_ns: u64, settled: bool, sampled: &Sampled) -> TimeParts {
 mod tests {
     use super::*;
 
+    const OPEN: Whole = Whole {
+        settled: false,
+        estimated: false,
+    };
+
     fn sampled(on_cpu: f64, runnable: f64, lock: f64) -> Sampled {
         Sampled {
             on_cpu,
@@ -279,7 +313,7 @@ mod tests {
 
     #[test]
     fn parts_add_up() {
-        let found = parts(1000, true, &sampled(300.0, 50.0, 400.0));
+        let found = parts(1000, Whole::default(), &sampled(300.0, 50.0, 400.0));
         assert_eq!(
             found,
             TimeParts {
@@ -295,7 +329,7 @@ mod tests {
 
     #[test]
     fn time_on_cpu_fills_at_most_the_rest() {
-        let found = parts(1000, true, &sampled(900.0, 0.0, 400.0));
+        let found = parts(1000, Whole::default(), &sampled(900.0, 0.0, 400.0));
         assert_eq!((found.on_cpu, found.unattributed), (600, 0));
     }
 
@@ -303,26 +337,38 @@ mod tests {
     fn what_was_awaited_fills_at_most_the_rest() {
         let mut sampled = sampled(300.0, 50.0, 400.0);
         sampled.blocked.insert(Wait::Await, 200.0);
-        let found = parts(1000, true, &sampled);
+        let found = parts(1000, Whole::default(), &sampled);
         assert_eq!((found.on_cpu, found.blocked[&Wait::Await]), (300, 200));
         assert_eq!(found.unattributed, 50);
         sampled.blocked.insert(Wait::Await, 9000.0);
-        let found = parts(1000, true, &sampled);
+        let found = parts(1000, Whole::default(), &sampled);
         assert_eq!((found.on_cpu, found.blocked[&Wait::Await]), (300, 250));
         assert_eq!((found.blocked[&Wait::Lock], found.unattributed), (400, 0));
-        assert_eq!(parts(1000, false, &sampled).wall, 9750);
+        assert_eq!(parts(1000, OPEN, &sampled).wall, 9750);
     }
 
     #[test]
     fn no_more_was_waited_than_time_passed() {
-        let found = parts(1000, true, &sampled(10.0, 500.0, 1500.0));
+        let found = parts(1000, Whole::default(), &sampled(10.0, 500.0, 1500.0));
         assert_eq!((found.wall, found.on_cpu, found.runnable), (1000, 0, 250));
         assert_eq!(found.blocked_total(), 750);
     }
 
     #[test]
+    fn in_windows_all_parts_are_a_matter_of_chance() {
+        let estimated = Whole {
+            estimated: true,
+            ..Whole::default()
+        };
+        let found = parts(1000, estimated, &sampled(300.0, 0.0, 1200.0));
+        assert_eq!((found.on_cpu, found.blocked_total()), (200, 800));
+        let found = parts(1000, estimated, &sampled(300.0, 0.0, 400.0));
+        assert_eq!((found.on_cpu, found.unattributed), (300, 300));
+    }
+
+    #[test]
     fn open_calls_make_the_time_longer() {
-        let found = parts(1000, false, &sampled(500.0, 0.0, 4000.0));
+        let found = parts(1000, OPEN, &sampled(500.0, 0.0, 4000.0));
         assert_eq!((found.wall, found.on_cpu), (4500, 500));
         assert_eq!((found.blocked_total(), found.unattributed), (4000, 0));
     }

@@ -62,6 +62,7 @@ func main() {
 		"before":    before,
 		"generic":   generics,
 		"burn":      burns,
+		"steady":    steady,
 		"times":     times,
 		"collect":   collections,
 	}

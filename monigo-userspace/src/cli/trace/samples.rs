@@ -124,7 +124,7 @@ fn watch_parking(kernel: &mut Kernel, image: &Image, pid: Option<u32>) -> Result
         turns,
     };
     kernel
-        .watch_parking(&parking, pid)
+        .watch_parking(parking, pid)
         .map_err(|error| error.to_string())
 }
 

@@ -7,6 +7,8 @@ use super::{RECORD_NS, StackCost};
 /// Shares of the time that windows are open.
 pub(super) const LEAST_SHARE: f64 = 0.05;
 const MOST_SHARE: f64 = 0.5;
+/// Share of the budget that recorded calls may take where calls are timed in windows only.
+const CHEAP: f64 = 0.1;
 /// Least share of the time that functions are probed whose calls are then estimated.
 const LEAST_DUTY: f64 = 0.02;
 
@@ -43,6 +45,31 @@ impl Load {
     }
 }
 
+/// What is to be watched.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Demand<'a> {
+    /// By function.
+    pub loads: &'a [Load],
+    /// Probes on Go's scheduler, for what goroutines wait for.
+    pub parking: Load,
+    /// Calls recorded in full, per second.
+    pub records: f64,
+}
+
+impl Demand<'_> {
+    /// What the probes cost under a plan, ns per second.
+    pub fn probes_cost(&self, plan: &Plan) -> f64 {
+        let loads = self.loads.iter().zip(&plan.modes);
+        let functions: f64 = loads.map(|(load, mode)| load.cost(*mode, plan)).sum();
+        functions + self.parking.cost(plan.parking, plan)
+    }
+
+    /// What the probes cost when nothing is given up, ns per second.
+    pub(super) fn full_cost(&self) -> f64 {
+        self.loads.iter().map(Load::timed).sum::<f64>() + self.parking.timed()
+    }
+}
+
 /// What is recorded of single calls.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Records {
@@ -76,6 +103,8 @@ pub struct Plan {
     pub records: Records,
     /// By function.
     pub modes: Vec<Mode>,
+    /// How goroutines are watched as they park: as functions are, but never in [`Mode::Duty`].
+    pub parking: Mode,
     /// Share of the time for [`Mode::Windows`].
     pub windows: f64,
     /// Share of the time for [`Mode::Duty`].
@@ -109,6 +138,8 @@ impl Plan {
             Mode::Off => "some functions are not probed",
             Mode::Duty => "some counts are estimated",
             Mode::Windows => "latency in windows",
+            Mode::Full if self.parking == Mode::Off => "no waits of goroutines",
+            Mode::Full if self.parking == Mode::Windows => "waits of goroutines in windows",
             Mode::Full => match self.records {
                 Records::NoStacks => "no stacks",
                 Records::Fewer => "fewer calls recorded",
@@ -119,40 +150,38 @@ impl Plan {
 
     /// Whether the user sees other kinds of figures under `self` than under `other`.
     pub fn differs_in_kind(&self, other: &Self) -> bool {
-        self.modes != other.modes || self.records != other.records
+        self.modes != other.modes || self.parking != other.parking || self.records != other.records
     }
 
     /// Whether `self` gives up more than `other`.
     pub(super) fn is_harder_than(&self, other: &Self) -> bool {
         let harder = self.modes.iter().zip(&other.modes).any(|(a, b)| a > b);
-        let has = |mode| self.modes.contains(&mode);
+        let has = |mode| self.modes.contains(&mode) || self.parking == mode;
         harder
+            || self.parking > other.parking
             || self.records > other.records
             || (has(Mode::Windows) && self.windows < other.windows * 0.7)
             || (has(Mode::Duty) && self.duty < other.duty * 0.7)
     }
 }
 
-/// The measures that keep the cost within `budget` ns per second, when `records` calls per second
-/// are recorded in full with their `stacks`. No function is watched in more detail than `least`.
+/// The measures that keep the cost of `demand` within `budget` ns per second, when recorded calls have their
+/// `stacks`. No function is watched in more detail than `least`, with windows open for `windows` of the time.
 pub(super) fn plan(
-    loads: &[Load],
-    records: f64,
+    demand: Demand<'_>,
     stacks: StackCost,
     budget: f64,
     least: Mode,
     windows: f64,
 ) -> Plan {
-    let base = Plan::unlimited(loads.len(), least, windows);
-    let of_base: f64 = match least {
-        Mode::Full => loads.iter().map(Load::timed).sum(),
-        _ => loads.iter().map(|load| load.in_windows(windows)).sum(),
-    };
-    for (kind, taken) in [
-        (Records::All, records * stacks.record_ns()),
-        (Records::Fewer, records * 0.1 * stacks.record_ns()),
-        (Records::NoStacks, records * 0.1 * RECORD_NS),
-    ] {
+    let base = Plan::unlimited(demand.loads.len(), least, windows);
+    let of_base = demand.probes_cost(&base);
+    let records = [
+        (Records::All, demand.records * stacks.record_ns()),
+        (Records::Fewer, demand.records * 0.1 * stacks.record_ns()),
+        (Records::NoStacks, demand.records * 0.1 * RECORD_NS),
+    ];
+    for (kind, taken) in records {
         if of_base + taken <= budget {
             return Plan {
                 records: kind,
@@ -161,12 +190,43 @@ pub(super) fn plan(
             };
         }
     }
+    let [_, fewer, _] = records;
+    let (kind, taken) = if fewer.1 <= budget * CHEAP {
+        fewer
+    } else {
+        (Records::NoStacks, 0.0)
+    };
+    // In the same windows as functions, if they have any.
+    let mut loads = demand.loads.to_vec();
+    loads.push(demand.parking);
+    let order = dearest_first(&loads);
+    if let Some(mut plan) = windowed(&loads, &order, budget - taken, least) {
+        let parking = plan.modes.pop().unwrap_or_default();
+        if demand.parking.timed() > 0.0 {
+            plan.parking = parking;
+        }
+        plan.records = kind;
+        plan.cost += taken;
+        return plan;
+    }
+    if demand.parking.timed() > 0.0 {
+        let without = Demand {
+            parking: Load::default(),
+            ..demand
+        };
+        return Plan {
+            parking: Mode::Off,
+            ..plan(without, stacks, budget, least, windows)
+        };
+    }
+    let (loads, order) = (demand.loads, dearest_first(demand.loads));
+    on_duty(loads, &order, budget, least).unwrap_or_else(|| switched_off(loads, &order, budget))
+}
+
+fn dearest_first(loads: &[Load]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..loads.len()).collect();
     order.sort_by(|&a, &b| loads[b].timed().total_cmp(&loads[a].timed()));
-    let within = windowed(loads, &order, budget, least);
-    within
-        .or_else(|| on_duty(loads, &order, budget, least))
-        .unwrap_or_else(|| switched_off(loads, &order, budget))
+    order
 }
 
 /// Of the functions in `order`, dearest first, as few in windows as will do. The others of `loads`
@@ -178,9 +238,8 @@ fn windowed(loads: &[Load], order: &[usize], budget: f64, least: Mode) -> Option
         return Some(Plan {
             records: Records::NoStacks,
             modes,
-            windows: 0.0,
-            duty: 0.0,
             cost: rest,
+            ..Plan::default()
         });
     }
     let (mut fixed, mut variable) = (0.0, 0.0);
@@ -200,8 +259,8 @@ fn windowed(loads: &[Load], order: &[usize], budget: f64, least: Mode) -> Option
             records: Records::NoStacks,
             modes,
             windows: share,
-            duty: 0.0,
             cost: rest.max(0.0) + fixed + share * variable,
+            ..Plan::default()
         });
     }
     None
@@ -258,5 +317,6 @@ fn switched_off(loads: &[Load], order: &[usize], budget: f64) -> Plan {
         windows: LEAST_SHARE,
         duty: LEAST_DUTY,
         cost: cost.max(0.0),
+        ..Plan::default()
     }
 }

@@ -17,15 +17,24 @@ fn loads(rates: &[f64]) -> Vec<Load> {
         .collect()
 }
 
+fn demand(loads: &[Load], records: f64) -> Demand<'_> {
+    Demand {
+        loads,
+        records,
+        ..Demand::default()
+    }
+}
+
 fn planned(rates: &[f64]) -> Plan {
-    plan(
-        &loads(rates),
-        0.0,
-        StackCost::Walked,
-        FIVE_PERCENT,
-        Mode::Full,
-        0.1,
-    )
+    within_five_percent(demand(&loads(rates), 0.0))
+}
+
+fn within_five_percent(demand: Demand<'_>) -> Plan {
+    plan(demand, StackCost::Walked, FIVE_PERCENT, Mode::Full, 0.1)
+}
+
+fn evaluate(budget: &mut Budget, rates: &[f64], processes: usize) -> Option<Plan> {
+    budget.evaluate(demand(&loads(rates), 0.0), processes)
 }
 
 #[test]
@@ -37,14 +46,7 @@ fn cheap_functions_are_watched_in_full() {
 
 #[test]
 fn records_go_first() {
-    let plan = plan(
-        &loads(&[3_100.0]),
-        1_000.0,
-        StackCost::Walked,
-        FIVE_PERCENT,
-        Mode::Full,
-        0.1,
-    );
+    let plan = within_five_percent(demand(&loads(&[3_100.0]), 1_000.0));
     assert_eq!((plan.modes[0], plan.records), (Mode::Full, Records::Fewer));
 }
 
@@ -53,7 +55,13 @@ fn then_stacks() {
     // A tenth of the records still takes more than there is, but not without stacks.
     let loads = loads(&[3_120.0]);
     let copies = StackCost::Copied(16_384.0);
-    let plan = plan(&loads, 1_000.0, copies, FIVE_PERCENT, Mode::Full, 0.1);
+    let plan = plan(
+        demand(&loads, 1_000.0),
+        copies,
+        FIVE_PERCENT,
+        Mode::Full,
+        0.1,
+    );
     assert_eq!(
         (plan.modes[0], plan.records),
         (Mode::Full, Records::NoStacks)
@@ -69,7 +77,7 @@ fn each_step_has_its_sentence() {
         let mut budget = Budget::new(Some(0.05), Mode::Full, 0.1, 2);
         let before = budget.current().clone();
         budget.current = plan;
-        budget.sentence(&before, &loads(&[10_000.0, 1.0]), &names)
+        budget.sentence(&before, demand(&loads(&[10_000.0, 1.0]), 0.0), &names)
     };
     let full = Plan::unlimited(2, Mode::Full, 0.2);
     let records = |records| Plan {
@@ -113,7 +121,8 @@ fn large_copies_are_dearer_than_small_ones() {
     let records = |bytes| {
         let stacks = StackCost::Copied(bytes);
         let loads = loads(&[2_950.0]);
-        plan(&loads, 1_000.0, stacks, FIVE_PERCENT, Mode::Full, 0.1).records
+        let demand = demand(&loads, 1_000.0);
+        plan(demand, stacks, FIVE_PERCENT, Mode::Full, 0.1).records
     };
     assert_eq!(records(500.0), Records::All);
     assert_eq!(records(16_384.0), Records::Fewer);
@@ -141,8 +150,7 @@ fn then_probed_in_windows_and_then_not_at_all() {
 #[test]
 fn windows_can_be_asked_for() {
     let plan = plan(
-        &loads(&[10.0, 20.0]),
-        0.0,
+        demand(&loads(&[10.0, 20.0]), 0.0),
         StackCost::Walked,
         FIVE_PERCENT,
         Mode::Windows,
@@ -154,18 +162,18 @@ fn windows_can_be_asked_for() {
 #[test]
 fn steps_down_at_once_and_up_when_calm() {
     let mut budget = Budget::new(Some(0.05), Mode::Full, 0.1, 1);
-    assert_eq!(budget.evaluate(&loads(&[1_000.0]), 0.0, 1), None);
+    assert_eq!(evaluate(&mut budget, &[1_000.0], 1), None);
     let before = budget.current().clone();
-    let down = budget.evaluate(&loads(&[15_000.0]), 0.0, 1).unwrap();
+    let down = evaluate(&mut budget, &[15_000.0], 1).unwrap();
     assert_eq!(down.modes, [Mode::Windows]);
     let names = ["process_order".to_owned()];
-    let sentence = budget.sentence(&before, &loads(&[15_000.0]), &names);
+    let sentence = budget.sentence(&before, demand(&loads(&[15_000.0]), 0.0), &names);
     assert!(sentence.contains("process_order"), "{sentence}");
     assert!(sentence.contains("24"), "24 % of one CPU: {sentence}");
     for _ in 1..CALM {
-        assert_eq!(budget.evaluate(&loads(&[10.0]), 0.0, 1), None);
+        assert_eq!(evaluate(&mut budget, &[10.0], 1), None);
     }
-    let up = budget.evaluate(&loads(&[10.0]), 0.0, 1).unwrap();
+    let up = evaluate(&mut budget, &[10.0], 1).unwrap();
     assert_eq!(up.modes, [Mode::Full]);
 }
 
@@ -173,16 +181,96 @@ fn steps_down_at_once_and_up_when_calm() {
 fn each_process_has_its_share() {
     let mut budget = Budget::new(Some(0.05), Mode::Full, 0.1, 1);
     // Not for a little more than the budget.
-    assert_eq!(budget.evaluate(&loads(&[3_300.0]), 0.0, 1), None);
-    assert_eq!(budget.evaluate(&loads(&[9_000.0]), 0.0, 4), None);
-    assert!(budget.evaluate(&loads(&[9_000.0]), 0.0, 1).is_some());
-    let mut less = budget.clone();
-    less.set_apart(less.allowed_ns(4).unwrap());
-    assert!(less.evaluate(&loads(&[9_000.0]), 0.0, 4).is_some());
+    assert_eq!(evaluate(&mut budget, &[3_300.0], 1), None);
+    assert_eq!(evaluate(&mut budget, &[9_000.0], 4), None);
+    assert!(evaluate(&mut budget, &[9_000.0], 1).is_some());
 }
 
 #[test]
 fn no_limit_changes_nothing() {
     let mut budget = Budget::new(None, Mode::Full, 0.1, 1);
-    assert_eq!(budget.evaluate(&loads(&[1e9]), 1e6, 1), None);
+    assert_eq!(budget.evaluate(demand(&loads(&[1e9]), 1e6), 1), None);
+}
+
+fn with_parking(rates: &[f64], parks: f64, records: f64) -> Plan {
+    let loads = loads(rates);
+    within_five_percent(Demand {
+        loads: &loads,
+        parking: Load {
+            rate: parks,
+            price: Price {
+                cost_ns: 2_000,
+                ..Price::default()
+            },
+        },
+        records,
+    })
+}
+
+#[test]
+fn parks_are_watched_with_the_functions() {
+    // 1.6 and 2 %.
+    let plan = with_parking(&[1_000.0], 10_000.0, 0.0);
+    assert_eq!((plan.modes[0], plan.parking), (Mode::Full, Mode::Full));
+    // 1.6 and 6 %: the dearer ones in windows.
+    let plan = with_parking(&[1_000.0], 30_000.0, 0.0);
+    assert_eq!((plan.modes[0], plan.parking), (Mode::Full, Mode::Windows));
+    assert!(
+        (plan.cost - FIVE_PERCENT).abs() < 1.0 || plan.windows >= 0.5,
+        "{plan:?}"
+    );
+    // 16 and 2 %, of which 5 are allowed: both in the same.
+    let plan = with_parking(&[10_000.0], 10_000.0, 0.0);
+    assert_eq!(plan.modes, [Mode::Windows]);
+    assert!(plan.cost <= FIVE_PERCENT * 1.001, "{plan:?}");
+    // 200 %.
+    let plan = with_parking(&[1_000.0], 1_000_000.0, 0.0);
+    assert_eq!((plan.modes[0], plan.parking), (Mode::Full, Mode::Off));
+}
+
+#[test]
+fn in_windows_few_records_keep_their_stacks() {
+    let plan = with_parking(&[10_000.0], 10_000.0, 1_000.0);
+    assert_eq!(
+        (plan.modes[0], plan.records),
+        (Mode::Windows, Records::Fewer)
+    );
+    assert!(plan.cost <= FIVE_PERCENT * 1.001, "{plan:?}");
+    let plan = with_parking(&[10_000.0], 10_000.0, 100_000.0);
+    assert_eq!(plan.records, Records::NoStacks);
+}
+
+#[test]
+fn parks_have_their_sentence() {
+    let (loads, names) = (loads(&[1_000.0]), ["process_order".to_owned()]);
+    let parking = Load {
+        rate: 30_000.0,
+        price: PRICE,
+    };
+    let demand = Demand {
+        loads: &loads,
+        parking,
+        records: 0.0,
+    };
+    let mut budget = Budget::new(Some(0.05), Mode::Full, 0.1, 1);
+    for (mode, end) in [
+        (
+            Mode::Windows,
+            "what goroutines wait for is recorded 20.0% of the time",
+        ),
+        (
+            Mode::Off,
+            "what goroutines wait for is not recorded any more, and shows as unattributed",
+        ),
+    ] {
+        let before = budget.current().clone();
+        budget.current = Plan {
+            parking: mode,
+            ..Plan::unlimited(1, Mode::Full, 0.2)
+        };
+        let text = budget.sentence(&before, demand, &names);
+        let begin = "watching everything takes 49.6% of one CPU (--max-overhead 5.0%): ";
+        assert_eq!(text, format!("{begin}{end}"));
+        assert_ne!(budget.current().step(), "");
+    }
 }

@@ -9,7 +9,7 @@ use monigo_common::event::Loss;
 
 use super::{Collector, STORE_FAILED, factor};
 use crate::{
-    collect::{clock, deltas, sampling},
+    collect::{budget::Mode, clock, deltas, sampling},
     probe::ProbeError,
     store::{Batch, FunctionDelta, LossDelta},
     target::process,
@@ -32,6 +32,7 @@ impl Collector {
                 baseline.delta(function, reading, watched)
             })
             .collect();
+        let factors = self.factors(&deltas, &readings);
         let windows = factor(self.window_mark, (now, open.windows));
         let at_ns = clock::unix_ns();
         for sentence in clock::changes(&mut self.clock_changes) {
@@ -42,8 +43,8 @@ impl Collector {
             skipped_ns: clock::skipped(self.flushed_ns, at_ns),
             beside_ns: std::mem::take(&mut self.beside_ns) as u64,
             functions: deltas.iter().flatten().cloned().collect(),
-            calls: self.weighted_calls(&deltas),
-            samples: self.weighted_samples(windows, duty),
+            calls: self.weighted_calls(&factors),
+            samples: self.weighted_samples(&factors),
             // Those that are not stored yet go with what is written.
             frames: Vec::new(),
             stacks: Vec::new(),
@@ -69,6 +70,7 @@ impl Collector {
             let slow_ns = slow_ns.min(self.always_slow_ns);
             self.kernel.set_slow_ns(delta.function, slow_ns)?;
         }
+        self.note_long_calls(&deltas, windows);
         self.report(&deltas, elapsed);
         let lost = self.backlog.add(interval);
         self.lose(STORE_FAILED, lost);
@@ -77,6 +79,20 @@ impl Collector {
             let _ = self.write();
         }
         Ok(())
+    }
+
+    /// Windows are to be longer than calls; `windows` is how much longer the interval was than what was open of it.
+    fn note_long_calls(&mut self, deltas: &[Option<FunctionDelta>], windows: Option<f64>) {
+        self.long_calls.pass();
+        let share = windows.map_or(0.0, |factor| 1.0 / factor);
+        for delta in deltas.iter().flatten() {
+            if self.mode(delta.function) == Mode::Windows {
+                self.long_calls.note_in_windows(delta, share);
+            } else {
+                self.long_calls.note(delta);
+            }
+        }
+        self.pacer.set_long_call(self.long_calls.duration());
     }
 
     fn read(&self) -> Result<Vec<deltas::Reading>, ProbeError> {

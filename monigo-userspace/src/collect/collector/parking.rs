@@ -1,51 +1,75 @@
 //! The collector's part that watches what the probes on Go's scheduler cost.
 
-use super::Collector;
-use crate::{export::format, probe::ProbeError};
+use std::time::Duration;
 
-/// Share of the budget that probes on the scheduler may take in any case: they fire for every goroutine, inside
-/// traced functions or not.
-const MOST: f64 = 0.5;
-/// Share of the budget that they may fill up, where the traced functions leave so much.
-const FILL: f64 = 0.9;
+use super::Collector;
+use crate::{
+    collect::budget::{Load, Mode},
+    probe::{Price, ProbeError, Sample},
+};
+
+/// Time that they must have been in place to tell how often they fire, seconds.
+const ENOUGH_SECONDS: f64 = 0.1;
 
 /// What the probes on the scheduler take.
 #[derive(Debug, Default)]
 pub(super) struct ParkingLoad {
-    /// How often they had fired at the last look.
-    fired: u64,
-    /// ns per second.
-    pub(super) ns: f64,
+    /// While they are in place.
+    pub(super) load: Load,
+    /// How often they had fired when the load was told last, and seconds that they have been in place since.
+    told: u64,
+    in_place: f64,
 }
 
-impl Collector {
-    /// Looks at what they took in the last `seconds`, and takes them away if it is too much.
-    pub(super) fn weigh_parking(&mut self, seconds: f64) -> Result<(), ProbeError> {
-        if !self.kernel.watches_parking() {
-            return Ok(());
+impl ParkingLoad {
+    fn note(&mut self, fired: u64, cost_ns: u32, in_place: f64) {
+        self.in_place += in_place;
+        if self.in_place < ENOUGH_SECONDS {
+            return;
         }
-        let fired = self.kernel.park_probes()?;
-        let functions_ns = self.cost().share_of_cpu * 1e9 - self.parking.ns;
-        let rate = (fired - self.parking.fired) as f64 / seconds;
-        self.parking.fired = fired;
-        self.parking.ns = rate * f64::from(self.kernel.park_probe_ns());
-        let allowed = self.budget.allowed_ns(self.alive.len());
-        if allowed.is_some_and(|allowed| self.parking.ns > most_ns(allowed, functions_ns)) {
-            self.kernel.unwatch_parking();
-            self.notify(format!(
-                "what goroutines wait for is not recorded any more, and shows as unattributed: the probes on Go's scheduler took {} of one CPU; a larger --max-overhead keeps them",
-                format::percent(self.parking.ns / 1e9)
-            ));
-            self.parking.ns = 0.0;
-        }
-        self.budget.set_apart(self.parking.ns);
-        Ok(())
+        self.load = Load {
+            rate: (fired - self.told) as f64 / self.in_place,
+            price: Price {
+                cost_ns,
+                ..Price::default()
+            },
+        };
+        (self.told, self.in_place) = (fired, 0.0);
     }
 }
 
-/// What they may take of `allowed` ns per second, when what belongs to functions takes `functions_ns`.
-fn most_ns(allowed: f64, functions_ns: f64) -> f64 {
-    (allowed * MOST).max(allowed * FILL - functions_ns)
+impl Collector {
+    /// Looks at how often they fired in the last `seconds`, during which those of windows were in place for
+    /// `windows`.
+    pub(super) fn weigh_parking(
+        &mut self,
+        seconds: f64,
+        windows: Duration,
+    ) -> Result<(), ProbeError> {
+        let Some(cost_ns) = self.kernel.park_probe_ns() else {
+            return Ok(());
+        };
+        let in_place = match self.budget.current().parking {
+            Mode::Full => seconds,
+            Mode::Windows | Mode::Duty => windows.as_secs_f64(),
+            Mode::Off => 0.0,
+        };
+        let fired = self.kernel.park_probes()?;
+        self.parking.note(fired, cost_ns, in_place);
+        Ok(())
+    }
+
+    /// Makes what goroutines waited for in calls that are watched all the time stand for the time in which
+    /// the scheduler is not, too. In calls that are timed in the same windows all samples do.
+    pub(super) fn stand_for_unseen(&self, sample: &mut Sample) {
+        let scale = sample.by_scheduler
+            && self.budget.current().parking == Mode::Windows
+            && self.mode(sample.function) == Mode::Full;
+        if scale && let Some(factor) = self.pacer.windows_factor() {
+            sample.weight_ns = (sample.weight_ns as f64 * factor) as u64;
+            sample.runnable_ns = (sample.runnable_ns as f64 * factor) as u64;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -53,9 +77,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn they_take_half_or_what_functions_leave() {
-        assert!((most_ns(100.0, 90.0) - 50.0).abs() < 1e-9);
-        assert!((most_ns(100.0, 30.0) - 60.0).abs() < 1e-9);
-        assert!((most_ns(100.0, 0.0) - 90.0).abs() < 1e-9);
+    fn the_rate_is_that_while_they_are_in_place() {
+        let mut parking = ParkingLoad::default();
+        parking.note(1_000, 2_000, 0.5);
+        assert!((parking.load.rate - 2_000.0).abs() < 1e-9);
+        // Too short to tell.
+        parking.note(1_100, 2_000, 0.0);
+        parking.note(1_400, 2_000, 0.05);
+        assert!((parking.load.rate - 2_000.0).abs() < 1e-9);
+        parking.note(1_600, 2_000, 0.05);
+        assert!((parking.load.rate - 6_000.0).abs() < 1e-6, "{parking:?}");
+        assert_eq!(parking.load.price.cost_ns, 2_000);
     }
 }

@@ -23,7 +23,9 @@ impl Collector {
             self.see(key.pid);
             if !process::is_alive(key.pid) {
                 self.kernel.forget_foreign(key);
-                self.count_swept(function);
+                function
+                    .into_iter()
+                    .for_each(|function| self.count_swept(function));
             }
         }
         for (key, function) in self.kernel.open_executions(OWNERS_LIMIT) {

@@ -99,6 +99,7 @@ impl Collector {
                 SampleStack::WithoutFunction => return,
             }
         };
+        self.stand_for_unseen(&mut sample);
         let sample = &sample;
         let waited = sample.kind == SampleKind::OffCpu && !sample.preempted;
         let reason = sample

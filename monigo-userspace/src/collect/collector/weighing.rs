@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
-        budget::{Mode, Plan, Records, StackCost},
-        deltas::Watched,
+        budget::{Demand, Mode, Plan, Records, StackCost},
+        deltas::{Reading, Watched},
         progress::Cost,
     },
     CollectError, Collector,
@@ -31,6 +31,7 @@ impl Collector {
         let (before, since, open_before) = &self.weighed;
         let seconds = now.duration_since(*since).as_secs_f64().max(0.001);
         let duty = open.duty.saturating_sub(open_before.duty).as_secs_f64();
+        let parking = open.parking.saturating_sub(open_before.parking);
         let mut entered = Vec::with_capacity(before.len());
         let counters = self.kernel.all_counters()?;
         for ((index, last), counters) in before.iter().enumerate().zip(counters) {
@@ -50,7 +51,7 @@ impl Collector {
         self.weighed = (entered, now, open);
         self.records.1 = self.records.0 as f64 / seconds;
         self.records.0 = 0;
-        self.weigh_parking(seconds)?;
+        self.weigh_parking(seconds, parking)?;
         self.beside_ns += self.beside() * seconds;
         self.replace_failing_return_probes()?;
         if let (copies @ 1.., bytes) = std::mem::take(&mut self.copied) {
@@ -59,7 +60,12 @@ impl Collector {
         }
         let current = self.budget.current().clone();
         let processes = self.alive.len();
-        if let Some(plan) = self.budget.evaluate(&self.loads, self.records.1, processes) {
+        let demand = Demand {
+            loads: &self.loads,
+            parking: self.parking.load,
+            records: self.records.1,
+        };
+        if let Some(plan) = self.budget.evaluate(demand, processes) {
             if plan.differs_in_kind(&current) {
                 self.announce(&current);
             }
@@ -76,7 +82,7 @@ impl Collector {
             .iter()
             .map(|traced| traced.frame.function.clone())
             .collect();
-        let sentence = self.budget.sentence(before, &self.loads, &names);
+        let sentence = self.budget.sentence(before, self.demand(), &names);
         self.notify(sentence);
     }
 
@@ -89,6 +95,7 @@ impl Collector {
     /// Groups the functions as a plan says.
     pub(super) fn put_in_force(&mut self, plan: &Plan) -> Result<(), ProbeError> {
         self.pacer.apply(&mut self.kernel, plan)?;
+        self.unseen.clear();
         self.tell_of_executions();
         let now = Instant::now();
         self.duty_mark = (now, Duration::ZERO);
@@ -163,39 +170,48 @@ impl Collector {
         }
     }
 
+    /// For how much what was recorded of each function in an interval stands.
+    pub(super) fn factors(
+        &mut self,
+        deltas: &[Option<FunctionDelta>],
+        readings: &[Reading],
+    ) -> Vec<f64> {
+        let mut factors = vec![1.0; deltas.len()];
+        let (windows, duty) = (self.budget.current().windows, self.budget.current().duty);
+        for delta in deltas.iter().flatten() {
+            let share = match self.mode(delta.function) {
+                Mode::Windows => windows,
+                Mode::Duty => duty,
+                Mode::Full | Mode::Off => continue,
+            };
+            let place = delta.function as usize;
+            let measured_ns = self.baselines[place].measured_ns(&readings[place]);
+            let factor = self
+                .unseen
+                .factor(delta.function, delta.total_ns, measured_ns, share);
+            // What began and did not end stands for as much as others will.
+            factors[place] = factor.unwrap_or(1.0 / share.max(0.001));
+        }
+        factors
+    }
+
     /// Takes the recorded calls, standing for those that were not watched, too.
-    pub(super) fn weighted_calls(&mut self, deltas: &[Option<FunctionDelta>]) -> Vec<CallRow> {
+    pub(super) fn weighted_calls(&mut self, factors: &[f64]) -> Vec<CallRow> {
         let mut calls = std::mem::take(&mut self.calls);
         for call in &mut calls {
-            let delta = deltas.get(call.function as usize).and_then(Option::as_ref);
-            if let Some(delta) = delta
-                && delta.timed > 0
-                && delta.calls > delta.timed
-            {
-                let factor = delta.calls as f64 / delta.timed as f64;
-                call.weight = (f64::from(call.weight) * factor).round() as u32;
-            }
+            let factor = factors.get(call.function as usize).unwrap_or(&1.0);
+            call.weight = (f64::from(call.weight) * factor).round() as u32;
         }
         calls
     }
 
     /// Takes the samples, standing for the time outside windows, too.
-    pub(super) fn weighted_samples(
-        &mut self,
-        windows: Option<f64>,
-        duty: Option<f64>,
-    ) -> Vec<SampleRow> {
+    pub(super) fn weighted_samples(&mut self, factors: &[f64]) -> Vec<SampleRow> {
         let mut samples = std::mem::take(&mut self.samples);
         for sample in &mut samples {
-            let factor = match self.mode(sample.function) {
-                Mode::Windows => windows,
-                Mode::Duty => duty,
-                Mode::Full | Mode::Off => None,
-            };
-            if let Some(factor) = factor {
-                sample.weight_ns = (sample.weight_ns as f64 * factor) as u64;
-                sample.runnable_ns = (sample.runnable_ns as f64 * factor) as u64;
-            }
+            let factor = factors.get(sample.function as usize).unwrap_or(&1.0);
+            sample.weight_ns = (sample.weight_ns as f64 * factor) as u64;
+            sample.runnable_ns = (sample.runnable_ns as f64 * factor) as u64;
         }
         samples
     }
@@ -203,26 +219,35 @@ impl Collector {
     /// What the probes take from the target now.
     pub(super) fn cost(&self) -> Cost {
         let plan = self.budget.current();
-        let ns: f64 = self
-            .loads
-            .iter()
-            .zip(&plan.modes)
-            .map(|(load, mode)| load.cost(*mode, plan))
-            .sum();
+        let ns = self.demand().probes_cost(plan);
         Cost {
-            share_of_cpu: (ns + self.beside()) / 1e9,
+            share_of_cpu: (ns + self.records_ns()) / 1e9,
             budget: self.budget.share(),
             step: plan.step(),
         }
     }
 
+    /// What is to be watched.
+    fn demand(&self) -> Demand<'_> {
+        Demand {
+            loads: &self.loads,
+            parking: self.parking.load,
+            records: self.records.1,
+        }
+    }
+
     /// What records and the probes on Go's scheduler take, ns per second.
     fn beside(&self) -> f64 {
+        let plan = self.budget.current();
+        self.records_ns() + self.parking.load.cost(plan.parking, plan)
+    }
+
+    fn records_ns(&self) -> f64 {
         let stacks = if self.control.stacks == 0 {
             StackCost::None
         } else {
             self.budget.stacks()
         };
-        self.records.1 * stacks.record_ns() + self.parking.ns
+        self.records.1 * stacks.record_ns()
     }
 }

@@ -75,6 +75,7 @@ fn sample(kernel: &[u64], user: &[u64], return_address: Option<u64>) -> Sample {
         runnable_ns: 0,
         preempted: false,
         reason: None,
+        by_scheduler: false,
         return_address,
         kernel: kernel.to_vec(),
         user: user.to_vec(),

@@ -91,6 +91,7 @@ fn a_sample_has_what_was_walked() {
         runnable_ns: 3,
         preempted: false,
         reason: None,
+        by_scheduler: false,
         return_address: Some(20),
         kernel: vec![],
         user: vec![10, 20],
@@ -110,8 +111,17 @@ fn a_sample_has_what_was_walked() {
         kernel: vec![9; MAX_KERNEL_FRAMES],
         ..expected.clone()
     };
-    assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(full)));
+    assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(full.clone())));
 
+    // It waited for its turn.
+    record.reason = GAVE_WAY;
+    let waited = Sample {
+        by_scheduler: true,
+        ..full
+    };
+    assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(waited)));
+
+    record.reason = 0;
     record.kind = KIND_SAMPLE_PARKED;
     record.kernel_bytes = 0;
     record.park_return = 15;
@@ -122,6 +132,7 @@ fn a_sample_has_what_was_walked() {
         runnable_ns: 5,
         preempted: true,
         reason: Some(0),
+        by_scheduler: true,
         return_address: None,
         user: vec![10, 15, 20],
         ..expected
