@@ -95,8 +95,9 @@ fn cell(row: &FunctionRow, column: Column) -> String {
     }
 }
 
-/// Columns are as wide as their largest cell needs, over all rows so that scrolling moves nothing.
-fn plan(app: &App, width: usize) -> Plan {
+/// The columns beside the name that say something, and how wide they are: as their largest cell needs, over
+/// all rows so that scrolling moves nothing.
+fn wanted(app: &App) -> Vec<(Column, usize)> {
     // Uncertain figures are longer than their size tells.
     let uncertain = |row: &&FunctionRow| row.calls_error > 0 || row.timed_share().is_some();
     let uncertain: Vec<&FunctionRow> = app
@@ -122,18 +123,21 @@ fn plan(app: &App, width: usize) -> Plan {
             .max(column.label().len() + 1)
             .max(FIGURE)
     };
-    let mut columns: Vec<(Column, usize)> = Column::ALL[1..]
-        .iter()
-        .filter(|&&column| {
-            let same = || {
-                !app.functions
-                    .iter()
-                    .any(FunctionRow::calls_traced_functions)
-            };
-            !(column == Column::SelfTime && column != app.table.sort && same())
-        })
-        .map(|&column| (column, widest(column)))
-        .collect();
+    let is_wanted = |column: &Column| {
+        // Else it is the total.
+        let self_time_differs = || {
+            let mut rows = app.functions.iter();
+            rows.any(FunctionRow::calls_traced_functions)
+        };
+        *column != Column::SelfTime || *column == app.table.sort || self_time_differs()
+    };
+    let columns = Column::ALL[1..].iter().copied().filter(is_wanted);
+    columns.map(|column| (column, widest(column))).collect()
+}
+
+/// Which columns fit beside the name, and whether a bar does.
+fn plan(app: &App, width: usize) -> Plan {
+    let mut columns = wanted(app);
     let longest = app
         .functions
         .iter()
