@@ -65,16 +65,21 @@ enum Order {
     Take(Box<Config>),
 }
 
-fn trace_all(args: &AgentArgs, operation: &Arc<Operation>) -> Result<()> {
+/// The configuration. Where it does not say where to store, systemd's place for it is taken, if there is one.
+fn configuration(operation: &Operation) -> Config {
     let mut config = operation.config();
     if *operation.loaded().source("storage.type") == Source::Default
         && config.storage.path.is_none()
         && let Some(folder) = std::env::var_os("STATE_DIRECTORY")
     {
-        // systemd's place for it.
         config.storage.kind = StorageKind::Disk;
         config.storage.path = Some(Path::new(&folder).join("monigo.duckdb"));
     }
+    config
+}
+
+fn trace_all(args: &AgentArgs, operation: &Arc<Operation>) -> Result<()> {
+    let config = configuration(operation);
     if config.agent.targets.is_empty() {
         let text = "the agent has no targets; write [[agent.targets]] into a configuration file and name it with --config (`monigo config init` writes an example)";
         return Err(Failure::usage(anyhow!(text)));
