@@ -46,6 +46,15 @@ pub struct CallStack {
     pub cut: bool,
 }
 
+/// What Go's scheduler did with a goroutine that did not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// Parked it, for a reason as the runtime numbers them.
+    Parked(u32),
+    /// Let others run first.
+    GaveWay,
+}
+
 /// What a thread or goroutine did or waited for inside a traced function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
@@ -75,10 +84,8 @@ pub struct Sample {
     pub runnable_ns: u64,
     /// Off CPU: it could have run all the time.
     pub preempted: bool,
-    /// Parked by the Go runtime: its number for the reason.
-    pub reason: Option<u32>,
-    /// Probes on Go's scheduler saw it.
-    pub by_scheduler: bool,
+    /// What Go's scheduler did with the goroutine, where probes on it saw this.
+    pub halt: Option<Halt>,
     /// Where the innermost open call returns to, if known.
     pub return_address: Option<u64>,
     /// Kernel addresses innermost first; empty when it was in user mode.
@@ -234,8 +241,11 @@ fn sample(record: &SampleRecord) -> Sample {
         owner: record.owner,
         runnable_ns: runnable_ns(record),
         preempted: record.preempted != 0,
-        reason: parked.then_some(record.reason),
-        by_scheduler: parked || record.reason == GAVE_WAY,
+        halt: match record.reason {
+            reason if parked => Some(Halt::Parked(reason)),
+            GAVE_WAY => Some(Halt::GaveWay),
+            _ => None,
+        },
         return_address: Some(record.return_address).filter(|&address| address != 0),
         kernel: code(walked::<MAX_KERNEL_FRAMES>(
             &record.kernel,

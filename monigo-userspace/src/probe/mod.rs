@@ -30,7 +30,7 @@ mod windows;
 pub use self::{
     changes::settle,
     copy::StackCopy,
-    decode::{CallStack, Caller, Item, Record, RecordError, Sample, WakerSeen, decode},
+    decode::{CallStack, Caller, Halt, Item, Record, RecordError, Sample, WakerSeen, decode},
     error::ProbeError,
     kernel::{Expected, Kernel, Sizes},
     parking::{Parking, Turns},

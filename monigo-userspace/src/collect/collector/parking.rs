@@ -62,7 +62,7 @@ impl Collector {
     /// Makes what goroutines waited for in calls that are watched all the time stand for the time in which
     /// the scheduler is not, too. In calls that are timed in the same windows all samples do.
     pub(super) fn stand_for_unseen(&self, sample: &mut Sample) {
-        let scale = sample.by_scheduler
+        let scale = sample.halt.is_some()
             && self.budget.current().parking == Mode::Windows
             && self.mode(sample.function) == Mode::Full;
         if scale && let Some(factor) = self.pacer.windows_factor() {

@@ -23,9 +23,9 @@ impl Collector {
             self.see(key.pid);
             if !process::is_alive(key.pid) {
                 self.kernel.forget_foreign(key);
-                function
-                    .into_iter()
-                    .for_each(|function| self.count_swept(function));
+                if let Some(function) = function {
+                    self.count_swept(function);
+                }
             }
         }
         for (key, function) in self.kernel.open_executions(OWNERS_LIMIT) {

@@ -7,7 +7,7 @@ use monigo_common::event::CallRecord;
 use super::{Collector, MALFORMED, STACK_TABLE_FULL, STORE_FAILED};
 use crate::{
     collect::{clock, draining::Drained, stacks::SampleStack, wait},
-    probe::{CallStack, Record, Sample, WakerSeen},
+    probe::{CallStack, Halt, Record, Sample, WakerSeen},
     store::{CallRow, SampleKind, SampleRow, Wait, Waker},
     symbols::demangle::printable,
 };
@@ -102,10 +102,11 @@ impl Collector {
         self.stand_for_unseen(&mut sample);
         let sample = &sample;
         let waited = sample.kind == SampleKind::OffCpu && !sample.preempted;
-        let reason = sample
-            .reason
-            .and_then(|number| self.park_reasons.get(number as usize))
-            .filter(|reason| !reason.is_empty());
+        let reason = match sample.halt {
+            Some(Halt::Parked(number)) => self.park_reasons.get(number as usize),
+            Some(Halt::GaveWay) | None => None,
+        }
+        .filter(|reason| !reason.is_empty());
         let wait = waited.then(|| {
             let by_stack = stack.map_or(Wait::Other, |stack| self.stacks.wait(stack));
             let by_reason = reason.and_then(|reason| wait::of_reason(reason, by_stack));

@@ -90,8 +90,7 @@ fn a_sample_has_what_was_walked() {
         // Six of ten, of which the sample stands for five.
         runnable_ns: 3,
         preempted: false,
-        reason: None,
-        by_scheduler: false,
+        halt: None,
         return_address: Some(20),
         kernel: vec![],
         user: vec![10, 20],
@@ -116,7 +115,7 @@ fn a_sample_has_what_was_walked() {
     // It waited for its turn.
     record.reason = GAVE_WAY;
     let waited = Sample {
-        by_scheduler: true,
+        halt: Some(Halt::GaveWay),
         ..full
     };
     assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(waited)));
@@ -131,8 +130,7 @@ fn a_sample_has_what_was_walked() {
         callers: record.callers.to_vec(),
         runnable_ns: 5,
         preempted: true,
-        reason: Some(0),
-        by_scheduler: true,
+        halt: Some(Halt::Parked(0)),
         return_address: None,
         user: vec![10, 15, 20],
         ..expected
