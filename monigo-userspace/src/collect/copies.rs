@@ -85,8 +85,8 @@ impl Copies {
                 stack.cut = true;
                 self.tally.add(&End::NotCopied);
             }
-            // Parked goroutines have frame pointers.
-            Record::Sample(sample) if sample.reason.is_some() => {}
+            // Goroutines have frame pointers, and those that gave way come without a stack.
+            Record::Sample(sample) if sample.halt.is_some() => {}
             Record::Sample(sample) => {
                 sample.cut = true;
                 self.tally.add(&End::NotCopied);
