@@ -1,5 +1,7 @@
 //! Async functions: the rows that count their executions, beside those that count their polls.
 
+use std::collections::HashMap;
+
 use super::remarks::Remarks;
 use crate::{
     plan::{FunctionPlan, SiteKind},
@@ -30,9 +32,46 @@ pub struct Executions {
     pub plain: bool,
 }
 
+/// Where futures of an image have their state, by the entry of their poll function. Each look goes through all of
+/// the image's DWARF, so there is one for as many functions as possible.
+pub struct Layouts<'i> {
+    image: &'i Image,
+    known: HashMap<u64, Result<FutureLayout, NoLayout>>,
+}
+
+impl<'i> Layouts<'i> {
+    pub fn new(image: &'i Image) -> Self {
+        Self {
+            image,
+            known: HashMap::new(),
+        }
+    }
+
+    fn learn(&mut self, entries: impl Iterator<Item = u64>) {
+        let unknown: Vec<u64> = entries
+            .filter(|entry| !self.known.contains_key(entry))
+            .collect();
+        if !unknown.is_empty() {
+            let found = futures::layouts(self.image, &unknown);
+            self.known.extend(unknown.into_iter().zip(found));
+        }
+    }
+
+    /// Of one that was learnt.
+    fn get(&self, entry: u64) -> Result<FutureLayout, NoLayout> {
+        let known = self.known.get(&entry).cloned();
+        known.unwrap_or(Err(NoLayout::Unknown))
+    }
+}
+
 /// Where the futures have their state that the poll functions among `chosen` poll; the answers are
 /// in the same order.
-pub fn of(image: &Image, chosen: &[Chosen<'_, '_>], remarks: &mut Remarks) -> Vec<Executions> {
+pub fn of(
+    layouts: &mut Layouts<'_>,
+    chosen: &[Chosen<'_, '_>],
+    remarks: &mut Remarks,
+) -> Vec<Executions> {
+    let image = layouts.image;
     let candidates = |chosen: &Chosen<'_, '_>| {
         let mut functions = chosen.group.functions.iter();
         functions.all(|function| is_closure(&function.linkage_name, function.name()))
@@ -41,20 +80,14 @@ pub fn of(image: &Image, chosen: &[Chosen<'_, '_>], remarks: &mut Remarks) -> Ve
         let function = image.function_at(plan.entry.address);
         function.and_then(Function::entry).unwrap_or(0)
     };
-    let asked: Vec<u64> = chosen
-        .iter()
-        .filter(|chosen| candidates(chosen))
-        .flat_map(|chosen| chosen.plans.iter().map(entry))
-        .collect();
-    if asked.is_empty() {
-        return chosen.iter().map(|_| Executions::default()).collect();
-    }
-    let mut answers = futures::layouts(image, &asked).into_iter();
+    let asked = chosen.iter().filter(|chosen| candidates(chosen));
+    layouts.learn(asked.flat_map(|chosen| chosen.plans.iter().map(entry)));
     let one = |chosen: &Chosen<'_, '_>| {
         if !candidates(chosen) {
             return Executions::default();
         }
-        let layouts: Vec<_> = answers.by_ref().take(chosen.plans.len()).collect();
+        let plans = chosen.plans.iter();
+        let layouts: Vec<_> = plans.map(|plan| layouts.get(entry(plan))).collect();
         judge(chosen, &layouts, remarks)
     };
     chosen.iter().map(one).collect()
@@ -75,12 +108,29 @@ pub fn name(group: &Group<'_>) -> String {
     format!("{} (async)", parent(&group.name).unwrap_or(&group.name))
 }
 
-/// The poll functions of an `async fn` in place of the function itself, which does no more than to
-/// put its arguments into a future. `None` for all other functions.
-pub fn body<'i>(image: &'i Image, group: &Group<'_>) -> Option<Group<'i>> {
+/// The groups that were found, those that were asked for by name with the poll functions of an `async fn` in place of
+/// the function itself, which does no more than to put its arguments into a future.
+pub fn polled<'i>(layouts: &mut Layouts<'i>, found: Vec<(Group<'i>, bool)>) -> Vec<Group<'i>> {
+    let image = layouts.image;
+    let bodies: Vec<Vec<&Function>> = found
+        .iter()
+        .map(|(group, by_name)| match by_name {
+            true => bodies(image, group),
+            false => Vec::new(),
+        })
+        .collect();
+    layouts.learn(bodies.iter().flatten().filter_map(|body| body.entry()));
+    let groups = found.into_iter().map(|(group, _)| group).zip(bodies);
+    groups
+        .map(|(group, bodies)| body(layouts, &group, bodies).unwrap_or(group))
+        .collect()
+}
+
+/// What may be the poll functions of a group, by name; none if it is not Rust.
+fn bodies<'i>(image: &'i Image, group: &Group<'_>) -> Vec<&'i Function> {
     let mut functions = group.functions.iter();
     if !functions.any(|function| demangle::is_rust(&function.linkage_name)) {
-        return None;
+        return Vec::new();
     }
     let names: Vec<&str> = group.functions.iter().map(|f| f.name()).collect();
     // Every mangling spells identifiers out, so most functions need not be demangled.
@@ -97,11 +147,19 @@ pub fn body<'i>(image: &'i Image, group: &Group<'_>) -> Option<Group<'i>> {
             && (linkage.contains("closure") || linkage.starts_with("_R"))
             && parent(function.name()).is_some_and(|parent| names.contains(&parent))
     };
-    let bodies: Vec<&Function> = image.functions().iter().filter(is_body).collect();
+    image.functions().iter().filter(is_body).collect()
+}
+
+/// `bodies` as a group, if they poll the futures of an `async fn`.
+fn body<'i>(
+    layouts: &Layouts<'_>,
+    group: &Group<'_>,
+    bodies: Vec<&'i Function>,
+) -> Option<Group<'i>> {
     let first = bodies.first()?;
-    let entries: Vec<u64> = bodies.iter().filter_map(|body| body.entry()).collect();
-    let layouts = futures::layouts(image, &entries);
-    let all = layouts.iter().all(|layout| match layout {
+    let entries = bodies.iter().filter_map(|body| body.entry());
+    let mut found = entries.map(|entry| layouts.get(entry));
+    let all = found.all(|layout| match layout {
         Ok(layout) => layout.of_function,
         Err(NoLayout::NoAddress | NoLayout::UnknownState) => true,
         Err(_) => false,

@@ -15,7 +15,7 @@ use monigo_common::cookie::MAX_FUNCTIONS;
 pub use self::prepared::Prepared;
 use super::{
     TraceOptions,
-    executions::{self, Chosen, Executions},
+    executions::{self, Chosen, Executions, Layouts},
     exits::Exits,
     inlined::InlinedLater,
     instances,
@@ -119,22 +119,27 @@ pub fn prepare(
 }
 
 /// The distinct logical functions that the patterns name, each once.
-fn matched<'i>(image: &'i Image, patterns: &[&str], args: &TraceOptions) -> Result<Vec<Group<'i>>> {
-    let mut groups: Vec<Group<'i>> = Vec::new();
-    let mut known: HashSet<u64> = HashSet::new();
+fn matched<'i>(
+    layouts: &mut Layouts<'i>,
+    image: &'i Image,
+    patterns: &[&str],
+    args: &TraceOptions,
+) -> Result<Vec<Group<'i>>> {
+    let mut found = Vec::new();
     for text in patterns {
         let matches = pattern::find(image, text).map_err(Failure::usage)?;
         // Whoever asks for a function by its name wants to know how long it takes.
         let by_name = matches!(matches.tier, Tier::Raw | Tier::Full | Tier::Suffix);
-        let found = matches.select(args.all).map_err(Failure::usage)?;
-        for group in found {
-            let body = by_name.then(|| executions::body(image, &group)).flatten();
-            let group = body.unwrap_or(group);
-            let entries = || group.functions.iter().filter_map(|f| f.entry());
-            if entries().all(|entry| !known.contains(&entry)) {
-                known.extend(entries());
-                groups.push(group);
-            }
+        let groups = matches.select(args.all).map_err(Failure::usage)?;
+        found.extend(groups.into_iter().map(|group| (group, by_name)));
+    }
+    let mut groups: Vec<Group<'i>> = Vec::new();
+    let mut known: HashSet<u64> = HashSet::new();
+    for group in executions::polled(layouts, found) {
+        let entries = || group.functions.iter().filter_map(|f| f.entry());
+        if entries().all(|entry| !known.contains(&entry)) {
+            known.extend(entries());
+            groups.push(group);
         }
     }
     if args.by_instance {
@@ -193,6 +198,7 @@ impl Prepared {
     ) -> Result<Option<PrepareError>> {
         check_go(image, args)?;
         let exits = Exits::new(image, args.exit_probe, self.running.clone());
+        let mut layouts = Layouts::new(image);
         // Unwind tables and the code of a large image are read while its symbols are.
         let (groups, planner, obstacle) = thread::scope(|scope| {
             let others = scope.spawn(|| {
@@ -201,7 +207,7 @@ impl Prepared {
                 let obstacle = early.then(|| return_probes::obstacle(image, &self.running));
                 (planner, obstacle)
             });
-            let groups = matched(image, patterns, args);
+            let groups = matched(&mut layouts, image, patterns, args);
             match others.join() {
                 Ok((planner, obstacle)) => (groups, planner, obstacle),
                 Err(panic) => std::panic::resume_unwind(panic),
@@ -247,7 +253,7 @@ impl Prepared {
             }
             chosen.push(Chosen { group, plans, exit });
         }
-        let executions = executions::of(image, &chosen, &mut remarks);
+        let executions = executions::of(&mut layouts, &chosen, &mut remarks);
         for (chosen, executions) in chosen.into_iter().zip(executions) {
             self.add(image, chosen, executions);
         }
