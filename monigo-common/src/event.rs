@@ -107,7 +107,8 @@ pub struct Caller {
     pub start_ns: u64,
 }
 
-/// What a traced function was doing at one instant, or what it waited for.
+/// What a traced function was doing at one instant, or what it waited for. One of a thread that ran in user mode ends
+/// with the addresses that `user` has.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct SampleRecord {

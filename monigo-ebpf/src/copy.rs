@@ -335,7 +335,7 @@ unsafe fn fill<const N: usize>(copy: &CopyControl, out: *mut StackCopy<N>, momen
 
 /// `value`, but `N` at the most. The verifier has to see that, whatever the compiler can prove.
 #[inline(always)]
-fn at_most<const N: usize>(mut value: u64) -> u64 {
+pub fn at_most<const N: usize>(mut value: u64) -> u64 {
     // SAFETY: arithmetic on one register.
     unsafe {
         asm!(

@@ -166,6 +166,11 @@ pub static PARK_PROBES: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub static SCRATCH: PerCpuArray<SampleRecord> = PerCpuArray::with_max_entries(1, 0);
 
+/// The same of a look at a CPU, which may interrupt programs that use the other one. As it is always the same memory, it
+/// is in the caches, which what the ring buffer has next is not.
+#[map]
+pub static LOOK: PerCpuArray<SampleRecord> = PerCpuArray::with_max_entries(1, 0);
+
 /// What is copied of stacks; one element.
 #[map]
 pub static COPY: Array<CopyControl> = Array::with_max_entries(1, 0);

@@ -1,11 +1,14 @@
 //! What runs inside a traced function: a look at each CPU in regular intervals.
 
-use core::arch::asm;
+use core::{arch::asm, mem::offset_of};
 
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_F_USER_STACK, bpf_perf_event_data},
-    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_get_stack},
+    helpers::{
+        bpf_get_current_pid_tgid, bpf_ktime_get_ns,
+        generated::{bpf_get_stack, bpf_ringbuf_output},
+    },
     programs::PerfEventContext,
 };
 use monigo_common::{
@@ -20,7 +23,7 @@ use monigo_common::{
 
 use crate::{
     copy::{self, Registers},
-    maps::{CONTROL, OPEN, RECORDS, lose, maybe_open},
+    maps::{CONTROL, LOOK, OPEN, RECORDS, lose, maybe_open},
     owner::{self, G_STACK_HI, user_word},
     record::SUBMIT_FLAGS,
     stack::{Rounds, Stack, is_watched, repeat},
@@ -291,15 +294,28 @@ pub fn on_cpu(ctx: &PerfEventContext) {
         return;
     };
     let copied = copy::of_sample(control, &inside, registers, pid, tid, !user);
-    let Some(mut entry) = RECORDS.reserve::<SampleRecord>(0) else {
-        lose(Loss::RingFull);
+    let Some(out) = LOOK.get_ptr_mut(0) else {
         return;
     };
-    let out = entry.as_mut_ptr();
-    // SAFETY: `out` is a reserved record of this type; `ctx` is the program's context.
-    unsafe {
+    // SAFETY: `out` points to a live map value that only this CPU's interrupts touch; `ctx` is the program's context.
+    // The ring buffer copies as many bytes as there are at most.
+    let sent = unsafe {
         (*out).weight_ns = period_ns;
         fill(ctx, out, KIND_SAMPLE_CPU, &inside, !user, copied);
+        let bytes = if user {
+            let frames = (*out).user_bytes.max(0) as u64;
+            offset_of!(SampleRecord, user) as u64 + copy::at_most::<{ MAX_FRAMES * 8 }>(frames)
+        } else {
+            size_of::<SampleRecord>() as u64
+        };
+        bpf_ringbuf_output(
+            (&raw const RECORDS).cast_mut().cast(),
+            out.cast(),
+            bytes,
+            SUBMIT_FLAGS,
+        )
+    };
+    if sent != 0 {
+        lose(Loss::RingFull);
     }
-    entry.submit(SUBMIT_FLAGS);
 }

@@ -49,7 +49,7 @@ use crate::{
 };
 
 /// Time between looks at what has come, and while something is to be done in time.
-const POLL: Duration = Duration::from_millis(40);
+const POLL: Duration = Duration::from_millis(80);
 const POLL_IN_TIME: Duration = Duration::from_millis(10);
 /// Time between changes of the sampling rate.
 const ADAPT: Duration = Duration::from_millis(100);
@@ -262,7 +262,11 @@ impl Collector {
                 || self.pacer.has_windows()
                 || self.awaiting.is_some() && self.kernel.follows_futures();
             let pause = if exact { POLL_IN_TIME } else { POLL };
-            match commands.recv_timeout(pause) {
+            let left = self
+                .limits
+                .duration
+                .map_or(pause, |duration| duration.saturating_sub(started.elapsed()));
+            match commands.recv_timeout(pause.min(left)) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
                 Ok(Command::Trace(request)) => self.add(*request)?,
                 Ok(Command::Notice(sentence)) => self.notify(sentence),

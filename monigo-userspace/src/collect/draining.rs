@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// Least and most time between looks at the ring buffer. At the latter, 16 MiB still hold what comes
-/// all at once.
+/// all at once. Each wakes a CPU, whose interrupts the target may feel.
 const SHORTEST: Duration = Duration::from_millis(5);
-const LONGEST: Duration = Duration::from_millis(40);
+const LONGEST: Duration = Duration::from_millis(80);
 /// Between looks at first.
 const FIRST: Duration = Duration::from_millis(10);
 /// Between looks at the end, when a record may still be being written.

@@ -1,5 +1,7 @@
 //! Bytes from the ring buffer to records, checked.
 
+use std::mem::{MaybeUninit, offset_of};
+
 use monigo_common::copy::{KIND_CALL_COPIED, KIND_STACK_COPY, STACK_COPIED};
 pub use monigo_common::event::Caller;
 use monigo_common::event::{
@@ -176,7 +178,14 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     let expected = match kind {
         KIND_CALL | KIND_CALL_COPIED => size_of::<CallRecord>(),
         KIND_CALL_WITH_STACK | KIND_EXECUTION_WITH_STACK => size_of::<CallRecordWithStack>(),
-        KIND_SAMPLE_CPU | KIND_SAMPLE_OFF_CPU | KIND_SAMPLE_PARKED => size_of::<SampleRecord>(),
+        KIND_SAMPLE_CPU | KIND_SAMPLE_OFF_CPU | KIND_SAMPLE_PARKED => {
+            return sample_record(bytes)
+                .map(|record| Record::Sample(sample(&record)))
+                .ok_or(RecordError::Length {
+                    kind,
+                    bytes: bytes.len(),
+                });
+        }
         KIND_WAKER => size_of::<WakerRecord>(),
         _ => return Err(RecordError::Kind(kind)),
     };
@@ -196,11 +205,6 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         let record = unsafe { bytes.as_ptr().cast::<WakerRecord>().read_unaligned() };
         return Ok(Record::Waker(waker(&record)));
     }
-    if !matches!(kind, KIND_CALL_WITH_STACK | KIND_EXECUTION_WITH_STACK) {
-        // SAFETY: as above.
-        let record = unsafe { bytes.as_ptr().cast::<SampleRecord>().read_unaligned() };
-        return Ok(Record::Sample(sample(&record)));
-    }
     // SAFETY: as above.
     let record = unsafe {
         bytes
@@ -213,6 +217,28 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         call: record.call,
         stack: splice(frames, record.return_address),
     })
+}
+
+/// The record in `bytes`, which may end with its last address; `None` if it has another length.
+fn sample_record(bytes: &[u8]) -> Option<SampleRecord> {
+    const HEAD: usize = offset_of!(SampleRecord, user);
+    if bytes.len() < HEAD || bytes.len() > size_of::<SampleRecord>() {
+        return None;
+    }
+    let mut record = MaybeUninit::<SampleRecord>::zeroed();
+    // SAFETY: there is room for so many bytes, and every bit pattern is a valid record.
+    let record = unsafe {
+        let place = record.as_mut_ptr().cast::<u8>();
+        place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+        record.assume_init()
+    };
+    let user_bytes = usize::try_from(record.user_bytes).unwrap_or(0);
+    let whole = if record.kernel_bytes == 0 {
+        HEAD + user_bytes.min(MAX_FRAMES * 8)
+    } else {
+        size_of::<SampleRecord>()
+    };
+    (bytes.len() >= whole).then_some(record)
 }
 
 fn sample(record: &SampleRecord) -> Sample {

@@ -150,6 +150,31 @@ fn a_sample_has_what_was_walked() {
 }
 
 #[test]
+fn a_sample_may_end_with_its_last_address() {
+    // SAFETY: every bit pattern is a valid record.
+    let mut record: SampleRecord = unsafe { std::mem::zeroed() };
+    record.kind = KIND_SAMPLE_CPU;
+    record.user_bytes = 16;
+    record.user[..3].copy_from_slice(&[10, 20, 30]);
+    let bytes = bytes_of(&record);
+    let whole = offset_of!(SampleRecord, user) + 16;
+    match decode(&bytes[..whole]) {
+        Ok(Record::Sample(sample)) => assert_eq!(sample.user, [10, 20]),
+        other => panic!("{other:?}"),
+    }
+    let short = RecordError::Length {
+        kind: KIND_SAMPLE_CPU,
+        bytes: whole - 8,
+    };
+    assert_eq!(decode(&bytes[..whole - 8]), Err(short));
+    // The kernel's come behind all that there is room for.
+    record.kernel_bytes = 8;
+    let bytes = bytes_of(&record);
+    assert!(decode(&bytes[..whole]).is_err());
+    assert!(decode(&bytes).is_ok());
+}
+
+#[test]
 fn a_waker_has_a_name() {
     let mut record = WakerRecord {
         kind: KIND_WAKER,
