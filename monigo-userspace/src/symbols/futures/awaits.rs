@@ -243,8 +243,8 @@ impl Finder<'_, '_> {
 }
 
 /// What is awaited, in a short name without what types it is made of.
-fn called(namespaces: &[String], name: &str) -> String {
-    let name = name.split('<').next().unwrap_or(name);
+fn called(namespaces: &[String], whole: &str) -> String {
+    let name = whole.split('<').next().unwrap_or(whole);
     // Numbers of `impl` blocks and closures tell nobody anything.
     let path = namespaces.iter().filter(|part| !part.starts_with('{'));
     let path = path.map(String::as_str).collect::<Vec<_>>().join("::");
@@ -252,6 +252,10 @@ fn called(namespaces: &[String], name: &str) -> String {
         format!("{path} (async)")
     } else if name.starts_with("{async_") {
         format!("{path} (async block)")
+    } else if name == "Pin" && whole.contains("dyn ") {
+        "dyn Future (what it awaits is not followed)".to_owned()
+    } else if path == "core::future::poll_fn" {
+        "poll_fn, as of select! (what it awaits is not followed)".to_owned()
     } else if path.is_empty() {
         name.to_owned()
     } else {
@@ -348,5 +352,24 @@ mod tests {
             "tokio::sync::Receiver"
         );
         assert_eq!(called(&[], "u8"), "u8");
+    }
+
+    #[test]
+    fn what_is_not_followed_says_so() {
+        let pin = ["core", "pin"].map(str::to_owned);
+        let boxed = "Pin<alloc::boxed::Box<dyn core::future::future::Future<Output=u32>, alloc::alloc::Global>>";
+        assert_eq!(
+            called(&pin, boxed),
+            "dyn Future (what it awaits is not followed)"
+        );
+        assert_eq!(called(&pin, "Pin<&mut target::Timer>"), "core::pin::Pin");
+        let select = ["core", "future", "poll_fn"].map(str::to_owned);
+        assert_eq!(
+            called(
+                &select,
+                "PollFn<target::work::{async_fn#0}::{closure_env#0}>"
+            ),
+            "poll_fn, as of select! (what it awaits is not followed)"
+        );
     }
 }
