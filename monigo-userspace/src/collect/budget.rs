@@ -121,16 +121,18 @@ impl Budget {
         self.current.modes.resize(functions, self.least);
     }
 
+    /// Takes a plan for the one in force.
+    pub fn adopt(&mut self, plan: Plan) {
+        self.current = plan;
+    }
+
     /// Looks at what `processes` processes ask for; a plan to put in force, if it is time for another one.
     pub fn evaluate(&mut self, demand: Demand<'_>, processes: usize) -> Option<Plan> {
         let Some(budget) = self.allowed_ns(processes) else {
             // The limit may have been lifted.
             let free = Plan::unlimited(self.current.modes.len(), self.least, self.windows);
             let limited = self.current.is_harder_than(&free);
-            return limited.then(|| {
-                self.current = free.clone();
-                free
-            });
+            return limited.then_some(free);
         };
         let now = demand.probes_cost(&self.current) + demand.records * self.stacks.record_ns();
         let plan = |demand| {
@@ -143,7 +145,6 @@ impl Budget {
             self.calm = 0;
             let wanted = plan(demand);
             if wanted.is_harder_than(&self.current) || wanted.cost < now {
-                self.current = wanted.clone();
                 return Some(wanted);
             }
             return None;
@@ -158,7 +159,9 @@ impl Budget {
             parking: busier(&demand.parking),
             records: demand.records * CAUTION,
         });
-        if !self.current.is_harder_than(&cautious) {
+        // Longer windows are no gain where waits are given up for them.
+        let worse = cautious.parking > self.current.parking;
+        if worse || !self.current.is_harder_than(&cautious) {
             self.calm = 0;
             return None;
         }
@@ -167,7 +170,6 @@ impl Budget {
             return None;
         }
         self.calm = 0;
-        self.current = cautious.clone();
         Some(cautious)
     }
 

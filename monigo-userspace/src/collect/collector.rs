@@ -28,7 +28,7 @@ pub use self::adding::{AddError, Addition, Request};
 use self::{awaiting::Awaiting, parking::ParkingLoad, taking::Wakers, weighing::factor};
 use super::{
     backlog::Backlog,
-    budget::{Budget, Load, Mode, Records, StackCost},
+    budget::{Budget, Load, Mode, Plan, Records, StackCost},
     clock,
     deltas::Baseline,
     draining::Drain,
@@ -128,6 +128,8 @@ pub struct Collector {
     pacer: Pacer,
     long_calls: LongCalls,
     unseen: Unseen,
+    /// The plan before the one in force, and until when it was.
+    before: (Plan, i64),
     /// Calls begun by function, and when that was read.
     weighed: (Vec<u64>, Instant, OpenTime),
     loads: Vec<Load>,
@@ -188,6 +190,7 @@ impl Collector {
             pacer: Pacer::default(),
             long_calls: LongCalls::default(),
             unseen: Unseen::default(),
+            before: (Plan::default(), i64::MIN),
             weighed: (vec![0; functions.len()], now, OpenTime::default()),
             loads: vec![Load::default(); functions.len()],
             records: (0, 0.0),

@@ -121,16 +121,14 @@ impl Kernel {
         let Some(mut probes) = self.parking.take() else {
             return Ok(());
         };
-        let mut resumed = Ok(());
-        if probes.links.is_none() {
-            match self.link_parking(&probes.parking, probes.pid) {
-                Ok(links) => {
-                    probes.links = Some(links);
-                    resumed = self.forget_parked_until(monotonic_ns());
-                }
-                Err(error) => resumed = Err(error),
-            }
-        }
+        let resumed = if probes.links.is_none() {
+            // First: what was noted of parks that ended unseen must be void when the first end is seen.
+            self.forget_parked_until(monotonic_ns())
+                .and_then(|()| self.link_parking(&probes.parking, probes.pid))
+                .map(|links| probes.links = Some(links))
+        } else {
+            Ok(())
+        };
         self.parking = Some(probes);
         resumed
     }

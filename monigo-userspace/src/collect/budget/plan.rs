@@ -123,6 +123,16 @@ impl Plan {
         }
     }
 
+    /// How much longer the time is than that in which what is in a mode is measured.
+    pub fn rarity(&self, mode: Mode) -> f64 {
+        let share = match mode {
+            Mode::Windows => self.windows,
+            Mode::Duty => self.duty,
+            Mode::Full | Mode::Off => 1.0,
+        };
+        1.0 / share.clamp(0.001, 1.0)
+    }
+
     /// Functions in a mode.
     pub fn ids(&self, mode: Mode) -> Vec<u32> {
         (0..)

@@ -34,7 +34,9 @@ fn within_five_percent(demand: Demand<'_>) -> Plan {
 }
 
 fn evaluate(budget: &mut Budget, rates: &[f64], processes: usize) -> Option<Plan> {
-    budget.evaluate(demand(&loads(rates), 0.0), processes)
+    let plan = budget.evaluate(demand(&loads(rates), 0.0), processes)?;
+    budget.adopt(plan.clone());
+    Some(plan)
 }
 
 #[test]
@@ -238,6 +240,31 @@ fn in_windows_few_records_keep_their_stacks() {
     assert!(plan.cost <= FIVE_PERCENT * 1.001, "{plan:?}");
     let plan = with_parking(&[10_000.0], 10_000.0, 100_000.0);
     assert_eq!(plan.records, Records::NoStacks);
+}
+
+#[test]
+fn longer_windows_are_not_bought_with_waits() {
+    let loads = loads(&[1_000.0]);
+    let demand = |parks| Demand {
+        loads: &loads,
+        parking: Load {
+            rate: parks,
+            price: Price {
+                cost_ns: 2_000,
+                ..Price::default()
+            },
+        },
+        records: 0.0,
+    };
+    let mut budget = Budget::new(Some(0.05), Mode::Full, 0.1, 1);
+    // 70 %, a twentieth of which is within the budget; of a third more it is not.
+    let plan = budget.evaluate(demand(350_000.0), 1).unwrap();
+    assert_eq!(plan.parking, Mode::Windows);
+    budget.adopt(plan.clone());
+    for _ in 0..2 * CALM {
+        assert_eq!(budget.evaluate(demand(350_000.0), 1), None);
+    }
+    assert_eq!(budget.current(), &plan);
 }
 
 #[test]

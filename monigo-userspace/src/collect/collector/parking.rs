@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use super::Collector;
 use crate::{
-    collect::budget::{Load, Mode},
+    collect::{
+        budget::{Load, Mode},
+        clock,
+    },
     probe::{Price, ProbeError, Sample},
 };
 
@@ -22,6 +25,11 @@ pub(super) struct ParkingLoad {
 }
 
 impl ParkingLoad {
+    /// They have fired so often until another plan came in force.
+    pub(super) fn start_over(&mut self, fired: u64) {
+        (self.told, self.in_place) = (fired, 0.0);
+    }
+
     fn note(&mut self, fired: u64, cost_ns: u32, in_place: f64) {
         self.in_place += in_place;
         if self.in_place < ENOUGH_SECONDS {
@@ -62,13 +70,20 @@ impl Collector {
     /// Makes what goroutines waited for in calls that are watched all the time stand for the time in which
     /// the scheduler is not, too. In calls that are timed in the same windows all samples do.
     pub(super) fn stand_for_unseen(&self, sample: &mut Sample) {
-        let scale = sample.halt.is_some()
-            && self.budget.current().parking == Mode::Windows
-            && self.mode(sample.function) == Mode::Full;
-        if scale && let Some(factor) = self.pacer.windows_factor() {
-            sample.weight_ns = (sample.weight_ns as f64 * factor) as u64;
-            sample.runnable_ns = (sample.runnable_ns as f64 * factor) as u64;
+        if sample.halt.is_none() || self.mode(sample.function) != Mode::Full {
+            return;
         }
+        let (before, until_ns) = &self.before;
+        let end_ns = clock::unix_of(sample.at_ns.saturating_add(sample.away_ns));
+        let factor = if end_ns < *until_ns {
+            before.rarity(before.parking)
+        } else if self.budget.current().parking == Mode::Windows {
+            self.pacer.windows_factor().unwrap_or(1.0)
+        } else {
+            1.0
+        };
+        sample.weight_ns = (sample.weight_ns as f64 * factor) as u64;
+        sample.runnable_ns = (sample.runnable_ns as f64 * factor) as u64;
     }
 }
 

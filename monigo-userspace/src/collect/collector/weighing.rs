@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     super::{
         budget::{Demand, Mode, Plan, Records, StackCost},
+        clock,
         deltas::{Reading, Watched},
         progress::Cost,
     },
@@ -66,12 +67,15 @@ impl Collector {
             records: self.records.1,
         };
         if let Some(plan) = self.budget.evaluate(demand, processes) {
+            // What was measured until now was measured as before.
+            self.flush()?;
+            self.budget.adopt(plan.clone());
             if plan.differs_in_kind(&current) {
                 self.announce(&current);
             }
-            // What was measured until now was measured as before.
-            self.flush()?;
             self.put_in_force(&plan)?;
+            // Records of it may still be on their way.
+            self.before = (current, clock::unix_ns());
         }
         Ok(())
     }
@@ -102,6 +106,7 @@ impl Collector {
         self.window_mark = (now, Duration::ZERO);
         self.weighed.1 = now;
         self.weighed.2 = self.pacer.open_time();
+        self.parking.start_over(self.kernel.park_probes()?);
         let counters = self.kernel.all_counters()?;
         self.weighed.0 = counters.iter().map(|counters| counters.entered).collect();
         let stacks = u32::from(self.wants_stacks && plan.records != Records::NoStacks);
@@ -190,16 +195,28 @@ impl Collector {
                 .unseen
                 .factor(delta.function, delta.total_ns, measured_ns, share);
             // What began and did not end stands for as much as others will.
-            factors[place] = factor.unwrap_or(1.0 / share.max(0.001));
+            factors[place] =
+                factor.unwrap_or_else(|| self.budget.current().rarity(self.mode(delta.function)));
         }
         factors
+    }
+
+    /// For how much something stands that ended at `end_ns`: `factors` are those of the plan in force.
+    fn weight(&self, function: u32, end_ns: i64, factors: &[f64]) -> f64 {
+        let (before, until_ns) = &self.before;
+        if end_ns < *until_ns {
+            let mode = before.modes.get(function as usize).copied();
+            return before.rarity(mode.unwrap_or_default());
+        }
+        factors.get(function as usize).copied().unwrap_or(1.0)
     }
 
     /// Takes the recorded calls, standing for those that were not watched, too.
     pub(super) fn weighted_calls(&mut self, factors: &[f64]) -> Vec<CallRow> {
         let mut calls = std::mem::take(&mut self.calls);
         for call in &mut calls {
-            let factor = factors.get(call.function as usize).unwrap_or(&1.0);
+            let end_ns = call.start_ns.saturating_add_unsigned(call.duration_ns);
+            let factor = self.weight(call.function, end_ns, factors);
             call.weight = (f64::from(call.weight) * factor).round() as u32;
         }
         calls
@@ -209,7 +226,8 @@ impl Collector {
     pub(super) fn weighted_samples(&mut self, factors: &[f64]) -> Vec<SampleRow> {
         let mut samples = std::mem::take(&mut self.samples);
         for sample in &mut samples {
-            let factor = factors.get(sample.function as usize).unwrap_or(&1.0);
+            let end_ns = sample.taken_ns.saturating_add_unsigned(sample.away_ns);
+            let factor = self.weight(sample.function, end_ns, factors);
             sample.weight_ns = (sample.weight_ns as f64 * factor) as u64;
             sample.runnable_ns = (sample.runnable_ns as f64 * factor) as u64;
         }
