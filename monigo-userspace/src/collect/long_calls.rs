@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use monigo_common::histogram;
-
-use crate::store::FunctionDelta;
+use crate::{histogram::Histogram, store::FunctionDelta};
 
 /// Part of the calls that is no longer.
 const SELDOM: f64 = 0.999;
@@ -57,19 +55,17 @@ impl LongCalls {
 }
 
 fn seldom_exceeded_ns(buckets: &[(u16, u64)]) -> f64 {
-    let all: u64 = buckets.iter().map(|(_, count)| count).sum();
-    let mut within = all as f64 * SELDOM;
+    let mut histogram = Histogram::default();
     for (bucket, count) in buckets {
-        within -= *count as f64;
-        if within <= 0.0 {
-            return histogram::bounds((*bucket).into()).1 as f64;
-        }
+        histogram.add(*bucket, *count);
     }
-    0.0
+    histogram.faster_than(SELDOM).unwrap_or(0) as f64
 }
 
 #[cfg(test)]
 mod tests {
+    use monigo_common::histogram;
+
     use super::*;
 
     fn delta(calls: u64, timed: u64, duration_ns: u64) -> FunctionDelta {

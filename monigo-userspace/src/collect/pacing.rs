@@ -33,8 +33,12 @@ impl Subject {
         if self.parking {
             kernel.resume_parking()?;
         }
+        self.watch(kernel, Watch::Timed)
+    }
+
+    fn watch(&self, kernel: &mut Kernel, watch: Watch) -> Result<(), ProbeError> {
         self.group
-            .map_or(Ok(()), |group| kernel.watch(group, Watch::Timed))
+            .map_or(Ok(()), |group| kernel.watch(group, watch))
     }
 
     /// How long a window is open that takes `share` of the time, when a long call takes `long_call`.
@@ -49,9 +53,7 @@ impl Subject {
     }
 
     fn close(&self, kernel: &mut Kernel) -> Result<(), ProbeError> {
-        let closed = self
-            .group
-            .map_or(Ok(()), |group| kernel.watch(group, self.closed));
+        let closed = self.watch(kernel, self.closed);
         if self.parking {
             kernel.pause_parking();
         }

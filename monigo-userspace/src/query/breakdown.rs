@@ -190,9 +190,8 @@ pub(super) fn combine(rows: &[FunctionRow], sums: &Sums) -> Vec<Breakdown> {
             total.add(&suspended.around);
         }
         // Calls that have not returned are sampled, and have no duration yet.
-        let settled = row.in_flight == 0 && row.unwound == 0;
         let whole = Whole {
-            settled,
+            open: row.in_flight > 0 || row.unwound > 0,
             estimated: row.timed < row.calls,
         };
         let total_ns = row.latency_ns.total;
@@ -227,26 +226,17 @@ pub(super) fn parts_of(wall_ns: u64, sums: &[SampleSum]) -> TimeParts {
 }
 
 /// How a whole and its parts belong together.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Whole {
-    /// Every call that was sampled is in the whole.
-    settled: bool,
+    /// Calls were sampled that are not in it.
+    open: bool,
     /// Both stand for more than was seen.
     estimated: bool,
 }
 
-impl Default for Whole {
-    fn default() -> Self {
-        Self {
-            settled: true,
-            estimated: false,
-        }
-    }
-}
-
 /// `wall_ns` in parts.
 fn parts(wall_ns: u64, whole: Whole, sampled: &Sampled) -> TimeParts {
-    let settled = whole.settled;
+    let settled = !whole.open;
     let seen = |wait: &Wait| *wait != Wait::Await;
     let waits = sampled.blocked.iter().filter(|(wait, _)| seen(wait));
     let off: f64 = sampled.runnable + waits.clone().map(|(_, ns)| ns).sum::<f64>();
@@ -299,7 +289,7 @@ mod tests {
     use super::*;
 
     const OPEN: Whole = Whole {
-        settled: false,
+        open: true,
         estimated: false,
     };
 

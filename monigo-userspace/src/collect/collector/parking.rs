@@ -70,18 +70,17 @@ impl Collector {
     /// Makes what goroutines waited for in calls that are watched all the time stand for the time in which
     /// the scheduler is not, too. In calls that are timed in the same windows all samples do.
     pub(super) fn stand_for_unseen(&self, sample: &mut Sample) {
-        if sample.halt.is_none() || self.mode(sample.function) != Mode::Full {
+        let end_ns = clock::unix_of(sample.at_ns.saturating_add(sample.away_ns));
+        let before = self.plan_before(end_ns);
+        let plan = before.unwrap_or(self.budget.current());
+        let in_windows = plan.parking == Mode::Windows
+            && self.mode_under(plan, sample.function) == Mode::Full
+            && sample.halt.is_some();
+        if !in_windows {
             return;
         }
-        let (before, until_ns) = &self.before;
-        let end_ns = clock::unix_of(sample.at_ns.saturating_add(sample.away_ns));
-        let factor = if end_ns < *until_ns {
-            before.rarity(before.parking)
-        } else if self.budget.current().parking == Mode::Windows {
-            self.pacer.windows_factor().unwrap_or(1.0)
-        } else {
-            1.0
-        };
+        let so_far = self.pacer.windows_factor().filter(|_| before.is_none());
+        let factor = so_far.unwrap_or_else(|| plan.rarity(plan.parking));
         sample.weight_ns = (sample.weight_ns as f64 * factor) as u64;
         sample.runnable_ns = (sample.runnable_ns as f64 * factor) as u64;
     }

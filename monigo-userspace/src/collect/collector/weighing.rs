@@ -153,10 +153,20 @@ impl Collector {
     }
 
     pub(super) fn mode(&self, function: u32) -> Mode {
-        let modes = &self.budget.current().modes;
+        self.mode_under(self.budget.current(), function)
+    }
+
+    pub(super) fn mode_under(&self, plan: &Plan, function: u32) -> Mode {
         // Executions are seen as their polls are.
         let function = function - u32::from(self.kernel.counts_executions(function));
-        modes.get(function as usize).copied().unwrap_or_default()
+        let mode = plan.modes.get(function as usize);
+        mode.copied().unwrap_or_default()
+    }
+
+    /// The plan before, if it was in force at `end_ns`.
+    pub(super) fn plan_before(&self, end_ns: i64) -> Option<&Plan> {
+        let (before, until_ns) = &self.before;
+        (end_ns < *until_ns).then_some(before)
     }
 
     /// How calls of a function were watched in this interval; `None` if it is too early to say.
@@ -203,12 +213,10 @@ impl Collector {
 
     /// For how much something stands that ended at `end_ns`: `factors` are those of the plan in force.
     fn weight(&self, function: u32, end_ns: i64, factors: &[f64]) -> f64 {
-        let (before, until_ns) = &self.before;
-        if end_ns < *until_ns {
-            let mode = before.modes.get(function as usize).copied();
-            return before.rarity(mode.unwrap_or_default());
-        }
-        factors.get(function as usize).copied().unwrap_or(1.0)
+        self.plan_before(end_ns).map_or_else(
+            || factors.get(function as usize).copied().unwrap_or(1.0),
+            |before| before.rarity(self.mode_under(before, function)),
+        )
     }
 
     /// Takes the recorded calls, standing for those that were not watched, too.
