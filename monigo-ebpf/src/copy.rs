@@ -8,7 +8,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE, pt_regs},
     helpers::{
         bpf_get_current_task_btf, bpf_probe_read_kernel,
-        generated::{bpf_probe_read_user, bpf_ringbuf_output, bpf_ringbuf_query, bpf_task_pt_regs},
+        generated::{bpf_probe_read_user, bpf_ringbuf_query, bpf_task_pt_regs},
     },
 };
 use monigo_common::{
@@ -23,7 +23,7 @@ use monigo_common::{
 use crate::{
     maps::{COPY, KEPT, NOTHING_KEPT, OPEN, RECORDS, lose},
     owner::Owner,
-    record::SUBMIT_FLAGS,
+    record::{self, SUBMIT_FLAGS},
     sample::Inside,
 };
 
@@ -231,19 +231,11 @@ pub fn send_kept(tid: u32) {
     let Some(kept) = KEPT.get_ptr_mut(tid) else {
         return;
     };
-    // SAFETY: `kept` points to a live map value of a thread that does not run yet; the ring buffer
-    // copies as many bytes of it as there are at most.
-    let sent = unsafe {
+    // SAFETY: `kept` points to a live map value of a thread that does not run yet, and there are as many bytes
+    // of it at most.
+    unsafe {
         let bytes = at_most::<MAX_COPY_BYTES>(u64::from((*kept).head.bytes));
-        bpf_ringbuf_output(
-            (&raw const RECORDS).cast_mut().cast(),
-            kept.cast(),
-            size_of::<StackCopyHead>() as u64 + bytes,
-            SUBMIT_FLAGS,
-        )
-    };
-    if sent != 0 {
-        lose(Loss::RingFull);
+        record::send(kept, size_of::<StackCopyHead>() as u64 + bytes);
     }
 }
 

@@ -7,6 +7,7 @@ use aya_ebpf::{
     helpers::{bpf_ktime_get_ns, generated::bpf_get_attach_cookie},
 };
 use monigo_common::{
+    config::Control,
     cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, condition_holds},
     event::{
         GAVE_WAY, KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, Loss, OFF_CPU_CERTAIN_NS, SampleRecord,
@@ -36,6 +37,44 @@ fn key(pid: u32, g: u64) -> OwnerKey {
         pad: 0,
         owner: g,
     }
+}
+
+/// How long a goroutine did not run.
+struct Away {
+    since_ns: u64,
+    ns: u64,
+    weight_ns: u64,
+}
+
+impl Away {
+    /// # Safety
+    /// `out` must point to a live record.
+    #[inline(always)]
+    unsafe fn note(&self, out: *mut SampleRecord) {
+        // SAFETY: promised by the caller.
+        unsafe {
+            (*out).at_ns = self.since_ns;
+            (*out).away_ns = self.ns;
+            (*out).weight_ns = self.weight_ns;
+        }
+    }
+}
+
+/// For one that runs again, and is away since `since_ns`; none for one whose leave was not seen, or before
+/// the probes that see all of them were in place, and for one that is not drawn.
+#[inline(always)]
+fn away(control: &Control, since_ns: u64) -> Option<Away> {
+    if since_ns == 0 || since_ns < control.parking_from_ns {
+        return None;
+    }
+    // SAFETY: takes no arguments.
+    let ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(since_ns);
+    let weight_ns = sched::weight_ns(ns)?;
+    Some(Away {
+        since_ns,
+        ns,
+        weight_ns,
+    })
 }
 
 /// `runtime.gopark(unlockf, lock, reason, ...)` is entered by the goroutine in `r14`.
@@ -93,12 +132,7 @@ pub fn unpark<C: EbpfContext>(ctx: &C) {
         (*open).parked_ns = 0;
         (parked_ns, (*open).ready_ns, (*open).park_reason)
     };
-    if parked_ns == 0 || parked_ns < control.parking_from_ns {
-        return;
-    }
-    // SAFETY: takes no arguments.
-    let away_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(parked_ns);
-    let Some(weight_ns) = sched::weight_ns(away_ns) else {
+    let Some(away) = away(control, parked_ns) else {
         return;
     };
     let Some(inside) = sample::inside_goroutine(control, thread.pid, g, sp) else {
@@ -118,9 +152,7 @@ pub fn unpark<C: EbpfContext>(ctx: &C) {
     // SAFETY: `out` is a reserved record of this type; `ctx` is the program's context.
     unsafe {
         sample::fill(ctx, out, KIND_SAMPLE_PARKED, &inside, false, false);
-        (*out).at_ns = parked_ns;
-        (*out).weight_ns = weight_ns;
-        (*out).away_ns = away_ns;
+        away.note(out);
         (*out).woken_ns = ready_ns;
         (*out).reason = reason;
         (*out).park_return = park_return;
@@ -213,12 +245,7 @@ pub fn execute<C: EbpfContext>(ctx: &C) {
         (*open).park_reason = 0;
         since_ns
     };
-    // SAFETY: takes no arguments.
-    let away_ns = unsafe { bpf_ktime_get_ns() }.saturating_sub(since_ns);
-    if since_ns < control.parking_from_ns {
-        return;
-    }
-    let Some(weight_ns) = sched::weight_ns(away_ns) else {
+    let Some(away) = away(control, since_ns) else {
         return;
     };
     let Some(inside) = sample::inside_goroutine(control, thread.pid, gp, 0) else {
@@ -234,9 +261,7 @@ pub fn execute<C: EbpfContext>(ctx: &C) {
         // The stack is the scheduler's, so none is taken.
         sample::fill(ctx, out, KIND_SAMPLE_OFF_CPU, &inside, false, true);
         (*out).user_bytes = 0;
-        (*out).at_ns = since_ns;
-        (*out).weight_ns = weight_ns;
-        (*out).away_ns = away_ns;
+        away.note(out);
         (*out).preempted = 1;
         (*out).reason = GAVE_WAY;
     }

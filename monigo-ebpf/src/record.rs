@@ -3,7 +3,10 @@
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP},
-    helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id, generated::bpf_get_stack},
+    helpers::{
+        bpf_get_prandom_u32, bpf_get_smp_processor_id,
+        generated::{bpf_get_stack, bpf_ringbuf_output},
+    },
 };
 use monigo_common::{
     config::{Control, FunctionControl},
@@ -23,6 +26,20 @@ use crate::{
 
 /// The user side polls; waking it for each record would cost the target.
 pub const SUBMIT_FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
+
+/// Sends the first `bytes` of a record; one that there is no room for is counted.
+///
+/// # Safety
+/// `record` must point to as many bytes of a live map value.
+#[inline(always)]
+pub unsafe fn send<T>(record: *mut T, bytes: u64) {
+    let ring = (&raw const RECORDS).cast_mut();
+    // SAFETY: `ring` is a ring buffer, which copies the bytes.
+    let sent = unsafe { bpf_ringbuf_output(ring.cast(), record.cast(), bytes, SUBMIT_FLAGS) };
+    if sent != 0 {
+        lose(Loss::RingFull);
+    }
+}
 
 /// How long a call took, ns.
 #[derive(Clone, Copy)]

@@ -5,10 +5,7 @@ use core::{arch::asm, mem::offset_of};
 use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_F_USER_STACK, bpf_perf_event_data},
-    helpers::{
-        bpf_get_current_pid_tgid, bpf_ktime_get_ns,
-        generated::{bpf_get_stack, bpf_ringbuf_output},
-    },
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns, generated::bpf_get_stack},
     programs::PerfEventContext,
 };
 use monigo_common::{
@@ -23,9 +20,9 @@ use monigo_common::{
 
 use crate::{
     copy::{self, Registers},
-    maps::{CONTROL, LOOK, OPEN, RECORDS, lose, maybe_open},
+    maps::{CONTROL, LOOK, OPEN, lose, maybe_open},
     owner::{self, G_STACK_HI, user_word},
-    record::SUBMIT_FLAGS,
+    record,
     stack::{Rounds, Stack, is_watched, repeat},
 };
 
@@ -298,8 +295,7 @@ pub fn on_cpu(ctx: &PerfEventContext) {
         return;
     };
     // SAFETY: `out` points to a live map value that only this CPU's interrupts touch; `ctx` is the program's context.
-    // The ring buffer copies as many bytes as there are at most.
-    let sent = unsafe {
+    unsafe {
         (*out).weight_ns = period_ns;
         fill(ctx, out, KIND_SAMPLE_CPU, &inside, !user, copied);
         let bytes = if user {
@@ -308,14 +304,6 @@ pub fn on_cpu(ctx: &PerfEventContext) {
         } else {
             size_of::<SampleRecord>() as u64
         };
-        bpf_ringbuf_output(
-            (&raw const RECORDS).cast_mut().cast(),
-            out.cast(),
-            bytes,
-            SUBMIT_FLAGS,
-        )
-    };
-    if sent != 0 {
-        lose(Loss::RingFull);
+        record::send(out, bytes);
     }
 }

@@ -7,10 +7,7 @@ mod raw;
 
 use aya_ebpf::{
     EbpfContext as _,
-    helpers::{
-        bpf_get_current_pid_tgid, bpf_get_prandom_u32, bpf_ktime_get_ns,
-        generated::bpf_ringbuf_output,
-    },
+    helpers::{bpf_get_current_pid_tgid, bpf_get_prandom_u32, bpf_ktime_get_ns},
 };
 use monigo_common::{
     config::Control,
@@ -26,12 +23,8 @@ use self::fields as event;
 use self::raw as event;
 use crate::{
     copy::{self, Registers},
-    maps::{
-        CONTROL, OFF_CPU, RECORDS, SCRATCH, anyone_away, count_away, lose, maybe_away, maybe_open,
-    },
-    owner,
-    record::SUBMIT_FLAGS,
-    sample, waker,
+    maps::{CONTROL, OFF_CPU, SCRATCH, anyone_away, count_away, lose, maybe_away, maybe_open},
+    owner, record, sample, waker,
 };
 
 /// `BPF_NOEXIST` of `bpf_map_update_elem`.
@@ -106,22 +99,14 @@ fn resume(thread: Thread, tid: u32, seen: bool) {
         until_ns.saturating_sub((*sample).at_ns)
     };
     if let Some(weight_ns) = weight_ns(away_ns) {
-        // SAFETY: as above; the ring buffer copies the record.
-        let sent = unsafe {
+        // SAFETY: as above.
+        unsafe {
             (*sample).weight_ns = weight_ns;
             if (*sample).user_bytes == STACK_COPIED {
                 copy::send_kept(tid);
             }
             (*sample).away_ns = away_ns;
-            bpf_ringbuf_output(
-                (&raw const RECORDS).cast_mut().cast(),
-                sample.cast(),
-                size_of::<SampleRecord>() as u64,
-                SUBMIT_FLAGS,
-            )
-        };
-        if sent != 0 {
-            lose(Loss::RingFull);
+            record::send(sample, size_of::<SampleRecord>() as u64);
         }
     }
     if OFF_CPU.remove(tid).is_ok() {
