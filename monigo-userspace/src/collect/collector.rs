@@ -45,7 +45,7 @@ use crate::{
     service::Reading,
     store::{CallRow, ProcessRow, SampleRow, Store, StoreError},
     symbols::demangle::printable,
-    target::process,
+    target::process::{self, Lifetime},
 };
 
 /// Time between looks at what has come, and while something is to be done in time.
@@ -93,6 +93,8 @@ pub struct Collector {
     sampling: Sampling,
     control: Control,
     limits: Limits,
+    /// With whose end the recording ends.
+    until_exit: Option<Lifetime>,
     flush: Duration,
     /// End of the interval before, and changes of the host's clock until then.
     flushed_ns: i64,
@@ -210,6 +212,7 @@ impl Collector {
             resolver,
             sampling,
             control,
+            until_exit: limits.until_exit.map(Lifetime::of),
             limits,
             flush,
             flushed_ns: clock::unix_ns(),
@@ -322,11 +325,8 @@ impl Collector {
                 return Ok(Some(End::Calls));
             }
         }
-        Ok(self
-            .limits
-            .until_exit
-            .filter(|&pid| !process::is_alive(pid))
-            .map(|_| End::TargetExited))
+        let over = self.until_exit.as_ref().is_some_and(Lifetime::is_over);
+        Ok(over.then_some(End::TargetExited))
     }
 
     fn finish(&mut self, end: End) -> Result<(), CollectError> {

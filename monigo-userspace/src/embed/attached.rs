@@ -125,7 +125,8 @@ pub fn attach(
     let database = match database {
         Some(path) => Database::open(path)?,
         None => Database::in_memory()?,
-    };
+    }
+    .holding();
     let reader = database.reader()?;
     let sessions = Arc::new(Sessions::of(reader.clone()));
     let (begun, has_begun) = mpsc::channel();

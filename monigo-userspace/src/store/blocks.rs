@@ -3,41 +3,40 @@
 
 use duckdb::{Connection, params};
 
-use super::database::Progress;
+use super::rows::Flush;
 
 /// Flushes in a block, and steps in one of merged intervals. Before any are merged, the ids of the flushes of
 /// block n are `BLOCK * n` and the following.
 pub(crate) const BLOCK: i64 = 8;
 
-/// Sums the block up that `now` is the last flush of, if it is and nothing of it was deleted or merged.
-pub(super) fn append(
-    connection: &Connection,
-    session: i64,
-    now: Progress,
-) -> Result<(), duckdb::Error> {
-    if now.flush % BLOCK != BLOCK - 1 {
+/// Sums the block up that `flush` is the last one of, if it is and nothing of it was deleted or merged.
+pub(super) fn append(connection: &Connection, flush: &Flush<'_>) -> Result<(), duckdb::Error> {
+    let &Flush {
+        session, id, at_ns, ..
+    } = flush;
+    if id % BLOCK != BLOCK - 1 {
         return Ok(());
     }
-    let first = now.flush + 1 - BLOCK;
+    let first = id + 1 - BLOCK;
     let (flushes, from_ns): (i64, Option<i64>) = connection.query_row(
-        "SELECT count(*), min(from_ns) FROM flushes WHERE session_id = ? AND flush_id >= ?",
-        [session, first],
+        "SELECT count(*), min(from_ns) FROM flushes WHERE session_id = ? AND flush_id BETWEEN ? AND ?",
+        [session, first, id],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
     // Ids count up from 1.
-    let (true, Some(from_ns)) = (flushes == now.flush + 1 - first.max(1), from_ns) else {
+    let (true, Some(from_ns)) = (flushes == id + 1 - first.max(1), from_ns) else {
         return Ok(());
     };
     connection.execute(
         "INSERT INTO blocks VALUES (?, ?, ?, ?)",
-        [session, now.flush, from_ns, now.at_ns],
+        [session, id, from_ns, at_ns],
     )?;
     connection.execute(
         "INSERT INTO histogram_blocks
          SELECT session_id, function_id, ?, ?, ?, bucket, sum(count)::BIGINT FROM histogram_deltas
-         WHERE session_id = ? AND flush_id >= ? GROUP BY session_id, function_id, bucket
+         WHERE session_id = ? AND flush_id BETWEEN ? AND ? GROUP BY session_id, function_id, bucket
          ORDER BY function_id, bucket",
-        params![now.flush, from_ns, now.at_ns, session, first],
+        params![id, from_ns, at_ns, session, first, id],
     )?;
     Ok(())
 }

@@ -16,6 +16,7 @@ use duckdb::{AccessMode, Config, Connection};
 use super::{
     Forgotten, Reader, StoreError,
     error::message_of,
+    held, journal,
     migrate::{self, Found, MIGRATIONS, Migration},
     reader::Pool,
     settings::Keep,
@@ -30,8 +31,8 @@ const FILE_MEMORY: u64 = 256 << 20;
 /// An open store.
 ///
 /// A batch is committed as one transaction and synced to disk before [`super::Store::append`]
-/// returns: after a `kill -9` the file opens again and holds every batch that was acknowledged.
-/// A batch whose append returned an error is absent as a whole, and may be appended again.
+/// returns, or [held](Self::holding): after a `kill -9` the file opens again and holds every batch that was
+/// acknowledged. A batch whose append returned an error is absent as a whole, and may be appended again.
 ///
 /// The database is closed when this and every [`Reader`] of it are dropped.
 #[derive(Debug)]
@@ -91,6 +92,7 @@ impl Database {
             }
             Found::Version(version) => migrate::migrate(&connection, version, migrations)?,
         }
+        held::recover(&connection, path)?;
         Self::ready(connection, Some(path), false)
     }
 
@@ -119,7 +121,16 @@ impl Database {
             }
             Found::Version(_) => {}
         }
-        Self::ready(connection, Some(path), true)
+        if !journal::is_left(path) {
+            return Self::ready(connection, Some(path), true);
+        }
+        drop(connection);
+        if let Err(error) = Self::open(path) {
+            tracing::warn!(
+                "what was measured in the last seconds before monigo was killed is missing: {error}"
+            );
+        }
+        Self::ready(connect(path, Purpose::Read)?, Some(path), true)
     }
 
     /// A database in memory, gone when it is dropped.

@@ -3,10 +3,10 @@
 use duckdb::{Connection, params};
 
 use super::{
-    Instance, NewFunction,
-    append::{cost_name, exit_name, measured, signed32},
-    table::Table,
+    ExitProbe, Instance, NewFunction,
+    table::{Table, measured, signed32},
 };
+use crate::plan::CostClass;
 
 /// Appends functions with ids from `first` on.
 pub(super) fn append(
@@ -65,4 +65,21 @@ pub(super) fn remove(
         connection.execute(&sql, params![session, first])?;
     }
     Ok(())
+}
+
+/// As in the `functions` table.
+pub(crate) fn exit_name(exit: ExitProbe) -> &'static str {
+    match exit {
+        ExitProbe::Ret => "ret",
+        ExitProbe::Uretprobe => "uretprobe",
+    }
+}
+
+/// As in the `functions` table.
+pub(crate) fn cost_name(cost: CostClass) -> &'static str {
+    match cost {
+        CostClass::Nop5 => "nop5",
+        CostClass::Emulated => "emulated",
+        CostClass::SingleStep => "single-step",
+    }
 }

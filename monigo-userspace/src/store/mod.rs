@@ -11,11 +11,14 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod functions;
+mod held;
+mod journal;
 mod merge;
 pub mod migrate;
 mod prune;
 mod reader;
 mod room;
+mod rows;
 mod settings;
 mod sweep;
 mod table;
@@ -26,9 +29,9 @@ mod upkeep;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::{
-    append::{cost_name, exit_name},
     blocks::BLOCK,
     error::message_of,
+    functions::{cost_name, exit_name},
     upkeep::log_path,
 };
 pub use self::{
@@ -136,7 +139,7 @@ pub enum ExitProbe {
 }
 
 /// Everything measured between two flushes. Appended in one transaction.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
     /// End of the interval, Unix time in ns.
     pub at_ns: i64,
@@ -168,7 +171,7 @@ pub struct Batch {
 }
 
 /// What happened to one function in one flush interval.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionDelta {
     /// Index of the function in the session.
     pub function: u32,
@@ -200,7 +203,7 @@ pub struct FunctionDelta {
 }
 
 /// One call recorded in full.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallRow {
     /// Index of the function in the session.
     pub function: u32,
@@ -225,7 +228,7 @@ pub struct CallRow {
 }
 
 /// What a sample is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum SampleKind {
     /// A thread or goroutine ran.
     Cpu,
@@ -297,7 +300,7 @@ impl Wait {
 }
 
 /// Who ended a wait.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Waker {
     /// Thread id.
     pub tid: u32,
@@ -308,7 +311,7 @@ pub struct Waker {
 }
 
 /// A look at what happens inside a traced function.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleRow {
     /// Counts up from 1 within the session.
     pub id: u64,
@@ -346,7 +349,7 @@ pub struct SampleRow {
 }
 
 /// One symbolized frame. An address inside inlined code gives several of these.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NewFrame {
     /// Id within the session.
     pub id: u64,
@@ -355,7 +358,7 @@ pub struct NewFrame {
 }
 
 /// A stack as a list of frames.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewStack {
     /// Id within the session.
     pub id: u64,
@@ -385,7 +388,7 @@ pub struct Frame {
 }
 
 /// A traced process.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProcessRow {
     /// Process id.
     pub pid: u32,
@@ -396,7 +399,7 @@ pub struct ProcessRow {
 }
 
 /// Losses of one cause in one interval.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LossDelta {
     /// Stable cause name (`monigo_common::event::Loss::name`, or a user-side cause).
     pub cause: String,
@@ -404,7 +407,7 @@ pub struct LossDelta {
     pub count: u64,
 }
 
-/// A place to keep measurements. Implementations commit each batch as one unit.
+/// A place to keep measurements. Implementations keep each batch as one unit.
 pub trait Store: Send {
     /// Starts a session and returns its id.
     fn begin_session(&mut self, session: &NewSession) -> Result<i64, StoreError>;

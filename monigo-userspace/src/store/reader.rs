@@ -11,12 +11,13 @@ use std::{
 
 use duckdb::{Connection, ffi};
 
+use super::held::Held;
 use crate::sync::lock;
 
 /// A cheap, shareable handle for reading an open [`super::Database`].
 ///
 /// Questions do not wait for each other or for appends: each runs on a connection of its own,
-/// and sees the database as of its last committed batch. While the database is opened anew after a
+/// and sees the database as of its last batch. While the database is opened anew after a
 /// failure, questions fail.
 #[derive(Clone, Debug)]
 pub struct Reader {
@@ -30,6 +31,7 @@ pub(super) struct Pool {
     /// A connection came back.
     returned: Condvar,
     epoch: AtomicU64,
+    held: Held,
     recording: bool,
     path: Option<PathBuf>,
 }
@@ -57,9 +59,15 @@ impl Pool {
             state: Mutex::new(state),
             returned: Condvar::new(),
             epoch: AtomicU64::default(),
+            held: Held::default(),
             recording,
             path,
         })
+    }
+
+    /// Batches that are not in the tables yet.
+    pub(super) fn held(&self) -> &Held {
+        &self.held
     }
 
     /// What readers summed up before no longer holds.
@@ -172,6 +180,9 @@ impl Reader {
             sound: false,
         };
         let connection = lent.connection.insert(connection);
+        if self.pool.recording {
+            self.pool.held.settle(connection);
+        }
         let answer = question(connection);
         lent.sound = answer.is_ok();
         answer

@@ -12,16 +12,16 @@ use super::{
     prune::{TIMED, UNTIMED},
 };
 
-/// Deletions tried in a row to make room for one batch.
+/// Deletions tried in a row to make room for what is written at a time.
 const MOST_ROUNDS: usize = 16;
 
 impl Database {
-    /// Deletes the oldest measurements until `batch` fits into the limit.
-    pub(super) fn make_room(&mut self, session: i64, batch: &Batch) -> Result<(), StoreError> {
+    /// Deletes the oldest measurements until `batches` fit into the limit.
+    pub(super) fn make_room(&mut self, session: i64, batches: &[&Batch]) -> Result<(), StoreError> {
         let Some(limit) = self.keep.and_then(|keep| keep.limit_bytes) else {
             return Ok(());
         };
-        let comes = estimate(batch);
+        let comes: u64 = batches.iter().copied().map(estimate).sum();
         let most = limit / 3 * 2;
         if self.path.is_some() && self.file_bytes() + self.log_bytes() + comes <= most {
             return Ok(());
@@ -38,7 +38,7 @@ impl Database {
             if !self.delete_oldest()? {
                 break;
             }
-            self.sweep_before(session, batch)?;
+            self.sweep_before(session, batches)?;
         }
         if self.used_bytes()? + comes <= limit / 8 * 7 {
             return Ok(());

@@ -29,17 +29,21 @@ impl Database {
             if self.progress.contains_key(&session) {
                 self.unswept.insert(session);
             } else {
-                self.sweep(session, &Batch::default())?;
+                self.sweep(session, &[])?;
             }
         }
         Ok(())
     }
 
-    /// Deletes stacks and frames of the session that neither its rows nor `batch`, which comes next, refer
+    /// Deletes stacks and frames of the session that neither its rows nor `batches`, which come next, refer
     /// to, if rows were deleted since the last time.
-    pub(super) fn sweep_before(&mut self, session: i64, batch: &Batch) -> Result<(), StoreError> {
+    pub(super) fn sweep_before(
+        &mut self,
+        session: i64,
+        batches: &[&Batch],
+    ) -> Result<(), StoreError> {
         if self.unswept.contains(&session) {
-            let gone = self.sweep(session, batch)?;
+            let gone = self.sweep(session, batches)?;
             self.unswept.remove(&session);
             if !gone.stacks.is_empty() {
                 let forgotten = self.forgotten.entry(session).or_default();
@@ -50,8 +54,8 @@ impl Database {
         Ok(())
     }
 
-    fn sweep(&mut self, session: i64, batch: &Batch) -> Result<Forgotten, StoreError> {
-        let (stacks, frames) = referred(batch);
+    fn sweep(&mut self, session: i64, batches: &[&Batch]) -> Result<Forgotten, StoreError> {
+        let (stacks, frames) = referred(batches);
         let gone = self.transaction("deleting stacks", |connection| {
             let unused = unused(
                 connection,
@@ -85,17 +89,19 @@ impl Database {
     }
 }
 
-/// Stacks and frames that a batch refers to.
-fn referred(batch: &Batch) -> (HashSet<u64>, HashSet<u64>) {
-    let of_calls = batch.calls.iter().filter_map(|call| call.stack);
-    let of_samples = batch.samples.iter().flat_map(|sample| {
-        let waker = sample.waker.as_ref().and_then(|waker| waker.stack);
-        sample.stack.into_iter().chain(waker)
-    });
-    let held = batch.held_stacks.iter().copied();
-    let stacks = of_calls.chain(of_samples).chain(held).collect();
-    let frames = batch.stacks.iter().flat_map(|stack| stack.frames.clone());
-    (stacks, frames.collect())
+/// Stacks and frames that batches refer to.
+fn referred(batches: &[&Batch]) -> (HashSet<u64>, HashSet<u64>) {
+    let (mut stacks, mut frames) = (HashSet::new(), HashSet::new());
+    for batch in batches {
+        stacks.extend(batch.calls.iter().filter_map(|call| call.stack));
+        stacks.extend(batch.samples.iter().flat_map(|sample| {
+            let waker = sample.waker.as_ref().and_then(|waker| waker.stack);
+            sample.stack.into_iter().chain(waker)
+        }));
+        stacks.extend(&batch.held_stacks);
+        frames.extend(batch.stacks.iter().flat_map(|stack| &stack.frames));
+    }
+    (stacks, frames)
 }
 
 fn unused(

@@ -98,3 +98,17 @@ impl<'a, R> Table<'a, R> {
         appender.flush()
     }
 }
+
+/// Counts and durations fit in 63 bits for centuries; a corrupt one must not abort a batch.
+pub(super) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+pub(super) fn signed32(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+/// What was not measured is NULL.
+pub(super) fn measured(ns: u32) -> Option<i64> {
+    (ns > 0).then_some(ns.into())
+}

@@ -8,6 +8,7 @@ use std::{
 mod blocks;
 mod devices;
 mod files;
+mod held;
 mod retention;
 mod schema;
 mod since_start;

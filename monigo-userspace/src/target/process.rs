@@ -2,8 +2,11 @@
 
 use std::{
     fs, io,
+    os::fd::{AsFd as _, FromRawFd as _, OwnedFd, RawFd},
     path::{Path, PathBuf},
 };
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::TargetError;
 use crate::symbols::{ImageId, maps::ProcessMaps};
@@ -57,6 +60,36 @@ pub fn is_alive(pid: u32) -> bool {
         .ok()
         .and_then(|stat| Stat::parse(&stat))
         .is_some_and(|stat| !stat.has_ended())
+}
+
+/// A process whose end is waited for; looking costs little.
+pub struct Lifetime {
+    pid: u32,
+    /// Kernels have these since 5.3.
+    pidfd: Option<OwnedFd>,
+}
+
+impl Lifetime {
+    /// Of a process that runs.
+    pub fn of(pid: u32) -> Self {
+        // SAFETY: a system call without pointers.
+        let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+        let fd = RawFd::try_from(fd).ok().filter(|fd| *fd >= 0);
+        Self {
+            pid,
+            // SAFETY: the kernel has just made it for this process.
+            pidfd: fd.map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }),
+        }
+    }
+
+    /// Whether the process has ended.
+    pub fn is_over(&self) -> bool {
+        let Some(pidfd) = &self.pidfd else {
+            return !is_alive(self.pid);
+        };
+        let mut look = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
+        poll(&mut look, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    }
 }
 
 /// Reads one process, or says why it is no target.
@@ -126,11 +159,13 @@ struct Stat {
     name: String,
     state: char,
     parent: u32,
+    threads: u32,
 }
 
 impl Stat {
     fn has_ended(&self) -> bool {
-        matches!(self.state, 'Z' | 'X')
+        // Where only the first thread has ended, it is a zombie too.
+        self.state == 'X' || self.state == 'Z' && self.threads <= 1
     }
 
     /// The name is in parentheses and may hold any characters, parentheses too.
@@ -142,6 +177,8 @@ impl Stat {
             name: name.to_owned(),
             state: fields.next()?.chars().next()?,
             parent: fields.next()?.parse().ok()?,
+            // The 20th field of the file.
+            threads: fields.nth(15)?.parse().ok()?,
         })
     }
 }
@@ -179,12 +216,44 @@ mod tests {
 
     #[test]
     fn stat_with_odd_names() {
-        let stat = Stat::parse("12 (a) (b) c) S 7 12 12 0 -1").unwrap();
+        let stat = "12 (a) (b) c) S 7 12 12 0 -1 4194304 1 0 0 0 2 3 0 0 20 0 4 0 99";
+        let stat = Stat::parse(stat).unwrap();
         assert_eq!(stat.name, "a) (b) c");
         assert_eq!(stat.state, 'S');
         assert_eq!(stat.parent, 7);
+        assert_eq!(stat.threads, 4);
         assert!(Stat::parse("").is_none());
         assert!(Stat::parse("12 (x").is_none());
+    }
+
+    #[test]
+    fn lifetimes_end_with_the_last_thread() {
+        let stat = |state, threads| Stat {
+            name: String::new(),
+            state,
+            parent: 1,
+            threads,
+        };
+        assert!(stat('Z', 1).has_ended());
+        assert!(!stat('Z', 2).has_ended());
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pid = child.id();
+        let with = Lifetime::of(pid);
+        let without = Lifetime { pid, pidfd: None };
+        assert!(with.pidfd.is_some());
+        assert!(!with.is_over() && !without.is_over());
+        drop(child.stdin.take());
+        let mut look = [PollFd::new(
+            with.pidfd.as_ref().unwrap().as_fd(),
+            PollFlags::POLLIN,
+        )];
+        poll(&mut look, PollTimeout::NONE).unwrap();
+        assert!(with.is_over() && without.is_over(), "a zombie");
+        child.wait().unwrap();
+        assert!(with.is_over() && without.is_over());
     }
 
     #[test]

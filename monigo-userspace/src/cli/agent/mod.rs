@@ -106,7 +106,8 @@ fn trace_all(args: &AgentArgs, operation: &Arc<Operation>) -> Result<()> {
     let mut database = match &path {
         Some(path) => Database::open(path)?,
         None => Database::in_memory()?,
-    };
+    }
+    .holding();
     database.apply(&config.storage)?;
     let reader = database.reader()?;
     let sessions = Arc::new(Sessions::new(reader.clone(), Arc::clone(operation)));

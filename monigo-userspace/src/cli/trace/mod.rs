@@ -105,7 +105,8 @@ fn record(
     let mut database = match &args.db {
         Some(path) => Database::open(path)?,
         None => Database::in_memory()?,
-    };
+    }
+    .holding();
     database.apply(&args.storage)?;
     let reader = database.reader()?;
     let (commands, received) = mpsc::channel();

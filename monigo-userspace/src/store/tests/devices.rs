@@ -46,30 +46,37 @@ fn child_main() {
     let (Ok(role), Some(file)) = (std::env::var(ROLE), std::env::var_os(FILE)) else {
         return;
     };
-    let mut database = Database::open(Path::new(&file)).expect("opens");
+    let database = Database::open(Path::new(&file)).expect("opens");
     match role.as_str() {
         "hold" => {
             println!("\nheld by {}", std::process::id());
             // Ends when the parent closes the pipe.
             let _ = std::io::stdin().read_line(&mut String::new());
         }
-        "append" => {
-            let id = database
-                .begin_session(&fixture::session())
-                .expect("session");
-            for n in 1.. {
-                database.append(id, &big_batch(n)).expect("appends");
-                println!("\nappended {n}");
-            }
-        }
+        "append" => append_on_and_on(database, 20_000),
+        "append few" => append_on_and_on(database.holding(), 20),
         other => panic!("no role {other}"),
+    }
+}
+
+fn append_on_and_on(mut database: Database, calls: i64) {
+    let id = database
+        .begin_session(&fixture::session())
+        .expect("session");
+    for n in 1.. {
+        database.append(id, &batch_of(n, calls)).expect("appends");
+        println!("\nappended {n}");
     }
 }
 
 /// Enough rows that appending takes a while, and that the log is folded into the file often.
 fn big_batch(n: i64) -> Batch {
+    batch_of(n, 20_000)
+}
+
+fn batch_of(n: i64, calls: i64) -> Batch {
     let at_ns = START + n * SECOND;
-    let calls = (0..20_000)
+    let calls = (0..calls)
         .map(|i| fixture::call(at_ns + i, (i as u64 * 7919) % 1_000_003, 10, Some(n as u64)))
         .collect();
     let mut batch = fixture::batches().swap_remove(0);
@@ -91,9 +98,12 @@ fn big_batch(n: i64) -> Batch {
 
 #[test]
 fn killed_in_the_middle_of_appends_the_file_holds_every_acknowledged_batch() {
-    for acknowledged in [1, 7, 23] {
+    let cases = [1, 7, 23].map(|acknowledged| ("append", 20_000, acknowledged));
+    // Those that are held are acknowledged, too.
+    let held = [1, 4, 7, 23].map(|acknowledged| ("append few", 20, acknowledged));
+    for (role, calls, acknowledged) in cases.into_iter().chain(held) {
         let (_directory, file) = temporary();
-        let mut child = child("append", &file);
+        let mut child = child(role, &file);
         let last = said(&mut child, "appended ")
             .nth(acknowledged - 1)
             .expect("appends that many");
@@ -106,7 +116,7 @@ fn killed_in_the_middle_of_appends_the_file_holds_every_acknowledged_batch() {
         let flushes = count(&database, "flushes");
         // Between the kill and the last line read some more may have been committed.
         assert!(flushes >= last, "{flushes} < {last}");
-        assert_eq!(count(&database, "calls"), flushes * 20_000);
+        assert_eq!(count(&database, "calls"), flushes * calls);
         assert_eq!(count(&database, "frames"), flushes * 4);
         drop(database);
         let mut database = Database::open(&file).expect("opens for writing");
@@ -199,6 +209,8 @@ fn a_read_only_place_can_be_read_but_not_recorded_into() {
     };
     let file = disk.0.path().join("run.duckdb");
     fixture::record(&mut Database::open(&file).expect("opens"));
+    // What was held before a kill cannot be put into it here.
+    fs::write(crate::store::journal::path(&file), [0; 100]).expect("writes");
     disk.remount(nix::mount::MsFlags::MS_RDONLY, "size=16m");
     let error = Database::open(&file).expect_err("read-only");
     assert!(matches!(error, StoreError::NotAllowed { .. }), "{error}");
