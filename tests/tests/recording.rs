@@ -139,6 +139,38 @@ fn killed_while_recording() -> Result<()> {
     target.finish()
 }
 
+/// As above, but nobody has looked, so that the file's tables lack what was measured last.
+#[test]
+fn killed_while_nobody_looks() -> Result<()> {
+    require_root()?;
+    let copy = PrivateCopy::of(&targets::c_scenarios(Native::O2)?)?;
+    let path = copy.path();
+    let image = path.to_string_lossy().into_owned();
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("alone.duckdb");
+    let held = directory.path().join("alone.duckdb.held");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let mut target = Program::start(&path, &["recursion", "50", "20"])?;
+    let monigo = Monigo::attach(&image, &["recurse"], &["--db", db, "--flush", "100ms"])?;
+    let truth = target.go()?;
+    // Each interval makes it longer or, when all were written, shorter: the second change from now on is of an
+    // interval that began after the calls.
+    let given_up = Instant::now() + PATIENCE;
+    let length = || fs::metadata(&held).map_or(0, |file| file.len());
+    let mut last = length();
+    for _ in 0..2 {
+        while length() == last {
+            ensure!(Instant::now() < given_up, "nothing is held");
+        }
+        last = length();
+    }
+    drop(monigo);
+    let after = report(db)?;
+    compare(&truth, &after)?;
+    ensure!(!held.exists(), "the journal stayed");
+    target.finish()
+}
+
 /// A file system of a few megabytes that goes away with the test.
 struct SmallDisk(tempfile::TempDir);
 

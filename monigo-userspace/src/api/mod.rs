@@ -1,7 +1,7 @@
 //! Views: the dashboard server.
 //!
 //! [`serve`] answers questions about calls under `/api/v1`, from a [`Source`], and about the service around
-//! them under a base path ([`v1`]), from a [`Service`], each about the session that `?session=` names; it announces each flush as a server-sent event, and hands
+//! them under a base path (`v1`), from a [`Service`], each about the session that `?session=` names; it announces each flush as a server-sent event, and hands
 //! out the embedded front end. Requests read, with two exceptions in `discovery`: looking for functions, and
 //! tracing one more. There is no SQL here. Every path of every listener is behind the [`guard`]s.
 

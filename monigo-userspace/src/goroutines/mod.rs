@@ -1,6 +1,6 @@
 //! Goroutines of Go processes, and threads of others, read from the outside.
 //!
-//! Nothing is stopped or attached: [`memory`] copies what the process has in memory, [`snapshot`]
+//! Nothing is stopped or attached: `memory` copies what the process has in memory, `snapshot`
 //! makes goroutines of it and checks that they did not change meanwhile, [`stack`] walks the
 //! copied stacks, [`group`] puts those of the same state and stack together, and [`history`] sees
 //! groups grow. [`threads`] does the same from `/proc` where there is no Go runtime.

@@ -122,6 +122,8 @@ impl Database {
             Found::Version(_) => {}
         }
         if !journal::is_left(path) {
+            // An empty one serves nobody.
+            let _ = journal::remove(path);
             return Self::ready(connection, Some(path), true);
         }
         drop(connection);

@@ -32,8 +32,8 @@ pub const SLOWER: Metric = Metric {
 
 /// Tools have begun within this.
 pub const LIMIT: Duration = Duration::from_mins(1);
-/// Time in which a tool that has just begun comes to rest.
-const REST: Duration = Duration::from_secs(1);
+/// Time in which a tool that has just begun comes to rest: what it meets first needs symbols, too.
+const REST: Duration = Duration::from_secs(3);
 
 /// How a target is built.
 pub struct Shape {

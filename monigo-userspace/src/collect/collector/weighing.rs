@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
-        budget::{Demand, Mode, Plan, Records, StackCost},
+        budget::{Demand, Load, Mode, Plan, Records, StackCost},
         clock,
         deltas::{Reading, Watched},
         progress::Cost,
     },
-    CollectError, Collector,
+    CollectError, Collector, ParkingLoad,
 };
 use crate::{
     probe::ProbeError,
@@ -22,6 +22,15 @@ pub(super) fn factor(before: (Instant, Duration), now: (Instant, Duration)) -> O
     let whole = now.0.duration_since(before.0).as_secs_f64();
     let open = now.1.saturating_sub(before.1).as_secs_f64();
     (open > 0.0).then(|| (whole / open).max(1.0))
+}
+
+/// What is to be watched; of the collector's fields, so that its budget can change meanwhile.
+fn demand<'a>(loads: &'a [Load], parking: &ParkingLoad, records: (u64, f64)) -> Demand<'a> {
+    Demand {
+        loads,
+        parking: parking.load,
+        records: records.1,
+    }
 }
 
 impl Collector {
@@ -61,11 +70,7 @@ impl Collector {
         }
         let current = self.budget.current().clone();
         let processes = self.alive.len();
-        let demand = Demand {
-            loads: &self.loads,
-            parking: self.parking.load,
-            records: self.records.1,
-        };
+        let demand = demand(&self.loads, &self.parking, self.records);
         if let Some(plan) = self.budget.evaluate(demand, processes) {
             // What was measured until now was measured as before.
             self.flush()?;
@@ -86,7 +91,8 @@ impl Collector {
             .iter()
             .map(|traced| traced.frame.function.clone())
             .collect();
-        let sentence = self.budget.sentence(before, self.demand(), &names);
+        let demand = demand(&self.loads, &self.parking, self.records);
+        let sentence = self.budget.sentence(before, demand, &names);
         self.notify(sentence);
     }
 
@@ -245,20 +251,12 @@ impl Collector {
     /// What the probes take from the target now.
     pub(super) fn cost(&self) -> Cost {
         let plan = self.budget.current();
-        let ns = self.demand().probes_cost(plan);
+        let demand = demand(&self.loads, &self.parking, self.records);
+        let ns = demand.probes_cost(plan);
         Cost {
             share_of_cpu: (ns + self.records_ns()) / 1e9,
             budget: self.budget.share(),
             step: plan.step(),
-        }
-    }
-
-    /// What is to be watched.
-    fn demand(&self) -> Demand<'_> {
-        Demand {
-            loads: &self.loads,
-            parking: self.parking.load,
-            records: self.records.1,
         }
     }
 
