@@ -48,9 +48,13 @@ use crate::{
     target::process::{self, Lifetime},
 };
 
-/// Time between looks at what has come, and while something is to be done in time.
-const POLL: Duration = Duration::from_millis(80);
+/// Time between looks at what has come: while little comes, while much does, and while something is to be done in
+/// time.
+const POLL: Duration = Duration::from_millis(160);
+const POLL_MUCH: Duration = Duration::from_millis(40);
 const POLL_IN_TIME: Duration = Duration::from_millis(10);
+/// Records in one look that are much.
+const MUCH: u64 = 1000;
 /// Time between changes of the sampling rate.
 const ADAPT: Duration = Duration::from_millis(100);
 /// Time between looks at what the probes cost.
@@ -257,7 +261,7 @@ impl Collector {
     pub fn run(mut self, commands: &Receiver<Command>) -> Result<End, CollectError> {
         let started = Instant::now();
         let mut adapted = Instant::now();
-        let mut drawn = 0;
+        let (mut drawn, mut drawn_last) = (0, 0);
         let first = self.budget.current().clone();
         if first.modes.iter().any(|mode| *mode != Mode::Full) {
             self.put_in_force(&first)?;
@@ -267,7 +271,11 @@ impl Collector {
             let exact = self.limits.max_calls.is_some()
                 || self.pacer.has_windows()
                 || self.awaiting.is_some() && self.kernel.follows_futures();
-            let pause = if exact { POLL_IN_TIME } else { POLL };
+            let pause = match drawn_last {
+                _ if exact => POLL_IN_TIME,
+                MUCH.. => POLL_MUCH,
+                _ => POLL,
+            };
             let left = self
                 .limits
                 .duration
@@ -282,7 +290,8 @@ impl Collector {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.look_at_awaits();
-            drawn += self.take_drained();
+            drawn_last = self.take_drained();
+            drawn += drawn_last;
             let elapsed = adapted.elapsed();
             if elapsed >= ADAPT {
                 self.adapt(drawn, elapsed)?;

@@ -21,7 +21,7 @@ use super::{
 use crate::sync::lock;
 
 /// Longest time between two writes, ns.
-const LONGEST_NS: i64 = 5_000_000_000;
+const LONGEST_NS: i64 = 10_000_000_000;
 /// Most rows that are held, so that they need little memory; with more, it is they that a write costs.
 const MOST_ROWS: usize = 10_000;
 /// How long after a question somebody is taken to look.
@@ -125,7 +125,7 @@ impl State {
 }
 
 impl Database {
-    /// From now on, batches at which nobody looks may be held for up to 5 s before they are written.
+    /// From now on, batches at which nobody looks may be held for up to 10 s before they are written.
     #[must_use]
     pub fn holding(self) -> Self {
         let mut held = self.pool.held().get();

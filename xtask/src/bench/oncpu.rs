@@ -25,11 +25,11 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     // The fewer looks, the more of the difference is chance in what the host's own ticks take.
     let rounds = |rate| match (bench.quick, rate) {
         (true, _) => 3,
-        (false, 99) => 21,
-        (false, _) => 9,
+        (false, 99) => 25,
+        (false, _) => 5,
     };
-    // At least 5 s, in which monigo writes once.
-    let calls = if bench.quick { 5 } else { 90 };
+    // At least 10 s, in which monigo writes once.
+    let calls = if bench.quick { 5 } else { 180 };
     let mut target = Sampled::start(bench, &shape, calls)?;
     for rate in RATES {
         let subject = subject(rate);
