@@ -48,13 +48,12 @@ use crate::{
     target::process::{self, Lifetime},
 };
 
-/// Time between looks at what has come: while little comes, while much does, and while something is to be done in
-/// time.
-const POLL: Duration = Duration::from_millis(160);
-const POLL_MUCH: Duration = Duration::from_millis(40);
+/// Time between looks at what has come, and while something is to be done in time.
+const POLL: Duration = Duration::from_millis(80);
 const POLL_IN_TIME: Duration = Duration::from_millis(10);
-/// Records in one look that are much.
-const MUCH: u64 = 1000;
+/// After a new process, more are expected for this long. What they map has to be read while they live, or their
+/// stacks get no names.
+pub(super) const COMING: Duration = Duration::from_secs(2);
 /// Time between changes of the sampling rate.
 const ADAPT: Duration = Duration::from_millis(100);
 /// Time between looks at what the probes cost.
@@ -125,6 +124,8 @@ pub struct Collector {
     processes: BTreeMap<u32, ProcessRow>,
     alive: BTreeSet<u32>,
     new_processes: Vec<ProcessRow>,
+    /// When a process was first seen last.
+    last_new: Option<Instant>,
     losses: BTreeMap<&'static str, u64>,
     stored_losses: BTreeMap<&'static str, u64>,
     last_flush: Instant,
@@ -236,6 +237,7 @@ impl Collector {
             processes: BTreeMap::new(),
             alive: BTreeSet::new(),
             new_processes: Vec::new(),
+            last_new: None,
             losses: BTreeMap::new(),
             stored_losses: BTreeMap::new(),
             last_flush: Instant::now(),
@@ -261,21 +263,19 @@ impl Collector {
     pub fn run(mut self, commands: &Receiver<Command>) -> Result<End, CollectError> {
         let started = Instant::now();
         let mut adapted = Instant::now();
-        let (mut drawn, mut drawn_last) = (0, 0);
+        let mut drawn = 0;
         let first = self.budget.current().clone();
         if first.modes.iter().any(|mode| *mode != Mode::Full) {
             self.put_in_force(&first)?;
         }
         let end = loop {
             self.beats.fetch_add(1, Ordering::Relaxed);
-            let exact = self.limits.max_calls.is_some()
+            let coming = self.last_new.is_some_and(|at| at.elapsed() < COMING);
+            let exact = coming
+                || self.limits.max_calls.is_some()
                 || self.pacer.has_windows()
                 || self.awaiting.is_some() && self.kernel.follows_futures();
-            let pause = match drawn_last {
-                _ if exact => POLL_IN_TIME,
-                MUCH.. => POLL_MUCH,
-                _ => POLL,
-            };
+            let pause = if exact { POLL_IN_TIME } else { POLL };
             let left = self
                 .limits
                 .duration
@@ -290,8 +290,7 @@ impl Collector {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             self.look_at_awaits();
-            drawn_last = self.take_drained();
-            drawn += drawn_last;
+            drawn += self.take_drained();
             let elapsed = adapted.elapsed();
             if elapsed >= ADAPT {
                 self.adapt(drawn, elapsed)?;
@@ -368,6 +367,7 @@ impl Collector {
         }
         self.resolver.remember(pid);
         self.drain.remember(pid);
+        self.last_new = Some(Instant::now());
         let name = process::name(pid).unwrap_or_default();
         let row = ProcessRow {
             pid,

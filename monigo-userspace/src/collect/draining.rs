@@ -5,10 +5,10 @@ use std::{
     io,
     sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError},
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use super::copies::Copies;
+use super::{collector::COMING, copies::Copies};
 use crate::{
     probe::{Item, Record, Records},
     unwind::Tally,
@@ -18,6 +18,8 @@ use crate::{
 /// all at once. Each wakes a CPU, whose interrupts the target may feel.
 const SHORTEST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_millis(80);
+/// The latter while processes come, see [`COMING`].
+const LONGEST_COMING: Duration = Duration::from_millis(10);
 /// Between looks at first.
 const FIRST: Duration = Duration::from_millis(10);
 /// Between looks at the end, when a record may still be being written.
@@ -63,6 +65,7 @@ impl Drain {
                 let mut work = Work {
                     records,
                     copies: copies.then(Copies::default),
+                    last_new: None,
                     sender,
                 };
                 work.run(&received);
@@ -106,6 +109,8 @@ impl Drain {
 struct Work {
     records: Records,
     copies: Option<Copies>,
+    /// When a process was first seen last.
+    last_new: Option<Instant>,
     sender: SyncSender<Drained>,
 }
 
@@ -127,7 +132,9 @@ impl Work {
                 }
             }
             let Some(bytes) = self.look() else { return };
-            pause = next_pause(pause, bytes, self.records.ring_bytes());
+            let coming = self.last_new.is_some_and(|at| at.elapsed() < COMING);
+            let longest = if coming { LONGEST_COMING } else { LONGEST };
+            pause = next_pause(pause, longest, bytes, self.records.ring_bytes());
             if finish {
                 // A record being written ends a look early; it is there for the next one.
                 while self.look().is_some_and(|bytes| bytes > 0) || {
@@ -141,6 +148,9 @@ impl Work {
 
     /// Returns whether that is the end.
     fn obey(&mut self, order: &Order) -> bool {
+        if let Order::Remember(_) = order {
+            self.last_new = Some(Instant::now());
+        }
         match (order, &mut self.copies) {
             (Order::Finish, _) => return true,
             (Order::Remember(pid), Some(copies)) => copies.remember(*pid),
@@ -193,16 +203,17 @@ impl Work {
     }
 }
 
-/// Time until the next look, after one that found `bytes` in a ring buffer of `ring_bytes`. Each look
-/// wakes a CPU.
-fn next_pause(pause: Duration, bytes: usize, ring_bytes: usize) -> Duration {
-    if bytes > ring_bytes / 16 {
+/// Time until the next look, `longest` at most, after one that found `bytes` in a ring buffer of `ring_bytes`. Each
+/// look wakes a CPU.
+fn next_pause(pause: Duration, longest: Duration, bytes: usize, ring_bytes: usize) -> Duration {
+    let next = if bytes > ring_bytes / 16 {
         (pause / 2).max(SHORTEST)
     } else if bytes < ring_bytes / 128 {
-        (pause * 2).min(LONGEST)
+        pause * 2
     } else {
         pause
-    }
+    };
+    next.min(longest)
 }
 
 #[cfg(test)]
@@ -212,15 +223,19 @@ mod tests {
     #[test]
     fn looks_become_rare_when_little_comes() {
         let ring_bytes = 16 << 20;
+        let next = |pause, bytes| next_pause(pause, LONGEST, bytes, ring_bytes);
         let mut pause = FIRST;
         for _ in 0..8 {
-            pause = next_pause(pause, 1000, ring_bytes);
+            pause = next(pause, 1000);
         }
         assert_eq!(pause, LONGEST);
+        assert_eq!(next(pause, ring_bytes / 32), LONGEST);
+        let coming = next_pause(pause, LONGEST_COMING, 1000, ring_bytes);
+        assert_eq!(coming, LONGEST_COMING);
         for _ in 0..8 {
-            pause = next_pause(pause, ring_bytes / 2, ring_bytes);
+            pause = next(pause, ring_bytes / 2);
         }
         assert_eq!(pause, SHORTEST);
-        assert_eq!(next_pause(pause, ring_bytes / 32, ring_bytes), SHORTEST);
+        assert_eq!(next(pause, ring_bytes / 32), SHORTEST);
     }
 }

@@ -48,20 +48,21 @@ impl Collector {
 
     /// Writes the rest at the end, and closes the session.
     pub(super) fn write_rest(&mut self) -> Result<(), CollectError> {
-        let mut attempts = 1;
         // The flush before has written all, unless it failed.
-        let mut result = if self.progress.borrow().store_error.is_some() {
-            self.write()
-        } else {
-            Ok(())
+        let mut left = self.progress.borrow().store_error.is_some();
+        let mut attempt = || {
+            if left {
+                self.write()?;
+                left = false;
+            }
+            self.store.end_session(self.session, unix_ns())
         };
-        while result.is_err() && attempts < LAST_ATTEMPTS {
+        for _ in 1..LAST_ATTEMPTS {
+            if attempt().is_ok() {
+                return Ok(());
+            }
             thread::sleep(LAST_WAIT);
-            attempts += 1;
-            result = self.write();
         }
-        result?;
-        self.store.end_session(self.session, unix_ns())?;
-        Ok(())
+        Ok(attempt()?)
     }
 }
