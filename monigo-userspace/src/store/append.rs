@@ -94,10 +94,8 @@ impl Store for Database {
         let pool = Arc::clone(&self.pool);
         let mut held = pool.held().get();
         if !held.is_empty() {
-            self.transaction("writing the last batches", |connection| {
-                rows::write(connection, &held.flushes())
-            })?;
-            held.written();
+            let written = held.write(&self.connection);
+            written.map_err(|error| self.error(&error, "writing the last batches"))?;
         }
         self.transaction("ending the session", |connection| {
             connection.execute(

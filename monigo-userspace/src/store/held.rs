@@ -56,11 +56,8 @@ impl Held {
         if state.is_empty() {
             return;
         }
-        match in_transaction(connection, |connection| {
-            rows::write(connection, &state.flushes())
-        }) {
-            Ok(()) => state.written(),
-            Err(error) => tracing::debug!(%error, "what is held could not be written"),
+        if let Err(error) = state.write(connection) {
+            tracing::debug!(%error, "what is held could not be written");
         }
     }
 }
@@ -97,6 +94,15 @@ impl State {
     /// What is held.
     pub fn flushes(&self) -> Vec<&Flush<'_>> {
         self.flushes.iter().collect()
+    }
+
+    /// Writes it.
+    pub fn write(&mut self, connection: &Connection) -> Result<(), duckdb::Error> {
+        in_transaction(connection, |connection| {
+            rows::write(connection, &self.flushes())
+        })?;
+        self.written();
+        Ok(())
     }
 
     /// The tables have it.

@@ -16,8 +16,8 @@ use crate::sync::lock;
 
 /// A cheap, shareable handle for reading an open [`super::Database`].
 ///
-/// Questions do not wait for each other or for appends: each runs on a connection of its own,
-/// and sees the database as of its last batch. While the database is opened anew after a
+/// Questions do not wait for each other or for appends, but for batches that are held: those are written
+/// first. Each runs on a connection of its own, and sees the database as of its last batch. While the database is opened anew after a
 /// failure, questions fail.
 #[derive(Clone, Debug)]
 pub struct Reader {

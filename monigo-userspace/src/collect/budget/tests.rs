@@ -194,17 +194,22 @@ fn no_limit_changes_nothing() {
     assert_eq!(budget.evaluate(demand(&loads(&[1e9]), 1e6), 1), None);
 }
 
+/// Probes on the scheduler that fire so often a second, 2 µs each.
+fn parking(rate: f64) -> Load {
+    Load {
+        rate,
+        price: Price {
+            cost_ns: 2_000,
+            ..Price::default()
+        },
+    }
+}
+
 fn with_parking(rates: &[f64], parks: f64, records: f64) -> Plan {
     let loads = loads(rates);
     within_five_percent(Demand {
         loads: &loads,
-        parking: Load {
-            rate: parks,
-            price: Price {
-                cost_ns: 2_000,
-                ..Price::default()
-            },
-        },
+        parking: parking(parks),
         records,
     })
 }
@@ -247,13 +252,7 @@ fn longer_windows_are_not_bought_with_waits() {
     let loads = loads(&[1_000.0]);
     let demand = |parks| Demand {
         loads: &loads,
-        parking: Load {
-            rate: parks,
-            price: Price {
-                cost_ns: 2_000,
-                ..Price::default()
-            },
-        },
+        parking: parking(parks),
         records: 0.0,
     };
     let mut budget = Budget::new(Some(0.05), Mode::Full, 0.1, 1);
