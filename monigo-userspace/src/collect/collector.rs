@@ -271,16 +271,12 @@ impl Collector {
         let end = loop {
             self.beats.fetch_add(1, Ordering::Relaxed);
             let coming = self.last_new.is_some_and(|at| at.elapsed() < COMING);
-            let exact = coming
-                || self.limits.max_calls.is_some()
-                || self.pacer.has_windows()
-                || self.awaiting.is_some() && self.kernel.follows_futures();
+            let exact = coming || self.limits.max_calls.is_some() || self.pacer.has_windows();
             let pause = if exact { POLL_IN_TIME } else { POLL };
-            let left = self
-                .limits
-                .duration
-                .map_or(pause, |duration| duration.saturating_sub(started.elapsed()));
-            match commands.recv_timeout(pause.min(left)) {
+            let limit = self.limits.duration;
+            let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
+            let dues = [left, self.until_awaits()].into_iter().flatten();
+            match commands.recv_timeout(dues.fold(pause, Duration::min)) {
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
                 Ok(Command::Trace(request)) => self.add(*request)?,
                 Ok(Command::Notice(sentence)) => self.notify(sentence),

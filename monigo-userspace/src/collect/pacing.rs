@@ -5,16 +5,20 @@ use std::time::{Duration, Instant};
 use super::budget::{Mode, Plan};
 use crate::probe::{Kernel, ProbeError, Watch};
 
-/// Time from one window to the next, unless calls are long.
-const PERIOD: Duration = Duration::from_secs(1);
+/// Length of a round, in which a window opens once, unless calls are long.
+const ROUND: Duration = Duration::from_secs(1);
 /// Shortest window; with a smaller share of the time, windows are rarer.
 const SHORTEST: Duration = Duration::from_millis(20);
 /// A window lasts as long as this many long calls, for what is open when it closes ends unseen.
 const LONG_CALLS: u32 = 20;
-/// Longest time from one window to the next that long calls make necessary.
-const LONGEST_PERIOD: Duration = Duration::from_secs(10);
+/// Longest round that long calls make necessary.
+const LONGEST_ROUND: Duration = Duration::from_secs(10);
 /// The same where calls are counted in windows only: estimates need many.
-const LONGEST_DUTY_PERIOD: Duration = Duration::from_secs(5);
+const LONGEST_DUTY_ROUND: Duration = Duration::from_secs(5);
+/// By how much later in its round each window opens than the one before, as a part of what it can be; of these sums,
+/// whole rounds are left out. A target that does something every second would else do it in every window or in none;
+/// multiples of the golden ratio's part after the point are spread most evenly.
+const LATER: f64 = 0.618_033_988_749_895;
 
 /// What windows open and close for.
 #[derive(Debug)]
@@ -44,12 +48,12 @@ impl Subject {
     /// How long a window is open that takes `share` of the time, when a long call takes `long_call`.
     fn window(&self, share: f64, long_call: Duration) -> Duration {
         let longest = if self.closed == Watch::Off {
-            LONGEST_DUTY_PERIOD
+            LONGEST_DUTY_ROUND
         } else {
-            LONGEST_PERIOD
+            LONGEST_ROUND
         };
         let least = (long_call * LONG_CALLS).min(longest.mul_f64(share));
-        PERIOD.mul_f64(share).max(least).max(SHORTEST)
+        ROUND.mul_f64(share).max(least).max(SHORTEST)
     }
 
     fn close(&self, kernel: &mut Kernel) -> Result<(), ProbeError> {
@@ -61,7 +65,7 @@ impl Subject {
     }
 }
 
-/// Windows that open and close in turn.
+/// Windows that open and close in turn: once in each round, for the same share of it.
 #[derive(Debug)]
 struct Cycle {
     subject: Subject,
@@ -71,15 +75,19 @@ struct Cycle {
     changes: Instant,
     started: Instant,
     opened: Instant,
+    /// Beginning of the round, and how far in it the window opens, as a part of what it can be.
+    round: Instant,
+    phase: f64,
+    /// How much longer the rounds were than their windows, of all that are over.
+    factor: f64,
     /// Time open so far, without the window that is open.
     past: Duration,
-    /// Time from the start until the last window began.
-    until_opened: Duration,
     /// Time that putting probes in place took so far.
     attaching: Duration,
 }
 
 impl Cycle {
+    /// The first window opens at once.
     fn start(subject: Subject, share: f64, long_call: Duration, now: Instant) -> Self {
         let share = share.clamp(0.001, 1.0);
         Self {
@@ -89,8 +97,10 @@ impl Cycle {
             open: true,
             started: now,
             opened: now,
+            round: now,
+            phase: 0.0,
+            factor: 1.0 / share,
             past: Duration::ZERO,
-            until_opened: Duration::ZERO,
             attaching: Duration::ZERO,
         }
     }
@@ -99,23 +109,38 @@ impl Cycle {
         if Instant::now() < self.changes {
             return Ok(());
         }
+        let window = self.subject.window(self.share, long_call);
         if self.open {
             // The kernel side stops at the beginning of this call, before links are removed.
             let lasted = self.opened.elapsed();
-            self.past += lasted;
-            self.open = false;
             self.subject.close(kernel)?;
-            self.changes = Instant::now() + lasted.mul_f64(1.0 / self.share - 1.0);
+            self.close(lasted, window, Instant::now());
         } else {
             let begun = Instant::now();
             self.subject.open(kernel)?;
-            self.open = true;
-            self.opened = Instant::now();
+            self.open(Instant::now(), window);
             self.attaching += self.opened.duration_since(begun);
-            self.until_opened = self.opened.duration_since(self.started);
-            self.changes = self.opened + self.subject.window(self.share, long_call);
         }
         Ok(())
+    }
+
+    /// A window closed that `lasted` so long; the next one is to last for `window`.
+    fn close(&mut self, lasted: Duration, window: Duration, now: Instant) {
+        self.open = false;
+        self.past += lasted;
+        // What came late does not move the rounds, unless it was later than that.
+        self.round = (self.round + lasted.div_f64(self.share)).max(now);
+        self.phase = (self.phase + LATER).fract();
+        let closed = window.div_f64(self.share).saturating_sub(window);
+        self.changes = self.round + closed.mul_f64(self.phase);
+    }
+
+    fn open(&mut self, now: Instant, window: Duration) {
+        self.open = true;
+        self.opened = now;
+        self.changes = now + window;
+        let rounds = self.round.duration_since(self.started).as_secs_f64();
+        self.factor = rounds / self.past.as_secs_f64().max(f64::MIN_POSITIVE);
     }
 
     fn open_time(&self) -> Duration {
@@ -125,15 +150,6 @@ impl Cycle {
             Duration::ZERO
         };
         self.past + current
-    }
-
-    /// How much longer the whole time is than that in which windows were open.
-    fn factor(&self) -> f64 {
-        let open = self.past.as_secs_f64();
-        if self.until_opened.is_zero() || open <= 0.0 {
-            return 1.0 / self.share;
-        }
-        self.until_opened.as_secs_f64() / open
     }
 }
 
@@ -210,9 +226,9 @@ impl Pacer {
     }
 
     /// How much longer the time is than what was open of it for functions whose calls are timed in windows, on average
-    /// so far; `None` if there are no such windows.
+    /// so far, until the round in which a window was opened last; `None` if there are no such windows.
     pub fn windows_factor(&self) -> Option<f64> {
-        self.windows.as_ref().map(Cycle::factor)
+        self.windows.as_ref().map(|cycle| cycle.factor)
     }
 
     /// Opens and closes windows that are due.
@@ -262,7 +278,7 @@ mod tests {
         let subject = subject(Watch::Counted);
         for share in [0.02, 0.1, 0.5] {
             let open = subject.window(share, Duration::ZERO);
-            assert_eq!(open, PERIOD.mul_f64(share));
+            assert_eq!(open, ROUND.mul_f64(share));
         }
         assert_eq!(subject.window(0.01, Duration::ZERO), SHORTEST);
     }
@@ -279,14 +295,53 @@ mod tests {
         assert_eq!(subject(Watch::Off).window(0.1, millis(3_000)), millis(500));
     }
 
+    /// A cycle's window opens when it is due, and closes as long after that as it should last.
+    fn go_round(cycle: &mut Cycle, window: Duration) -> Duration {
+        let closes = cycle.opened + window;
+        cycle.close(window, window, closes);
+        cycle.open(cycle.changes, window);
+        cycle.opened.duration_since(cycle.started)
+    }
+
     #[test]
-    fn the_first_window_stands_for_its_share() {
+    fn windows_open_in_all_parts_of_their_rounds() {
         let start = Instant::now();
         let mut cycle = Cycle::start(subject(Watch::Off), 0.25, Duration::ZERO, start);
-        assert!((cycle.factor() - 4.0).abs() < 1e-9);
-        // Later, what it was: a second of five.
-        cycle.past = Duration::from_secs(1);
-        cycle.until_opened = Duration::from_secs(5);
-        assert!((cycle.factor() - 5.0).abs() < 1e-9);
+        assert!((cycle.factor - 4.0).abs() < 1e-9);
+        let window = Duration::from_millis(250);
+        let mut parts = [0; 3];
+        for round in 1..=60 {
+            let opened = go_round(&mut cycle, window).as_secs_f64();
+            assert!((cycle.factor - 4.0).abs() < 1e-6, "{cycle:?}");
+            let late = opened - f64::from(round);
+            assert!((0.0..0.75).contains(&late), "{round}: {opened}");
+            parts[(late * 4.0) as usize] += 1;
+        }
+        assert!(
+            parts.iter().all(|part| (19..=21).contains(part)),
+            "{parts:?}"
+        );
+    }
+
+    #[test]
+    fn windows_that_are_late_stand_for_more() {
+        let start = Instant::now();
+        let millis = Duration::from_millis;
+        let mut cycle = Cycle::start(subject(Watch::Off), 0.5, Duration::ZERO, start);
+        // Closing took until long after the round.
+        cycle.close(millis(500), millis(500), start + millis(3_000));
+        assert!(
+            (cycle.factor - 2.0).abs() < 1e-9,
+            "the first one is its share"
+        );
+        cycle.open(start + millis(3_200), millis(500));
+        assert!((cycle.factor - 6.0).abs() < 1e-9, "{cycle:?}");
+        cycle.close(millis(500), millis(500), start + millis(3_700));
+        assert!(
+            (cycle.factor - 6.0).abs() < 1e-9,
+            "as long as it is handed out"
+        );
+        cycle.open(start + millis(4_100), millis(500));
+        assert!((cycle.factor - 4.0).abs() < 1e-9, "{cycle:?}");
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     symbols::futures::Suspended,
 };
 
-/// Shortest time between looks.
+/// Shortest time between looks, on average.
 const PACE: Duration = Duration::from_millis(10);
 /// Longest time that a look stands for: if the collector was busy for longer, the rest is in no sample.
 const LONGEST: Duration = Duration::from_millis(200);
@@ -34,13 +34,14 @@ const CHOSEN_FROM: usize = 4096;
 #[derive(Debug)]
 pub(super) struct Awaiting {
     last: Instant,
+    due: Instant,
     /// CPU time of a look, a mean over the last few.
     took: Duration,
     /// Threads that may poll, and when they were listed: going through the map takes as long as a look.
     pollers: Vec<OwnerKey>,
     listed: Option<Instant>,
     /// Number of the execution to begin with.
-    next: usize,
+    from: usize,
     /// Somebody was told that memory cannot be read.
     told: bool,
 }
@@ -49,12 +50,21 @@ impl Awaiting {
     pub fn new(now: Instant) -> Self {
         Self {
             last: now,
+            due: now,
             took: Duration::ZERO,
             pollers: Vec::new(),
             listed: None,
-            next: 0,
+            from: 0,
             told: false,
         }
+    }
+
+    /// Sets the time of the look after this one. Times are not even: a target that waits as regularly would be looked
+    /// at in the same part of its round again and again.
+    fn next(&mut self, now: Instant) {
+        let pace = PACE.max(self.took * SHARE);
+        self.last = now;
+        self.due = now + pace.mul_f64(rand::random_range(0.5..1.5));
     }
 }
 
@@ -70,23 +80,30 @@ impl Collector {
         self.awaiting = Some(Awaiting::new(Instant::now()));
     }
 
+    /// Time until suspended futures are to be looked at; `None` if there can be none.
+    pub(super) fn until_awaits(&self) -> Option<Duration> {
+        let awaiting = self.awaiting.as_ref()?;
+        let due = awaiting.due.saturating_duration_since(Instant::now());
+        self.kernel.follows_futures().then_some(due)
+    }
+
     /// Looks at suspended futures, if it is time.
     pub(super) fn look_at_awaits(&mut self) {
         let now = Instant::now();
-        let Some(awaiting) = &mut self.awaiting else {
+        let Some(awaiting) = self
+            .awaiting
+            .as_mut()
+            .filter(|awaiting| now >= awaiting.due)
+        else {
             return;
         };
         let elapsed = now - awaiting.last;
-        if elapsed < PACE.max(awaiting.took * SHARE) {
-            return;
-        }
-        awaiting.last = now;
         let before = cpu_time();
         if awaiting.listed.is_none_or(|listed| now - listed >= LISTED) {
             awaiting.pollers = self.kernel.owners(CHOSEN_FROM);
             awaiting.listed = Some(now);
         }
-        let from = awaiting.next;
+        let from = awaiting.from;
         let pollers = &awaiting.pollers;
         let (waiting, open) = self.kernel.suspended(pollers, from, MOST, CHOSEN_FROM);
         let stood_for = elapsed.min(LONGEST).as_nanos() as u64;
@@ -98,8 +115,9 @@ impl Collector {
             }
         }
         if let Some(awaiting) = &mut self.awaiting {
-            awaiting.next = from.wrapping_add(MOST);
+            awaiting.from = from.wrapping_add(MOST);
             awaiting.took = (awaiting.took * 7 + cpu_time().saturating_sub(before)) / 8;
+            awaiting.next(now);
         }
     }
 
