@@ -24,6 +24,8 @@ pub const KIND_SAMPLE_PARKED: u32 = 5;
 pub const GAVE_WAY: u32 = u32::MAX;
 /// `WakerRecord::kind`.
 pub const KIND_WAKER: u32 = 6;
+/// `ProcessRecord::kind`.
+pub const KIND_PROCESS: u32 = 7;
 
 /// `Caller::function`: a call that may be over, since its end was not watched for.
 pub const NO_FUNCTION: u32 = u32::MAX;
@@ -42,6 +44,16 @@ pub const OFF_CPU_LEAST_NS: u64 = 1_000;
 /// probability proportional to its length and stands for this long, which keeps sums unbiased and
 /// the number of samples in bounds.
 pub const OFF_CPU_CERTAIN_NS: u64 = 1_000_000;
+
+/// A process makes a call that is followed, for the first time. What it maps has to be read while it lives.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessRecord {
+    /// `KIND_PROCESS`; first, so that a reader can tell records apart.
+    pub kind: u32,
+    /// Process (thread group) id, in the initial pid namespace.
+    pub pid: u32,
+}
 
 /// One completed call in full.
 #[repr(C)]
@@ -201,6 +213,7 @@ pod!(
     CallRecord,
     CallRecordWithStack,
     Caller,
+    ProcessRecord,
     SampleRecord,
     WakerRecord
 );

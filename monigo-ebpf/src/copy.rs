@@ -8,7 +8,7 @@ use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_RING_SIZE, pt_regs},
     helpers::{
         bpf_get_current_task_btf, bpf_probe_read_kernel,
-        generated::{bpf_probe_read_user, bpf_ringbuf_query, bpf_task_pt_regs},
+        generated::{bpf_probe_read_user, bpf_task_pt_regs},
     },
 };
 use monigo_common::{
@@ -23,7 +23,7 @@ use monigo_common::{
 use crate::{
     maps::{COPY, KEPT, NOTHING_KEPT, OPEN, RECORDS, lose},
     owner::Owner,
-    record::{self, SUBMIT_FLAGS},
+    record,
     sample::Inside,
 };
 
@@ -105,14 +105,8 @@ fn wanted() -> Option<&'static CopyControl> {
 #[inline(always)]
 fn wanted_and_room() -> Option<&'static CopyControl> {
     let copy = wanted()?;
-    let ring = (&raw const RECORDS).cast_mut();
-    // SAFETY: `ring` is a ring buffer.
-    let (waiting, size) = unsafe {
-        (
-            bpf_ringbuf_query(ring.cast(), u64::from(BPF_RB_AVAIL_DATA)),
-            bpf_ringbuf_query(ring.cast(), u64::from(BPF_RB_RING_SIZE)),
-        )
-    };
+    let waiting = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
+    let size = RECORDS.query(u64::from(BPF_RB_RING_SIZE));
     (waiting <= size / 2).then_some(copy)
 }
 
@@ -277,7 +271,7 @@ fn send_sized<const N: usize>(copy: &CopyControl, moment: &Moment) -> bool {
     };
     // SAFETY: a reserved record of this type.
     unsafe { fill(copy, entry.as_mut_ptr(), moment) };
-    entry.submit(SUBMIT_FLAGS);
+    record::submit(entry);
     true
 }
 

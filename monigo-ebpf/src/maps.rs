@@ -131,7 +131,7 @@ pub fn count_away(slot: u32, change: i64) {
     }
 }
 
-/// Which processes may have calls open, by the lowest bits of their ids (0 or 1): the first test of
+/// The processes that calls opened in last, by the lowest bits of their ids; 0 for none yet. The first test of
 /// programs that run for every process.
 #[map]
 pub static MAYBE_OPEN: Array<u64> = Array::with_max_entries(MAYBE_OPEN_SLOTS, 0);
@@ -148,12 +148,17 @@ pub fn maybe_open(pid: u32) -> bool {
         .is_some_and(|slot| unsafe { slot.read_volatile() } != 0)
 }
 
-/// Notes that process `pid` may have calls open from now on.
+/// Notes that process `pid` may have calls open from now on. Returns whether it may be the first time.
 #[inline(always)]
-pub fn note_open(pid: u32) {
-    if let Some(slot) = MAYBE_OPEN.get_ptr_mut(pid & (MAYBE_OPEN_SLOTS - 1)) {
-        // SAFETY: the pointer is to a live, aligned map value, and everybody writes the same.
-        unsafe { slot.write_volatile(1) };
+pub fn note_open(pid: u32) -> bool {
+    let Some(slot) = MAYBE_OPEN.get_ptr_mut(pid & (MAYBE_OPEN_SLOTS - 1)) else {
+        return false;
+    };
+    // SAFETY: the pointer is to a live, aligned map value; whoever else writes it writes a process, too.
+    unsafe {
+        let last = slot.read_volatile();
+        slot.write_volatile(u64::from(pid));
+        last != u64::from(pid)
     }
 }
 

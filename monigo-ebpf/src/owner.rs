@@ -10,7 +10,10 @@ use monigo_common::{
     open::{OpenCalls, OwnerKey},
 };
 
-use crate::maps::{CONTROL, NOTHING_OPEN, OPEN, PROCESSES, note_open};
+use crate::{
+    maps::{CONTROL, NOTHING_OPEN, OPEN, PROCESSES, note_open},
+    record,
+};
 
 /// Offset of `stack.hi` in Go's `runtime.g`, stable since Go 1.2.
 pub const G_STACK_HI: u64 = 8;
@@ -131,7 +134,9 @@ pub fn place(owner: &Owner, control: &Control) -> Place {
     if OPEN.insert(owner.key, nothing, 0).is_err() {
         return Place::Full;
     }
-    note_open(owner.key.pid);
+    if note_open(owner.key.pid) {
+        record::announce(owner.key.pid);
+    }
     let Some(open) = OPEN.get_ptr_mut(owner.key) else {
         return Place::Full;
     };

@@ -18,8 +18,7 @@ use monigo_common::{
 use crate::{
     maps::{OPEN, PARK_PROBES, RECORDS, add, lose},
     owner::{self, user_word},
-    record::SUBMIT_FLAGS,
-    sample, sched, waker,
+    record, sample, sched, waker,
 };
 
 /// Counts what the probes on the Go runtime have fired; their cost counts against the budget.
@@ -157,7 +156,7 @@ pub fn unpark<C: EbpfContext>(ctx: &C) {
         (*out).reason = reason;
         (*out).park_return = park_return;
     }
-    entry.submit(SUBMIT_FLAGS);
+    record::submit(entry);
 }
 
 /// `runtime.ready(gp, ...)` is entered: the goroutine `gp` may run again.
@@ -265,5 +264,5 @@ pub fn execute<C: EbpfContext>(ctx: &C) {
         (*out).preempted = 1;
         (*out).reason = GAVE_WAY;
     }
-    entry.submit(SUBMIT_FLAGS);
+    record::submit(entry);
 }

@@ -2,18 +2,19 @@
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_F_USER_STACK, BPF_RB_NO_WAKEUP},
+    bindings::{BPF_F_USER_STACK, BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{
         bpf_get_prandom_u32, bpf_get_smp_processor_id,
         generated::{bpf_get_stack, bpf_ringbuf_output},
     },
+    maps::ring_buf::RingBufEntry,
 };
 use monigo_common::{
     config::{Control, FunctionControl},
     copy::KIND_CALL_COPIED,
     event::{
         CallRecord, CallRecordWithStack, KIND_CALL, KIND_CALL_WITH_STACK,
-        KIND_EXECUTION_WITH_STACK, Loss, MAX_FRAMES,
+        KIND_EXECUTION_WITH_STACK, KIND_PROCESS, Loss, MAX_FRAMES, ProcessRecord,
     },
     open::OpenCall,
 };
@@ -24,8 +25,46 @@ use crate::{
     owner::Owner,
 };
 
-/// The user side polls; waking it for each record would cost the target.
-pub const SUBMIT_FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
+/// The user side looks some times a second, for waking it costs the target. It is woken each time that as many more
+/// bytes wait for it as this power of two.
+const WAKE_BITS: u32 = 20;
+
+/// How a record of `bytes` is sent, when `waiting` bytes lie before it in the ring buffer.
+#[inline(always)]
+const fn flags(waiting: u64, bytes: u64) -> u64 {
+    if (waiting ^ (waiting + in_ring(bytes))) >> WAKE_BITS == 0 {
+        BPF_RB_NO_WAKEUP as u64
+    } else {
+        BPF_RB_FORCE_WAKEUP as u64
+    }
+}
+
+/// Bytes that a record takes in the ring buffer: a head comes before it, and it ends at a multiple of 8. Source:
+/// `BPF_RINGBUF_HDR_SZ` of Linux `include/uapi/linux/bpf.h`.
+#[inline(always)]
+const fn in_ring(bytes: u64) -> u64 {
+    (bytes + 8).next_multiple_of(8)
+}
+
+/// Sends a reserved record.
+#[inline(always)]
+pub fn submit<T>(entry: RingBufEntry<T>) {
+    let bytes = size_of::<T>() as u64;
+    let reserved = RECORDS.query(u64::from(BPF_RB_AVAIL_DATA));
+    let waiting = reserved.saturating_sub(in_ring(bytes));
+    entry.submit(flags(waiting, bytes));
+}
+
+/// Sends that a process is followed from now on, and wakes the user side for it.
+#[inline(always)]
+pub fn announce(pid: u32) {
+    let record = ProcessRecord {
+        kind: KIND_PROCESS,
+        pid,
+    };
+    // If there is no room, its calls tell of it.
+    let _ = RECORDS.output::<ProcessRecord>(&record, u64::from(BPF_RB_FORCE_WAKEUP));
+}
 
 /// Sends the first `bytes` of a record; one that there is no room for is counted.
 ///
@@ -33,9 +72,10 @@ pub const SUBMIT_FLAGS: u64 = BPF_RB_NO_WAKEUP as u64;
 /// `record` must point to as many bytes of a live map value.
 #[inline(always)]
 pub unsafe fn send<T>(record: *mut T, bytes: u64) {
+    let flags = flags(RECORDS.query(u64::from(BPF_RB_AVAIL_DATA)), bytes);
     let ring = (&raw const RECORDS).cast_mut();
     // SAFETY: `ring` is a ring buffer, which copies the bytes.
-    let sent = unsafe { bpf_ringbuf_output(ring.cast(), record.cast(), bytes, SUBMIT_FLAGS) };
+    let sent = unsafe { bpf_ringbuf_output(ring.cast(), record.cast(), bytes, flags) };
     if sent != 0 {
         lose(Loss::RingFull);
     }
@@ -103,7 +143,7 @@ pub fn maybe<C: EbpfContext, const EXECUTION: bool>(
         with_stack(ctx, record, sp);
     } else if let Some(mut entry) = RECORDS.reserve::<CallRecord>(0) {
         entry.write(record);
-        entry.submit(SUBMIT_FLAGS);
+        submit(entry);
     } else {
         lose(Loss::RingFull);
     }
@@ -139,7 +179,7 @@ fn with_stack<C: EbpfContext>(ctx: &C, record: CallRecord, sp: u64) {
         (&raw mut (*out).stack_bytes).write(bytes);
         bytes
     };
-    entry.submit(SUBMIT_FLAGS);
+    submit(entry);
     if bytes < 0 {
         lose(Loss::StackFailed);
     }

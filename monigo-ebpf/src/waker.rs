@@ -12,7 +12,7 @@ use monigo_common::event::{
 
 use crate::{
     maps::{RECORDS, lose},
-    record::SUBMIT_FLAGS,
+    record,
 };
 
 /// Sends that the current thread ended the wait that `owner` began at `since_ns`. `ctx` is the
@@ -55,5 +55,5 @@ pub fn send(ctx: *mut c_void, owner: u64, since_ns: u64, goid: u64, in_kernel: b
             );
         }
     }
-    entry.submit(SUBMIT_FLAGS);
+    record::submit(entry);
 }

@@ -16,11 +16,11 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
 };
 
+use crossbeam_channel::{Receiver, never, select};
 use monigo_common::config::Control;
 use tokio::sync::watch;
 
@@ -48,12 +48,10 @@ use crate::{
     target::process::{self, Lifetime},
 };
 
-/// Time between looks at what has come, and while something is to be done in time.
-const POLL: Duration = Duration::from_millis(80);
-const POLL_IN_TIME: Duration = Duration::from_millis(10);
-/// After a new process, more are expected for this long. What they map has to be read while they live, or their
-/// stacks get no names.
-pub(super) const COMING: Duration = Duration::from_secs(2);
+/// Time between looks at whether the recording is to end. While records come, those wake more often.
+const LOOK: Duration = Duration::from_millis(300);
+/// The same while a number of calls ends it.
+const LOOK_AT_CALLS: Duration = Duration::from_millis(10);
 /// Time between changes of the sampling rate.
 const ADAPT: Duration = Duration::from_millis(100);
 /// Time between looks at what the probes cost.
@@ -124,8 +122,6 @@ pub struct Collector {
     processes: BTreeMap<u32, ProcessRow>,
     alive: BTreeSet<u32>,
     new_processes: Vec<ProcessRow>,
-    /// When a process was first seen last.
-    last_new: Option<Instant>,
     losses: BTreeMap<&'static str, u64>,
     stored_losses: BTreeMap<&'static str, u64>,
     last_flush: Instant,
@@ -237,7 +233,6 @@ impl Collector {
             processes: BTreeMap::new(),
             alive: BTreeSet::new(),
             new_processes: Vec::new(),
-            last_new: None,
             losses: BTreeMap::new(),
             stored_losses: BTreeMap::new(),
             last_flush: Instant::now(),
@@ -268,25 +263,26 @@ impl Collector {
         if first.modes.iter().any(|mode| *mode != Mode::Full) {
             self.put_in_force(&first)?;
         }
+        let mut drained = self.drain.drained();
         let end = loop {
             self.beats.fetch_add(1, Ordering::Relaxed);
-            let coming = self.last_new.is_some_and(|at| at.elapsed() < COMING);
-            let exact = coming || self.limits.max_calls.is_some() || self.pacer.has_windows();
-            let pause = if exact { POLL_IN_TIME } else { POLL };
-            let limit = self.limits.duration;
-            let left = limit.map(|limit| limit.saturating_sub(started.elapsed()));
-            let dues = [left, self.until_awaits()].into_iter().flatten();
-            match commands.recv_timeout(dues.fold(pause, Duration::min)) {
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => break End::Requested,
-                Ok(Command::Trace(request)) => self.add(*request)?,
-                Ok(Command::Notice(sentence)) => self.notify(sentence),
-                Ok(Command::Readings(readings)) => self.readings.extend(readings),
-                Ok(Command::Tune(tuning)) => self.tune(*tuning)?,
-                Ok(Command::Follow(pids)) => self.follow(&pids)?,
-                Err(RecvTimeoutError::Timeout) => {}
+            let rest = self.rest(started);
+            select! {
+                recv(commands) -> command => match command {
+                    Ok(Command::Stop) | Err(_) => break End::Requested,
+                    Ok(Command::Trace(request)) => self.add(*request)?,
+                    Ok(Command::Notice(sentence)) => self.notify(sentence),
+                    Ok(Command::Readings(readings)) => self.readings.extend(readings),
+                    Ok(Command::Tune(tuning)) => self.tune(*tuning)?,
+                    Ok(Command::Follow(pids)) => self.follow(&pids)?,
+                },
+                recv(drained) -> records => match records {
+                    Ok(records) => drawn += self.take_in(records),
+                    Err(_) => drained = never(),
+                },
+                default(rest) => {}
             }
             self.look_at_awaits();
-            drawn += self.take_drained();
             let elapsed = adapted.elapsed();
             if elapsed >= ADAPT {
                 self.adapt(drawn, elapsed)?;
@@ -308,6 +304,24 @@ impl Collector {
         };
         self.finish(end)?;
         Ok(end)
+    }
+
+    /// Time until something is to be done that nobody tells of.
+    fn rest(&self, started: Instant) -> Duration {
+        let look = if self.limits.max_calls.is_some() {
+            LOOK_AT_CALLS
+        } else {
+            LOOK
+        };
+        let limit = self.limits.duration;
+        let others = [
+            Some(self.flush.saturating_sub(self.last_flush.elapsed())),
+            Some(WEIGH.saturating_sub(self.weighed.1.elapsed())),
+            limit.map(|limit| limit.saturating_sub(started.elapsed())),
+            self.pacer.until_change(),
+            self.until_awaits(),
+        ];
+        others.into_iter().flatten().fold(look, Duration::min)
     }
 
     fn due(&self, started: Instant) -> Result<Option<End>, ProbeError> {
@@ -363,7 +377,6 @@ impl Collector {
         }
         self.resolver.remember(pid);
         self.drain.remember(pid);
-        self.last_new = Some(Instant::now());
         let name = process::name(pid).unwrap_or_default();
         let row = ProcessRow {
             pid,

@@ -3,25 +3,23 @@
 
 use std::{
     io,
-    sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use super::{collector::COMING, copies::Copies};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
+
+use super::copies::Copies;
 use crate::{
-    probe::{Item, Record, Records},
+    probe::{Item, Record, Records, RecordsCaller},
     unwind::Tally,
 };
 
-/// Least and most time between looks at the ring buffer. At the latter, 16 MiB still hold what comes
-/// all at once. Each wakes a CPU, whose interrupts the target may feel.
-const SHORTEST: Duration = Duration::from_millis(5);
-const LONGEST: Duration = Duration::from_millis(80);
-/// The latter while processes come, see [`COMING`].
-const LONGEST_COMING: Duration = Duration::from_millis(10);
-/// Between looks at first.
-const FIRST: Duration = Duration::from_millis(10);
+/// Most time between looks at the ring buffer; the kernel side wakes when much waits, or a process is new. Each
+/// look wakes a CPU, whose interrupts the target may feel.
+const MOST: Duration = Duration::from_millis(250);
+/// Least time between looks.
+const LEAST: Duration = Duration::from_millis(2);
 /// Between looks at the end, when a record may still be being written.
 const LAST: Duration = Duration::from_millis(1);
 /// Records handed on at a time, and how many times that the collector may be behind.
@@ -50,6 +48,7 @@ enum Order {
 /// The thread that empties the ring buffer.
 pub struct Drain {
     orders: Sender<Order>,
+    caller: RecordsCaller,
     drained: Receiver<Drained>,
     thread: Option<JoinHandle<Option<Tally>>>,
 }
@@ -57,15 +56,15 @@ pub struct Drain {
 impl Drain {
     /// Starts it. With `copies`, stacks come as copies.
     pub fn start(records: Records, copies: bool) -> io::Result<Self> {
-        let (orders, received) = mpsc::channel();
-        let (sender, drained) = mpsc::sync_channel(BEHIND);
+        let (orders, received) = unbounded();
+        let (sender, drained) = bounded(BEHIND);
+        let caller = records.caller();
         let thread = thread::Builder::new()
             .name("drain".to_owned())
             .spawn(move || {
                 let mut work = Work {
                     records,
                     copies: copies.then(Copies::default),
-                    last_new: None,
                     sender,
                 };
                 work.run(&received);
@@ -73,6 +72,7 @@ impl Drain {
             })?;
         Ok(Self {
             orders,
+            caller,
             drained,
             thread: Some(thread),
         })
@@ -89,15 +89,16 @@ impl Drain {
         let _ = self.orders.send(Order::Forget(pid));
     }
 
-    /// What has come; `None` if nothing has.
-    pub fn next(&self) -> Option<Drained> {
-        self.drained.try_recv().ok()
+    /// Where what has come can be waited for. It ends when nothing can come any more.
+    pub fn drained(&self) -> Receiver<Drained> {
+        self.drained.clone()
     }
 
     /// Hands out the rest until the ring buffer is empty, and then how copied stacks ended, if there
     /// were any. To be called when nothing is sent any more.
     pub fn finish(&mut self, mut take: impl FnMut(Drained)) -> Option<Tally> {
         let _ = self.orders.send(Order::Finish);
+        self.caller.call();
         for drained in &self.drained {
             take(drained);
         }
@@ -109,21 +110,13 @@ impl Drain {
 struct Work {
     records: Records,
     copies: Option<Copies>,
-    /// When a process was first seen last.
-    last_new: Option<Instant>,
-    sender: SyncSender<Drained>,
+    sender: Sender<Drained>,
 }
 
 impl Work {
     fn run(&mut self, orders: &Receiver<Order>) {
-        let mut pause = FIRST;
         loop {
             let mut finish = false;
-            match orders.recv_timeout(pause) {
-                Ok(order) => finish |= self.obey(&order),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
             loop {
                 match orders.try_recv() {
                     Ok(order) => finish |= self.obey(&order),
@@ -131,26 +124,27 @@ impl Work {
                     Err(TryRecvError::Disconnected) => return,
                 }
             }
-            let Some(bytes) = self.look() else { return };
-            let coming = self.last_new.is_some_and(|at| at.elapsed() < COMING);
-            let longest = if coming { LONGEST_COMING } else { LONGEST };
-            pause = next_pause(pause, longest, bytes, self.records.ring_bytes());
+            let looked = Instant::now();
+            if self.look().is_none() {
+                return;
+            }
             if finish {
                 // A record being written ends a look early; it is there for the next one.
-                while self.look().is_some_and(|bytes| bytes > 0) || {
+                while self.look().is_some_and(|taken| taken > 0) || {
                     thread::sleep(LAST);
-                    self.look().is_some_and(|bytes| bytes > 0)
+                    self.look().is_some_and(|taken| taken > 0)
                 } {}
                 return;
+            }
+            self.records.wait(MOST);
+            if let Some(early) = LEAST.checked_sub(looked.elapsed()) {
+                thread::sleep(early);
             }
         }
     }
 
     /// Returns whether that is the end.
     fn obey(&mut self, order: &Order) -> bool {
-        if let Order::Remember(_) = order {
-            self.last_new = Some(Instant::now());
-        }
         match (order, &mut self.copies) {
             (Order::Finish, _) => return true,
             (Order::Remember(pid), Some(copies)) => copies.remember(*pid),
@@ -160,82 +154,43 @@ impl Work {
         false
     }
 
-    /// Takes what is in the ring buffer, and says how much that was; `None` when nobody wants it any
+    /// Takes what is in the ring buffer, and says how many items that were; `None` when nobody wants them any
     /// more.
     fn look(&mut self) -> Option<usize> {
-        let mut bytes = 0;
+        let mut items = 0;
         loop {
             let mut drained = Drained::default();
             let copies = &mut self.copies;
-            let taken = self.records.take(BATCH, |length, item| {
-                bytes += length;
-                match item {
-                    Ok(Item::Copy(copy)) => {
-                        drained.copies += 1;
-                        drained.copied_bytes += copy.stack.len() as u64;
-                        // At once: copies are large.
-                        if let Some(copies) = copies {
-                            copies.take(&copy);
-                        }
-                    }
-                    Ok(Item::Record(mut record)) => {
-                        let wanted = copies
-                            .as_mut()
-                            .is_none_or(|copies| copies.complete(&mut record));
-                        if wanted {
-                            drained.records.push(record);
-                        }
-                    }
-                    Err(error) => {
-                        tracing::debug!("{error}");
-                        drained.malformed += 1;
+            let taken = self.records.take(BATCH, |item| match item {
+                Ok(Item::Copy(copy)) => {
+                    drained.copies += 1;
+                    drained.copied_bytes += copy.stack.len() as u64;
+                    // At once: copies are large.
+                    if let Some(copies) = copies {
+                        copies.take(&copy);
                     }
                 }
+                Ok(Item::Record(mut record)) => {
+                    let wanted = copies
+                        .as_mut()
+                        .is_none_or(|copies| copies.complete(&mut record));
+                    if wanted {
+                        drained.records.push(record);
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!("{error}");
+                    drained.malformed += 1;
+                }
             });
+            items += taken;
             if taken > 0 {
                 // While the collector is far behind, this waits, and then the ring buffer fills.
                 self.sender.send(drained).ok()?;
             }
             if taken < BATCH {
-                return Some(bytes);
+                return Some(items);
             }
         }
-    }
-}
-
-/// Time until the next look, `longest` at most, after one that found `bytes` in a ring buffer of `ring_bytes`. Each
-/// look wakes a CPU.
-fn next_pause(pause: Duration, longest: Duration, bytes: usize, ring_bytes: usize) -> Duration {
-    let next = if bytes > ring_bytes / 16 {
-        (pause / 2).max(SHORTEST)
-    } else if bytes < ring_bytes / 128 {
-        pause * 2
-    } else {
-        pause
-    };
-    next.min(longest)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn looks_become_rare_when_little_comes() {
-        let ring_bytes = 16 << 20;
-        let next = |pause, bytes| next_pause(pause, LONGEST, bytes, ring_bytes);
-        let mut pause = FIRST;
-        for _ in 0..8 {
-            pause = next(pause, 1000);
-        }
-        assert_eq!(pause, LONGEST);
-        assert_eq!(next(pause, ring_bytes / 32), LONGEST);
-        let coming = next_pause(pause, LONGEST_COMING, 1000, ring_bytes);
-        assert_eq!(coming, LONGEST_COMING);
-        for _ in 0..8 {
-            pause = next(pause, ring_bytes / 2);
-        }
-        assert_eq!(pause, SHORTEST);
-        assert_eq!(next(pause, ring_bytes / 32), SHORTEST);
     }
 }

@@ -173,9 +173,11 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// Whether there are windows to open and close.
-    pub fn has_windows(&self) -> bool {
-        self.windows.is_some() || self.duty.is_some()
+    /// Time until a window opens or closes; `None` if there are none.
+    pub fn until_change(&self) -> Option<Duration> {
+        let cycles = [&self.windows, &self.duty].into_iter().flatten();
+        let changes = cycles.map(|cycle| cycle.changes).min()?;
+        Some(changes.saturating_duration_since(Instant::now()))
     }
 
     /// Puts `plan` in force.

@@ -2,13 +2,11 @@
 
 use std::{
     path::Path,
-    sync::{
-        Arc,
-        mpsc::{self, Sender},
-    },
+    sync::Arc,
     thread::{self, JoinHandle},
 };
 
+use crossbeam_channel::{Sender, unbounded};
 use tokio::runtime::Handle;
 
 use crate::{
@@ -129,7 +127,7 @@ pub fn attach(
     .holding();
     let reader = database.reader()?;
     let sessions = Arc::new(Sessions::of(reader.clone()));
-    let (begun, has_begun) = mpsc::channel();
+    let (begun, has_begun) = unbounded();
     let shown = Arc::clone(&sessions);
     let job = Job {
         label: plain_label(&wanted.target),
@@ -151,7 +149,7 @@ pub fn attach(
             begun,
         }),
     };
-    let (commands, received) = mpsc::channel();
+    let (commands, received) = unbounded();
     let own = commands.clone();
     let thread = thread::Builder::new()
         .name("recording".to_owned())

@@ -6,9 +6,9 @@ use monigo_common::copy::{KIND_CALL_COPIED, KIND_STACK_COPY, STACK_COPIED};
 pub use monigo_common::event::Caller;
 use monigo_common::event::{
     CallRecord, CallRecordWithStack, GAVE_WAY, KIND_CALL, KIND_CALL_WITH_STACK,
-    KIND_EXECUTION_WITH_STACK, KIND_SAMPLE_CPU, KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED,
-    KIND_WAKER, MAX_FRAMES, MAX_KERNEL_FRAMES, MAX_WAKER_FRAMES, MAX_WAKER_KERNEL_FRAMES,
-    NO_FUNCTION, SampleRecord, WakerRecord,
+    KIND_EXECUTION_WITH_STACK, KIND_PROCESS, KIND_SAMPLE_CPU, KIND_SAMPLE_OFF_CPU,
+    KIND_SAMPLE_PARKED, KIND_WAKER, MAX_FRAMES, MAX_KERNEL_FRAMES, MAX_WAKER_FRAMES,
+    MAX_WAKER_KERNEL_FRAMES, NO_FUNCTION, ProcessRecord, SampleRecord, WakerRecord,
 };
 
 use super::StackCopy;
@@ -37,6 +37,8 @@ pub enum Record {
     Sample(Sample),
     /// Who ended a wait; its sample comes later.
     Waker(WakerSeen),
+    /// A process makes a call for the first time.
+    Process(u32),
 }
 
 /// The stack of a call.
@@ -187,6 +189,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
                 });
         }
         KIND_WAKER => size_of::<WakerRecord>(),
+        KIND_PROCESS => size_of::<ProcessRecord>(),
         _ => return Err(RecordError::Kind(kind)),
     };
     if bytes.len() != expected {
@@ -204,6 +207,11 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         // SAFETY: as above.
         let record = unsafe { bytes.as_ptr().cast::<WakerRecord>().read_unaligned() };
         return Ok(Record::Waker(waker(&record)));
+    }
+    if kind == KIND_PROCESS {
+        // SAFETY: as above.
+        let record = unsafe { bytes.as_ptr().cast::<ProcessRecord>().read_unaligned() };
+        return Ok(Record::Process(record.pid));
     }
     // SAFETY: as above.
     let record = unsafe {

@@ -44,6 +44,9 @@ pub enum ProbeError {
     /// The CPUs of the host are not known.
     #[error("reading which CPUs are online failed: {0}")]
     Cpus(#[source] io::Error),
+    /// Records cannot be waited for.
+    #[error("waiting for what the kernel side records failed: {0}")]
+    Ring(#[source] io::Error),
     /// Tracefs is needed and could not be read or mounted.
     #[error(
         "reading {path} failed: {source}; mount tracefs with `mount -t tracefs nodev /sys/kernel/tracing`"

@@ -128,7 +128,6 @@ pub struct Kernel {
     pub(super) parking: Option<ParkingProbes>,
     processes: HashMap<MapData, u32, u8>,
     ring: Option<RingBuf<MapData>>,
-    ring_bytes: u32,
 }
 
 impl Kernel {
@@ -190,7 +189,6 @@ impl Kernel {
             parking: None,
             processes: map(&mut ebpf, "PROCESSES")?,
             ring: Some(map(&mut ebpf, "RECORDS")?),
-            ring_bytes: sizes.ring_bytes,
             programs,
             features,
             settings: Control::default(),
@@ -378,7 +376,7 @@ impl Kernel {
     /// The ring buffer, which can be taken once.
     pub fn take_records(&mut self) -> Result<Records, ProbeError> {
         let ring = self.ring.take().ok_or(ProbeError::Missing("RECORDS"))?;
-        Ok(Records::new(ring, self.ring_bytes))
+        Records::new(ring).map_err(ProbeError::Ring)
     }
 }
 

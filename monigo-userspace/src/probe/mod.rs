@@ -37,7 +37,7 @@ pub use self::{
     planned::PlannedFunction,
     prices::{Calibration, Price},
     programs::Features,
-    records::Records,
+    records::{Caller as RecordsCaller, Records},
     suspended::{Execution, Waiting},
     watching::Watch,
     windows::Opened,

@@ -2,13 +2,12 @@
 
 use std::{
     io,
-    sync::{
-        Arc,
-        mpsc::{self, RecvTimeoutError, Sender},
-    },
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
+
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 
 use super::Live;
 use crate::collect::Command;
@@ -26,7 +25,7 @@ impl Sampler {
     /// it, and at most one a second.
     pub fn start(live: Arc<Live>, commands: Sender<Command>, flush: Duration) -> io::Result<Self> {
         let interval = flush.max(Duration::from_secs(1));
-        let (stop, stopped) = mpsc::channel::<()>();
+        let (stop, stopped) = bounded::<()>(0);
         thread::Builder::new()
             .name("metrics".to_owned())
             .spawn(move || {

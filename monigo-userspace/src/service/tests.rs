@@ -189,7 +189,7 @@ fn a_recording_answers_with_what_was_stored_last() {
 #[test]
 fn readings_reach_the_collector_until_it_ends() {
     let live = Arc::new(live(HealthSettings::default()));
-    let (commands, received) = std::sync::mpsc::channel();
+    let (commands, received) = crossbeam_channel::unbounded();
     let sampler = Sampler::start(live, commands, Duration::from_millis(1)).unwrap();
     let crate::collect::Command::Readings(readings) = received.recv().unwrap() else {
         panic!("not readings");

@@ -5,15 +5,13 @@ use std::{
     fs,
     os::unix::fs::MetadataExt as _,
     path::Path,
-    sync::{
-        Arc, Mutex,
-        mpsc::{self, Sender},
-    },
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
     time::Instant,
 };
 
 use anyhow::Result;
+use crossbeam_channel::{Sender, unbounded};
 
 use super::{backoff::Backoff, sessions::Sessions};
 use crate::sync::lock;
@@ -187,7 +185,7 @@ impl Watched {
             runtime: common.runtime.clone(),
             observer: Arc::clone(&common.sessions) as Arc<dyn Observer>,
         };
-        let (commands, received) = mpsc::channel();
+        let (commands, received) = unbounded();
         let own = commands.clone();
         let thread = thread::Builder::new()
             .name("recording".to_owned())

@@ -2,15 +2,12 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{
-        Arc, Mutex,
-        atomic::AtomicU64,
-        mpsc::{Receiver, Sender},
-    },
+    sync::{Arc, Mutex, atomic::AtomicU64},
     time::Instant,
 };
 
 use anyhow::Result;
+use crossbeam_channel::{Receiver, Sender};
 use tokio::runtime::Handle;
 
 use super::{

@@ -5,11 +5,12 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, Sender},
     },
     thread,
     time::Duration,
 };
+
+use crossbeam_channel::{Sender, bounded};
 
 use super::TraceOptions;
 use super::{prepare, resolver};
@@ -118,7 +119,7 @@ impl Live {
                 described,
                 traced,
             });
-        let (answer, answered) = mpsc::channel();
+        let (answer, answered) = bounded(1);
         let request = Request {
             additions: additions.collect(),
             answer,

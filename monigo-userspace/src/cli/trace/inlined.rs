@@ -1,11 +1,9 @@
 //! Functions of large images that the compiler also copied into their callers: found out while
 //! tracing goes on.
 
-use std::{
-    sync::{Arc, mpsc},
-    thread,
-    time::Instant,
-};
+use std::{sync::Arc, thread, time::Instant};
+
+use crossbeam_channel::Sender;
 
 use super::remarks::Remarks;
 use crate::{
@@ -43,7 +41,7 @@ impl InlinedLater {
     }
 
     /// Looks for them on a thread of its own, and tells the collector.
-    pub fn find(self, commands: mpsc::Sender<Command>) {
+    pub fn find(self, commands: Sender<Command>) {
         if self.functions.is_empty() {
             return;
         }

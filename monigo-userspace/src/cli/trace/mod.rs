@@ -21,15 +21,10 @@ mod slow;
 mod unwinding;
 mod views;
 
-use std::{
-    io::IsTerminal as _,
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, mpsc},
-    time::Instant,
-};
+use std::{io::IsTerminal as _, net::SocketAddr, path::Path, sync::Arc, time::Instant};
 
 use anyhow::Result;
+use crossbeam_channel::{Sender, unbounded};
 
 pub use self::options::{TraceOptions, tuning};
 use self::{
@@ -109,7 +104,7 @@ fn record(
     .holding();
     database.apply(&args.storage)?;
     let reader = database.reader()?;
-    let (commands, received) = mpsc::channel();
+    let (commands, received) = unbounded();
     let beginning = Beginning {
         target,
         image: &image,
@@ -230,7 +225,7 @@ fn prepare_all(
 fn announce(
     operation: &Arc<Operation>,
     views: &Views,
-    commands: &mpsc::Sender<Command>,
+    commands: &Sender<Command>,
     prepared: &Prepared,
     shown: &str,
     session: i64,

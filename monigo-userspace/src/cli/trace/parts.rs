@@ -1,12 +1,10 @@
 //! What every recording is made of once its probes are in: a session, the collector that writes it, and the
 //! service around it.
 
-use std::{
-    mem,
-    sync::{Arc, mpsc::Sender},
-};
+use std::{mem, sync::Arc};
 
 use anyhow::Result;
+use crossbeam_channel::Sender;
 use monigo_common::config::Control;
 use tokio::sync::watch;
 

@@ -1,11 +1,9 @@
 //! What is known of the traced service beside its calls.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, mpsc::Sender},
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::{Context as _, Result};
+use crossbeam_channel::Sender;
 use tokio::{runtime::Handle, sync::watch};
 
 use super::reports;

@@ -1,7 +1,6 @@
 //! Ctrl-C and its relatives.
 
-use std::sync::mpsc::Sender;
-
+use crossbeam_channel::Sender;
 use tokio::{
     runtime::Handle,
     signal::unix::{Signal, SignalKind, signal},

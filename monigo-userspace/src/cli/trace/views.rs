@@ -2,12 +2,13 @@
 
 use std::{
     path::Path,
-    sync::{Arc, mpsc::Sender},
+    sync::Arc,
     thread::{self, JoinHandle},
     time::Instant,
 };
 
 use anyhow::{Context as _, Result};
+use crossbeam_channel::Sender;
 use tokio::{
     runtime::{Handle, Runtime},
     sync::watch,

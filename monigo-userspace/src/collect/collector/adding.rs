@@ -1,6 +1,6 @@
 //! Tracing further functions in a session that goes on.
 
-use std::sync::mpsc::Sender;
+use crossbeam_channel::Sender;
 
 use super::{CollectError, Collector, Traced};
 use crate::{

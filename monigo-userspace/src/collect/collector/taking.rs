@@ -12,8 +12,6 @@ use crate::{
     symbols::demangle::printable,
 };
 
-/// Records taken in one go, so that flushes are not late.
-const TAKE_LIMIT: usize = 65_536;
 /// Wakers whose sample has not come; it follows within milliseconds, unless it was lost.
 const MAX_WAKERS: usize = 65_536;
 /// Name for wake-ups by interrupts: whatever thread they came upon has nothing to do with it.
@@ -46,17 +44,6 @@ impl Wakers {
 
 impl Collector {
     /// Takes what has come, and says how many calls of it were drawn at the sampling rate.
-    pub(super) fn take_drained(&mut self) -> u64 {
-        let (mut taken, mut drawn) = (0, 0);
-        while taken < TAKE_LIMIT
-            && let Some(drained) = self.drain.next()
-        {
-            taken += drained.records.len();
-            drawn += self.take_in(drained);
-        }
-        drawn
-    }
-
     pub(super) fn take_in(&mut self, drained: Drained) -> u64 {
         self.lose(MALFORMED, drained.malformed);
         self.copied.0 += drained.copies;
@@ -79,6 +66,7 @@ impl Collector {
                 Record::Call { call, stack } => self.take_call(&call, stack),
                 Record::Sample(sample) => self.take_sample(sample),
                 Record::Waker(waker) => self.take_waker(&waker),
+                Record::Process(pid) => self.see(pid),
             }
         }
         drawn as u64
