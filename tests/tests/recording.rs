@@ -69,6 +69,19 @@ fn byte_at(pid: u32, image: &Path, address: u64) -> Result<u8> {
     Ok(byte[0])
 }
 
+/// A process is not over with its first thread.
+#[test]
+fn the_first_thread_ends() -> Result<()> {
+    require_root()?;
+    let copy = PrivateCopy::of(&targets::c_program("leader", Native::O2)?)?;
+    let mut program = Program::start(&copy.path(), &["200"])?;
+    let monigo = Monigo::attach(&program.pid().to_string(), &["work"], &[])?;
+    let truth = program.go()?;
+    let report = monigo.stop()?;
+    program.finish()?;
+    compare(&truth, &report)
+}
+
 /// Read through the running monigo; then that one is killed with SIGKILL: no probe stays, the
 /// target goes on, and the file holds everything up to the last flush.
 #[test]

@@ -4,7 +4,9 @@ use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use monigo_tests::{
-    Monigo, Program, monigo,
+    Monigo, Program,
+    compare::compare,
+    monigo,
     targets::{self, Go, GoVersion, Native, PrivateCopy},
 };
 
@@ -80,6 +82,40 @@ fn check(how: Native) -> Result<()> {
     );
     let spinning = |(frames, ns): &Folded| position(frames, "spins").is_some() && *ns > 0;
     ensure!(cpu.iter().any(spinning), "no sample of spins in {cpu:?}");
+    Ok(())
+}
+
+/// What processes map is read while they live, though they live for some milliseconds.
+#[test]
+fn processes_that_live_shortly_have_names() -> Result<()> {
+    monigo_tests::require_root()?;
+    let copy = PrivateCopy::of(&targets::c_program("brief", Native::FRAME_POINTERS)?)?;
+    let path = copy.path();
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("brief.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let mut program = Program::start(&path, &["40", "10"])?;
+    let target = path.to_str().context("path is not UTF-8")?;
+    let monigo = Monigo::attach(target, &["work"], &["--db", db, "--cpu-hz", "999"])?;
+    let truth = program.go()?;
+    let report = monigo.stop()?;
+    program.finish()?;
+    compare(&truth, &report)?;
+    let query = "SELECT DISTINCT name FROM processes";
+    let processes = monigo::output(&["query", "--db", db, "--format", "csv", query])?;
+    ensure!(processes.lines().eq(["name", "brief"]), "{processes:?}");
+    let (mut named, mut all) = (0, 0);
+    for (frames, ns) in flame(db, "cpu", directory.path())? {
+        all += ns;
+        if position(&frames, "work").is_some() && position(&frames, "lives").is_some() {
+            named += ns;
+        }
+    }
+    // A busy machine can be late now and then.
+    ensure!(
+        all > 0 && named * 3 >= all * 2,
+        "{named} ns of {all} have a name for the caller"
+    );
     Ok(())
 }
 

@@ -12,7 +12,7 @@ mod weighing;
 mod writing;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -33,6 +33,7 @@ use super::{
     deltas::Baseline,
     draining::Drain,
     long_calls::LongCalls,
+    newcomer::Newcomer,
     pacing::{OpenTime, Pacer},
     pending::Pending,
     progress::{Command, End, Limits, Progress},
@@ -44,8 +45,7 @@ use crate::{
     probe::{Kernel, ProbeError},
     service::Reading,
     store::{CallRow, ProcessRow, SampleRow, Store, StoreError},
-    symbols::demangle::printable,
-    target::process::{self, Lifetime},
+    target::process::Lifetime,
 };
 
 /// Time between looks at whether the recording is to end. While records come, those wake more often.
@@ -372,19 +372,20 @@ impl Collector {
     fn see(&mut self, pid: u32) {
         // Also one that is known and ended: its id may have come back.
         self.alive.insert(pid);
-        if self.processes.contains_key(&pid) {
-            return;
+        if !self.processes.contains_key(&pid) {
+            self.drain.remember(pid);
+            self.welcome(Newcomer::look(pid));
         }
-        self.resolver.remember(pid);
-        self.drain.remember(pid);
-        let name = process::name(pid).unwrap_or_default();
-        let row = ProcessRow {
-            pid,
-            name: printable(name),
-            seen_ns: clock::unix_ns(),
-        };
-        self.processes.insert(pid, row.clone());
-        self.new_processes.push(row);
+    }
+
+    fn welcome(&mut self, Newcomer { row, maps }: Newcomer) {
+        self.alive.insert(row.pid);
+        if let Some(maps) = maps {
+            self.resolver.remember(row.pid, maps);
+        }
+        if let Entry::Vacant(place) = self.processes.entry(row.pid) {
+            self.new_processes.push(place.insert(row).clone());
+        }
     }
 
     fn lose(&mut self, cause: &'static str, count: u64) {

@@ -91,7 +91,6 @@ impl Copies {
                 sample.cut = true;
                 self.tally.add(&End::NotCopied);
             }
-            Record::Process(pid) => self.remember(*pid),
             Record::Call { stack: None, .. } | Record::Waker(_) => {}
         }
         true
@@ -172,7 +171,7 @@ mod tests {
                 Some((&stack.addresses, stack.cut))
             }
             Record::Sample(sample) => Some((&sample.user, sample.cut)),
-            Record::Waker(_) | Record::Process(_) => None,
+            Record::Waker(_) => None,
         }
     }
 

@@ -9,7 +9,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded, unbounded};
 
-use super::copies::Copies;
+use super::{copies::Copies, newcomer::Newcomer};
 use crate::{
     probe::{Item, Record, Records, RecordsCaller},
     unwind::Tally,
@@ -29,6 +29,8 @@ const BEHIND: usize = 64;
 /// What looks at the ring buffer brought.
 #[derive(Debug, Default)]
 pub struct Drained {
+    /// Processes that records are of from now on.
+    pub newcomers: Vec<Newcomer>,
     /// In the order in which the kernel side sent them.
     pub records: Vec<Record>,
     /// Items that were no records.
@@ -176,6 +178,13 @@ impl Work {
                         .is_none_or(|copies| copies.complete(&mut record));
                     if wanted {
                         drained.records.push(record);
+                    }
+                }
+                Ok(Item::Process(pid)) => {
+                    // At once: it may end soon.
+                    drained.newcomers.push(Newcomer::look(pid));
+                    if let Some(copies) = copies {
+                        copies.remember(pid);
                     }
                 }
                 Err(error) => {

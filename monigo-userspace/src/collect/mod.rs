@@ -10,6 +10,7 @@ mod deltas;
 mod draining;
 mod goroutines;
 mod long_calls;
+mod newcomer;
 mod pacing;
 mod pending;
 mod progress;

@@ -12,7 +12,7 @@ use super::wait::{self, Hint};
 use crate::{
     probe::{Sample, WakerSeen},
     store::{Forgotten, Frame, NewFrame, NewStack, Wait},
-    symbols::demangle::printable,
+    symbols::{demangle::printable, maps::ProcessMaps},
 };
 
 /// Distinct stacks kept in memory; later ones are dropped and counted.
@@ -40,8 +40,8 @@ pub trait Resolve {
         let _ = (pid, address, walked);
         None
     }
-    /// A process is seen for the first time: whatever will be needed after its end is read now.
-    fn remember(&mut self, pid: u32);
+    /// A process is seen for the first time, and maps this: whatever will be needed after its end is read now.
+    fn remember(&mut self, pid: u32, maps: ProcessMaps);
     /// The frame at a kernel address.
     fn kernel(&mut self, address: u64) -> Frame;
     /// The process ended; what is known of it may go.

@@ -149,6 +149,10 @@ fn stop(kernel: &mut Kernel, links: Vec<Links>) -> Result<(), ProbeError> {
         pad: 0,
         owner: thread as u64,
     });
+    // It told of itself as a process that is followed.
+    if let Some(ring) = &mut kernel.ring {
+        while ring.next().is_some() {}
+    }
     disarmed
 }
 

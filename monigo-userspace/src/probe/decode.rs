@@ -8,7 +8,7 @@ use monigo_common::event::{
     CallRecord, CallRecordWithStack, GAVE_WAY, KIND_CALL, KIND_CALL_WITH_STACK,
     KIND_EXECUTION_WITH_STACK, KIND_PROCESS, KIND_SAMPLE_CPU, KIND_SAMPLE_OFF_CPU,
     KIND_SAMPLE_PARKED, KIND_WAKER, MAX_FRAMES, MAX_KERNEL_FRAMES, MAX_WAKER_FRAMES,
-    MAX_WAKER_KERNEL_FRAMES, NO_FUNCTION, ProcessRecord, SampleRecord, WakerRecord,
+    MAX_WAKER_KERNEL_FRAMES, NO_FUNCTION, SampleRecord, WakerRecord,
 };
 
 use super::StackCopy;
@@ -21,6 +21,8 @@ pub enum Item<'a> {
     Record(Record),
     /// The stack of the next record of its thread.
     Copy(StackCopy<'a>),
+    /// This process makes a call that is followed, for the first time.
+    Process(u32),
 }
 
 /// What the kernel side sent; times are `CLOCK_MONOTONIC`.
@@ -37,8 +39,6 @@ pub enum Record {
     Sample(Sample),
     /// Who ended a wait; its sample comes later.
     Waker(WakerSeen),
-    /// A process makes a call for the first time.
-    Process(u32),
 }
 
 /// The stack of a call.
@@ -128,6 +128,11 @@ pub fn item(bytes: &[u8]) -> Result<Item<'_>, RecordError> {
     if bytes.first_chunk() == Some(&KIND_STACK_COPY.to_ne_bytes()) {
         return StackCopy::read(bytes).map(Item::Copy);
     }
+    if let [kind, pid] = bytes.as_chunks::<4>().0
+        && *kind == KIND_PROCESS.to_ne_bytes()
+    {
+        return Ok(Item::Process(u32::from_ne_bytes(*pid)));
+    }
     decode(bytes).map(Item::Record)
 }
 
@@ -189,7 +194,6 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
                 });
         }
         KIND_WAKER => size_of::<WakerRecord>(),
-        KIND_PROCESS => size_of::<ProcessRecord>(),
         _ => return Err(RecordError::Kind(kind)),
     };
     if bytes.len() != expected {
@@ -207,11 +211,6 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         // SAFETY: as above.
         let record = unsafe { bytes.as_ptr().cast::<WakerRecord>().read_unaligned() };
         return Ok(Record::Waker(waker(&record)));
-    }
-    if kind == KIND_PROCESS {
-        // SAFETY: as above.
-        let record = unsafe { bytes.as_ptr().cast::<ProcessRecord>().read_unaligned() };
-        return Ok(Record::Process(record.pid));
     }
     // SAFETY: as above.
     let record = unsafe {

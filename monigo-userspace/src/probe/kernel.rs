@@ -127,7 +127,7 @@ pub struct Kernel {
     /// Probes on Go's scheduler, where there are any.
     pub(super) parking: Option<ParkingProbes>,
     processes: HashMap<MapData, u32, u8>,
-    ring: Option<RingBuf<MapData>>,
+    pub(super) ring: Option<RingBuf<MapData>>,
 }
 
 impl Kernel {

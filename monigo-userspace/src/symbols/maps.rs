@@ -135,7 +135,7 @@ impl ProcessMaps {
     }
 
     /// A path that leads to the mapped file, whatever its name leads to by now: its own if that
-    /// is still the same file, else the way through `/proc`.
+    /// is still the same file, else the way through `/proc` while the process lives.
     pub fn open_path(&self, mapping: &Mapping) -> PathBuf {
         // This link leads to the mapped file itself, but only privileged users may follow it.
         let direct = PathBuf::from(format!(
@@ -157,8 +157,12 @@ impl ProcessMaps {
             // Whoever may not follow that link may follow the one to the program itself.
             Err(_) => {
                 let program = PathBuf::from(format!("/proc/{}/exe", self.pid));
-                let is_program = ImageId::of(&program).is_ok_and(|id| id.inode == mapping.inode);
-                if is_program { program } else { direct }
+                let is = |path: &Path| ImageId::of(path).is_ok_and(|id| id.inode == mapping.inode);
+                // Of a process that has ended, the name is what is left.
+                [program, path.clone()]
+                    .into_iter()
+                    .find(|path| is(path))
+                    .unwrap_or(direct)
             }
         }
     }
@@ -227,6 +231,11 @@ fn unescaped(name: &[u8]) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read as _, Write as _},
+        process::{Command, Stdio},
+    };
+
     use super::*;
 
     const MAPS: &[u8] = b"\
@@ -287,5 +296,21 @@ nonsense
         fn any_text_is_accepted(text in proptest::collection::vec(0_u8..128, 0..300)) {
             let _ = ProcessMaps::parse(1, &text);
         }
+    }
+    #[test]
+    fn files_of_a_process_that_has_ended() {
+        let mut command = Command::new("cat");
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It has its libraries once it answers.
+        child.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+        let maps = ProcessMaps::read(child.id()).unwrap();
+        let ids = || maps.code().map(|mapping| maps.id(mapping));
+        let living: Vec<_> = ids().collect();
+        assert!(living.len() > 1 && living.iter().all(Option::is_some));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(ids().collect::<Vec<_>>(), living);
     }
 }

@@ -6,7 +6,7 @@ use crate::{
     collect::{Resolve, Site, Traced},
     probe::PlannedFunction,
     store::{Frame, NewFunction},
-    symbols::{Image, symbolize::Symbolizer},
+    symbols::{Image, maps::ProcessMaps, symbolize::Symbolizer},
 };
 
 impl Resolve for Symbolizer {
@@ -23,8 +23,8 @@ impl Resolve for Symbolizer {
         Self::kernel(self, address)
     }
 
-    fn remember(&mut self, pid: u32) {
-        Self::remember(self, pid);
+    fn remember(&mut self, pid: u32, maps: ProcessMaps) {
+        self.insert_process(pid, maps);
     }
 
     fn forget(&mut self, pid: u32) {

@@ -48,6 +48,9 @@ impl Collector {
         self.lose(MALFORMED, drained.malformed);
         self.copied.0 += drained.copies;
         self.copied.1 += drained.copied_bytes;
+        for newcomer in drained.newcomers {
+            self.welcome(newcomer);
+        }
         let room = self.backlog.room();
         let records = drained.records;
         self.records.0 += records.len() as u64;
@@ -66,7 +69,6 @@ impl Collector {
                 Record::Call { call, stack } => self.take_call(&call, stack),
                 Record::Sample(sample) => self.take_sample(sample),
                 Record::Waker(waker) => self.take_waker(&waker),
-                Record::Process(pid) => self.see(pid),
             }
         }
         drawn as u64

@@ -26,7 +26,7 @@ impl Resolve for Fake {
         (address == 60).then_some(walked + 1)
     }
 
-    fn remember(&mut self, _pid: u32) {}
+    fn remember(&mut self, _pid: u32, _maps: ProcessMaps) {}
 
     fn kernel(&mut self, address: u64) -> Frame {
         let name = match address {

@@ -32,6 +32,18 @@ fn stack(record: &CallRecordWithStack) -> Option<Vec<u64>> {
 }
 
 #[test]
+fn processes_are_told() {
+    let record = monigo_common::event::ProcessRecord {
+        kind: KIND_PROCESS,
+        pid: 77,
+    };
+    let bytes = bytes_of(&record);
+    assert_eq!(item(&bytes), Ok(Item::Process(77)));
+    let short = RecordError::Kind(KIND_PROCESS);
+    assert_eq!(item(&bytes[..4]), Err(short));
+}
+
+#[test]
 fn caller_is_spliced_in_once() {
     assert_eq!(stack(&with_stack(&[1, 3, 4], 2)), Some(vec![1, 2, 3, 4]));
     assert_eq!(stack(&with_stack(&[1, 2, 3], 2)), Some(vec![1, 2, 3]));

@@ -135,7 +135,8 @@ impl Symbolizer {
         }
     }
 
-    pub(super) fn insert_process(&mut self, pid: u32, maps: ProcessMaps) {
+    /// A process maps this.
+    pub(crate) fn insert_process(&mut self, pid: u32, maps: ProcessMaps) {
         let known = self.processes.remove(&pid);
         let jit = known.map(|process| process.jit);
         if jit.is_none() {
