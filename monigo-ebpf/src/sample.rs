@@ -201,6 +201,10 @@ impl Rounds for Callers {
     }
 }
 
+/// Most stacks are no deeper. The kernel clears what a stack does not fill of the room for it, and what is not touched
+/// need not come into the caches, which takes longer than the walk. Deeper ones are walked again.
+const USUAL_FRAMES: usize = 40;
+
 /// Fills in a sample of the current thread, except for what it stands for. A stack walk that
 /// fails is counted; with `copied` there is none, since a copy of the stack goes with the sample.
 ///
@@ -237,12 +241,15 @@ pub unsafe fn fill<C: EbpfContext>(
         if copied {
             (*out).user_bytes = STACK_COPIED;
         } else {
-            let bytes = bpf_get_stack(
-                ctx.as_ptr(),
-                (&raw mut (*out).user).cast(),
-                (MAX_FRAMES * 8) as u32,
-                u64::from(BPF_F_USER_STACK),
-            );
+            let frames = &raw mut (*out).user;
+            let walk = |bytes: usize| {
+                let flags = u64::from(BPF_F_USER_STACK);
+                bpf_get_stack(ctx.as_ptr(), frames.cast(), bytes as u32, flags)
+            };
+            let mut bytes = walk(USUAL_FRAMES * 8);
+            if bytes == (USUAL_FRAMES * 8) as i64 {
+                bytes = walk(MAX_FRAMES * 8);
+            }
             (*out).user_bytes = bytes;
             if bytes < 0 {
                 lose(Loss::StackFailed);

@@ -180,6 +180,9 @@ impl Work {
                         drained.records.push(record);
                     }
                 }
+                // Processes whose ids look alike to the kernel side are told of again and again.
+                Ok(Item::Process(pid))
+                    if drained.newcomers.iter().any(|one| one.row.pid == pid) => {}
                 Ok(Item::Process(pid)) => {
                     // At once: it may end soon.
                     drained.newcomers.push(Newcomer::look(pid));
