@@ -19,10 +19,8 @@ pub struct Newcomer {
 impl Newcomer {
     /// Reads it.
     pub fn look(pid: u32) -> Self {
-        // A process that has ended and was not collected yet has empty maps.
-        let maps = ProcessMaps::read(pid).ok();
         Self {
-            maps: maps.filter(|maps| maps.code().next().is_some()),
+            maps: ProcessMaps::of_living(pid),
             row: ProcessRow {
                 pid,
                 name: printable(process::name(pid).unwrap_or_default()),

@@ -78,6 +78,13 @@ impl ProcessMaps {
         Ok(Self::parse(pid, &text))
     }
 
+    /// The same of a process that lives; one that has ended and was not collected yet has empty maps.
+    pub fn of_living(pid: u32) -> Option<Self> {
+        let maps = Self::read(pid).ok()?;
+        maps.code().next()?;
+        Some(maps)
+    }
+
     /// Parses the text of `/proc/PID/maps`; lines that make no sense are skipped.
     pub fn parse(pid: u32, text: &[u8]) -> Self {
         let mut mappings: Vec<Mapping> = text

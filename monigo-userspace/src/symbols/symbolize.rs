@@ -171,10 +171,7 @@ impl Symbolizer {
     /// Remembers a process's address space and opens its files now, while it lives. Worth calling
     /// as soon as a process is known; [`Self::stack`] does it on first need.
     pub fn remember(&mut self, pid: u32) {
-        // A process that has ended and was not collected yet has empty maps.
-        if let Ok(maps) = ProcessMaps::read(pid)
-            && maps.code().next().is_some()
-        {
+        if let Some(maps) = ProcessMaps::of_living(pid) {
             self.insert_process(pid, maps);
         }
     }

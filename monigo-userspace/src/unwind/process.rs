@@ -73,9 +73,7 @@ pub(super) struct Process {
 impl Process {
     /// Looks at a process; `None` if it has ended.
     pub fn look(pid: u32, library: &mut Library) -> Option<Self> {
-        let maps = ProcessMaps::read(pid).ok()?;
-        // One that nobody has waited for has empty maps.
-        maps.code().next()?;
+        let maps = ProcessMaps::of_living(pid)?;
         let mut unwinder = UnwinderNative::new();
         let mut mapped = Vec::new();
         for mapping in maps.all().filter(|mapping| mapping.executable) {

@@ -46,14 +46,13 @@ impl Symbolizer {
             && !process.ended
         {
             // The process may have loaded a library since.
-            match ProcessMaps::read(pid) {
-                // An ended process that nobody collected has empty maps.
-                Ok(maps) if maps.code().next().is_some() => {
+            match ProcessMaps::of_living(pid) {
+                Some(maps) => {
                     if maps.find(address).is_some_and(|found| found.executable) {
                         self.insert_process(pid, maps);
                     }
                 }
-                _ => {
+                None => {
                     if let Some(process) = self.processes.get_mut(&pid) {
                         process.ended = true;
                     }
