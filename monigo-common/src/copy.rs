@@ -11,7 +11,7 @@ use crate::pod;
 pub const KIND_STACK_COPY: u32 = 16;
 /// `CallRecord::kind`: a call whose stack was copied.
 pub const KIND_CALL_COPIED: u32 = 17;
-/// `SampleRecord::user_bytes`: the stack was copied.
+/// `SampleHead::user_bytes`: the stack was copied.
 pub const STACK_COPIED: i64 = i64::MIN;
 
 /// Most bytes of a stack that are copied.

@@ -13,14 +13,14 @@ pub const KIND_CALL_WITH_STACK: u32 = 2;
 /// in any case.
 pub const KIND_EXECUTION_WITH_STACK: u32 = 9;
 
-/// `SampleRecord::kind`: a thread or goroutine ran inside a traced function.
+/// `SampleHead::kind`: a thread or goroutine ran inside a traced function.
 pub const KIND_SAMPLE_CPU: u32 = 3;
-/// `SampleRecord::kind`: a thread was off CPU inside a traced function.
+/// `SampleHead::kind`: a thread was off CPU inside a traced function.
 pub const KIND_SAMPLE_OFF_CPU: u32 = 4;
 
-/// `SampleRecord::kind`: a goroutine was parked inside a traced function.
+/// `SampleHead::kind`: a goroutine was parked inside a traced function.
 pub const KIND_SAMPLE_PARKED: u32 = 5;
-/// `SampleRecord::reason` in place of a reason: the goroutine could run, and waited until Go's scheduler let it.
+/// `SampleHead::reason` in place of a reason: the goroutine could run, and waited until Go's scheduler let it.
 pub const GAVE_WAY: u32 = u32::MAX;
 /// `WakerRecord::kind`.
 pub const KIND_WAKER: u32 = 6;
@@ -119,11 +119,10 @@ pub struct Caller {
     pub start_ns: u64,
 }
 
-/// What a traced function was doing at one instant, or what it waited for. One of a thread that ran in user mode ends
-/// with the addresses that `user` has.
+/// What a traced function was doing at one instant, or what it waited for.
 #[repr(C)]
-#[derive(Clone, Copy, Debug)]
-pub struct SampleRecord {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SampleHead {
     /// `KIND_SAMPLE_*`; first, so that a reader can tell records apart.
     pub kind: u32,
     /// Function index of the innermost open call.
@@ -142,10 +141,10 @@ pub struct SampleRecord {
     pub call_start_ns: u64,
     /// Where the innermost open call returns to; 0 when it could not be read.
     pub return_address: u64,
-    /// Bytes of `user` that hold addresses, or a negative errno from the stack walk.
+    /// Bytes of user addresses, or a negative errno from the stack walk.
     pub user_bytes: i64,
-    /// Bytes of `kernel` that hold addresses, 0 when the thread was not in the kernel, or a
-    /// negative errno from the stack walk.
+    /// Bytes of kernel addresses, 0 when the thread was not in the kernel, or a negative errno from
+    /// the stack walk.
     pub kernel_bytes: i64,
     /// How long it was off CPU or parked, ns; 0 for a sample of one that ran.
     pub away_ns: u64,
@@ -159,16 +158,28 @@ pub struct SampleRecord {
     pub reason: u32,
     /// Off CPU because others were to run (0 or 1): it could have run all the time.
     pub preempted: u32,
-    /// Elements of `callers` in use.
+    /// Traced calls around the innermost one.
     pub caller_count: u32,
     /// Explicit padding.
     pub pad: u32,
-    /// Traced calls around the innermost one, innermost first.
-    pub callers: [Caller; MAX_CALLERS],
-    /// User addresses: the interrupted instruction, then return addresses.
-    pub user: [u64; MAX_FRAMES],
-    /// Kernel addresses: an instruction, then return addresses.
-    pub kernel: [u64; MAX_KERNEL_FRAMES],
+}
+
+/// Most words that follow a [`SampleHead`].
+pub const MAX_SAMPLE_WORDS: usize = MAX_CALLERS * CALLER_WORDS + MAX_FRAMES + MAX_KERNEL_FRAMES;
+
+/// Words of a [`Caller`].
+pub const CALLER_WORDS: usize = size_of::<Caller>() / 8;
+
+/// A sample as the kernel side puts it together. What it sends ends with the last word in use, or later.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct SampleRecord {
+    /// What the words are.
+    pub head: SampleHead,
+    /// One after the other, as many as there are of each: a [`Caller`] for each traced call around the innermost
+    /// one, innermost first; user addresses, the interrupted instruction and then return addresses; kernel
+    /// addresses, an instruction and then return addresses.
+    pub words: [u64; MAX_SAMPLE_WORDS],
 }
 
 /// Who ended a wait; sent before the [`SampleRecord`] of the wait.
@@ -185,15 +196,15 @@ pub struct WakerRecord {
     pub pad: u32,
     /// Who waited: thread id, or address of the goroutine's `runtime.g`.
     pub owner: u64,
-    /// [`SampleRecord::at_ns`] of the wait.
+    /// [`SampleHead::at_ns`] of the wait.
     pub since_ns: u64,
     /// Goroutine id of the waker; 0 when not Go or not known.
     pub goid: u64,
     /// `comm` of the waker.
     pub name: [u8; 16],
-    /// As in [`SampleRecord`].
+    /// As in [`SampleHead`].
     pub user_bytes: i64,
-    /// As in [`SampleRecord`].
+    /// As in [`SampleHead`].
     pub kernel_bytes: i64,
     /// User addresses.
     pub user: [u64; MAX_WAKER_FRAMES],
@@ -201,9 +212,9 @@ pub struct WakerRecord {
     pub kernel: [u64; MAX_WAKER_KERNEL_FRAMES],
 }
 
-const _: () = assert!(
-    size_of::<SampleRecord>() == 120 + 16 * MAX_CALLERS + 8 * (MAX_FRAMES + MAX_KERNEL_FRAMES)
-);
+const _: () = assert!(size_of::<SampleHead>() == 120);
+const _: () = assert!(size_of::<Caller>() == 8 * CALLER_WORDS);
+const _: () = assert!(size_of::<SampleRecord>() == size_of::<SampleHead>() + 8 * MAX_SAMPLE_WORDS);
 const _: () =
     assert!(size_of::<WakerRecord>() == 72 + 8 * (MAX_WAKER_FRAMES + MAX_WAKER_KERNEL_FRAMES));
 const _: () = assert!(size_of::<CallRecord>() == 56);
@@ -214,6 +225,7 @@ pod!(
     CallRecordWithStack,
     Caller,
     ProcessRecord,
+    SampleHead,
     SampleRecord,
     WakerRecord
 );

@@ -10,7 +10,8 @@ use monigo_common::{
     config::Control,
     cookie::{Cookie, FLAG_CONDITIONAL, FLAG_FRAME_POINTER, condition_holds},
     event::{
-        GAVE_WAY, KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, Loss, OFF_CPU_CERTAIN_NS, SampleRecord,
+        GAVE_WAY, KIND_SAMPLE_OFF_CPU, KIND_SAMPLE_PARKED, Loss, OFF_CPU_CERTAIN_NS, SampleHead,
+        SampleRecord,
     },
     open::OwnerKey,
 };
@@ -47,14 +48,14 @@ struct Away {
 
 impl Away {
     /// # Safety
-    /// `out` must point to a live record.
+    /// `head` must point to that of a live record.
     #[inline(always)]
-    unsafe fn note(&self, out: *mut SampleRecord) {
+    unsafe fn note(&self, head: *mut SampleHead) {
         // SAFETY: promised by the caller.
         unsafe {
-            (*out).at_ns = self.since_ns;
-            (*out).away_ns = self.ns;
-            (*out).weight_ns = self.weight_ns;
+            (*head).at_ns = self.since_ns;
+            (*head).away_ns = self.ns;
+            (*head).weight_ns = self.weight_ns;
         }
     }
 }
@@ -151,10 +152,11 @@ pub fn unpark<C: EbpfContext>(ctx: &C) {
     // SAFETY: `out` is a reserved record of this type; `ctx` is the program's context.
     unsafe {
         sample::fill(ctx, out, KIND_SAMPLE_PARKED, &inside, false, false);
-        away.note(out);
-        (*out).woken_ns = ready_ns;
-        (*out).reason = reason;
-        (*out).park_return = park_return;
+        let head = &raw mut (*out).head;
+        away.note(head);
+        (*head).woken_ns = ready_ns;
+        (*head).reason = reason;
+        (*head).park_return = park_return;
     }
     record::submit(entry);
 }
@@ -259,10 +261,11 @@ pub fn execute<C: EbpfContext>(ctx: &C) {
     unsafe {
         // The stack is the scheduler's, so none is taken.
         sample::fill(ctx, out, KIND_SAMPLE_OFF_CPU, &inside, false, true);
-        (*out).user_bytes = 0;
-        away.note(out);
-        (*out).preempted = 1;
-        (*out).reason = GAVE_WAY;
+        let head = &raw mut (*out).head;
+        (*head).user_bytes = 0;
+        away.note(head);
+        (*head).preempted = 1;
+        (*head).reason = GAVE_WAY;
     }
     record::submit(entry);
 }

@@ -1,6 +1,6 @@
 //! What runs inside a traced function: a look at each CPU in regular intervals.
 
-use core::{arch::asm, mem::offset_of};
+use core::arch::asm;
 
 use aya_ebpf::{
     EbpfContext,
@@ -12,14 +12,14 @@ use monigo_common::{
     config::Control,
     copy::STACK_COPIED,
     event::{
-        Caller, KIND_SAMPLE_CPU, Loss, MAX_CALLERS, MAX_FRAMES, MAX_KERNEL_FRAMES, NO_FUNCTION,
-        SampleRecord,
+        CALLER_WORDS, Caller, KIND_SAMPLE_CPU, Loss, MAX_CALLERS, MAX_FRAMES, MAX_KERNEL_FRAMES,
+        NO_FUNCTION, SampleHead, SampleRecord,
     },
     open::{OpenCalls, OwnerKey},
 };
 
 use crate::{
-    copy::{self, Registers},
+    copy::{self, Registers, at_most},
     maps::{CONTROL, LOOK, OPEN, lose, maybe_open},
     owner::{self, G_STACK_HI, user_word},
     record,
@@ -128,12 +128,15 @@ fn inside(pid: u32, owner: u64, base: u64, sp: u64) -> Option<Inside> {
     })
 }
 
-/// Notes the traced calls around the innermost one.
+/// Notes the traced calls around the innermost one, and returns how many these are.
 ///
 /// # Safety
 /// `out` must point to a live record.
 #[inline(always)]
-unsafe fn fill_callers(out: *mut SampleRecord, inside: &Inside) {
+unsafe fn fill_callers(out: *mut SampleRecord, inside: &Inside) -> u64 {
+    if inside.depth <= 1 {
+        return 0;
+    }
     let mut callers = Callers {
         out,
         open: inside.open,
@@ -142,11 +145,8 @@ unsafe fn fill_callers(out: *mut SampleRecord, inside: &Inside) {
         count: 0,
         position: inside.call_position,
     };
-    // SAFETY: promised by the caller.
-    unsafe { (*out).caller_count = 0 };
-    if inside.depth > 1 {
-        repeat(&mut callers);
-    }
+    repeat(&mut callers);
+    at_most::<MAX_CALLERS>(u64::from(callers.count))
 }
 
 /// Notes one caller a round.
@@ -179,10 +179,9 @@ impl Rounds for Callers {
         unsafe {
             asm!("{place} &= {mask}", place = inout(reg) place, mask = const MAX_CALLERS.next_power_of_two() - 1);
         }
-        // SAFETY: `out` points to a live record, and `call` to a live map value; the index is inside
-        // the array.
+        // SAFETY: `out` points to a live record, which callers come first in, and `call` to a live map value.
         unsafe {
-            (&raw mut (*self.out).callers)
+            (&raw mut (*self.out).words)
                 .cast::<Caller>()
                 .add(place as usize)
                 .write(Caller {
@@ -194,16 +193,49 @@ impl Rounds for Callers {
                     above: (*call).position.wrapping_sub(self.position) as u32,
                     start_ns: (*call).start_ns,
                 });
-            self.count = count + 1;
-            (*self.out).caller_count = count + 1;
         }
+        self.count = count + 1;
         false
     }
 }
 
-/// Most stacks are no deeper. The kernel clears what a stack does not fill of the room for it, and what is not touched
-/// need not come into the caches, which takes longer than the walk. Deeper ones are walked again.
+/// Most user stacks are no deeper. The kernel clears what a stack does not fill of the room for it, and what is not
+/// touched need not come into the caches, which takes longer than the walk. Deeper ones are walked again.
 const USUAL_FRAMES: usize = 40;
+/// The same of kernel stacks.
+const USUAL_KERNEL_FRAMES: usize = 24;
+
+/// Walks a stack of the current thread, of which there is room for `MOST` addresses at `out`. Returns the bytes that
+/// they take, or a negative errno.
+///
+/// # Safety
+/// `ctx` must be the program's context, and `out` point to as much room.
+#[inline(always)]
+unsafe fn walk<C: EbpfContext, const USUAL: usize, const MOST: usize>(
+    ctx: &C,
+    out: *mut u64,
+    flags: u64,
+) -> i64 {
+    let usual = (USUAL * 8) as u32;
+    // SAFETY: promised by the caller.
+    unsafe {
+        let bytes = bpf_get_stack(ctx.as_ptr(), out.cast(), usual, flags);
+        if bytes == i64::from(usual) {
+            bpf_get_stack(ctx.as_ptr(), out.cast(), (MOST * 8) as u32, flags)
+        } else {
+            bytes
+        }
+    }
+}
+
+/// What a walk has put into a record; nothing if it failed, or if there was none.
+#[inline(always)]
+fn walked<const MOST: usize>(bytes: i64) -> u64 {
+    if bytes < 0 {
+        return 0;
+    }
+    at_most::<MOST>(bytes as u64)
+}
 
 /// Fills in a sample of the current thread, except for what it stands for. A stack walk that
 /// fails is counted; with `copied` there is none, since a copy of the stack goes with the sample.
@@ -220,50 +252,63 @@ pub unsafe fn fill<C: EbpfContext>(
     copied: bool,
 ) {
     let id = bpf_get_current_pid_tgid();
-    // SAFETY: promised by the caller.
+    // SAFETY: promised by the caller; what is written lies inside the record, where the parts before it end.
     unsafe {
-        (*out).kind = kind;
-        (*out).function = inside.function;
-        (*out).pid = (id >> 32) as u32;
-        (*out).tid = id as u32;
-        (*out).goid = inside.goid;
-        (*out).at_ns = bpf_ktime_get_ns();
-        (*out).call_start_ns = inside.start_ns;
-        (*out).return_address = inside.return_address;
-        (*out).away_ns = 0;
-        (*out).woken_ns = 0;
-        (*out).owner = inside.key.owner;
-        (*out).park_return = 0;
-        (*out).reason = 0;
-        (*out).preempted = 0;
-        (*out).pad = 0;
-        fill_callers(out, inside);
-        if copied {
-            (*out).user_bytes = STACK_COPIED;
-        } else {
-            let frames = &raw mut (*out).user;
-            let walk = |bytes: usize| {
-                let flags = u64::from(BPF_F_USER_STACK);
-                bpf_get_stack(ctx.as_ptr(), frames.cast(), bytes as u32, flags)
-            };
-            let mut bytes = walk(USUAL_FRAMES * 8);
-            if bytes == (USUAL_FRAMES * 8) as i64 {
-                bytes = walk(MAX_FRAMES * 8);
-            }
-            (*out).user_bytes = bytes;
+        let callers = fill_callers(out, inside);
+        let head = &raw mut (*out).head;
+        (*head).kind = kind;
+        (*head).function = inside.function;
+        (*head).pid = (id >> 32) as u32;
+        (*head).tid = id as u32;
+        (*head).goid = inside.goid;
+        (*head).at_ns = bpf_ktime_get_ns();
+        (*head).call_start_ns = inside.start_ns;
+        (*head).return_address = inside.return_address;
+        (*head).away_ns = 0;
+        (*head).woken_ns = 0;
+        (*head).owner = inside.key.owner;
+        (*head).park_return = 0;
+        (*head).reason = 0;
+        (*head).preempted = 0;
+        (*head).caller_count = callers as u32;
+        (*head).pad = 0;
+        let words = (&raw mut (*out).words).cast::<u64>();
+        let user = words.add(callers as usize * CALLER_WORDS);
+        let mut bytes = STACK_COPIED;
+        if !copied {
+            let flags = u64::from(BPF_F_USER_STACK);
+            bytes = walk::<C, USUAL_FRAMES, MAX_FRAMES>(ctx, user, flags);
             if bytes < 0 {
                 lose(Loss::StackFailed);
             }
         }
-        (*out).kernel_bytes = 0;
+        (*head).user_bytes = bytes;
+        (*head).kernel_bytes = 0;
         if in_kernel {
-            (*out).kernel_bytes = bpf_get_stack(
-                ctx.as_ptr(),
-                (&raw mut (*out).kernel).cast(),
-                (MAX_KERNEL_FRAMES * 8) as u32,
-                0,
-            );
+            let kernel = user.byte_add(walked::<{ MAX_FRAMES * 8 }>(bytes) as usize);
+            (*head).kernel_bytes =
+                walk::<C, USUAL_KERNEL_FRAMES, MAX_KERNEL_FRAMES>(ctx, kernel, 0);
         }
+    }
+}
+
+/// Sends a sample.
+///
+/// # Safety
+/// `sample` must point to a live map value.
+#[inline(always)]
+pub unsafe fn send(sample: *mut SampleRecord) {
+    // SAFETY: promised by the caller; a record is no longer than the sum of what there is room for.
+    unsafe {
+        let head = &raw const (*sample).head;
+        let callers = at_most::<MAX_CALLERS>(u64::from((*head).caller_count));
+        let user = walked::<{ MAX_FRAMES * 8 }>((*head).user_bytes);
+        let kernel = walked::<{ MAX_KERNEL_FRAMES * 8 }>((*head).kernel_bytes);
+        let callers = callers * size_of::<Caller>() as u64;
+        record::send(
+            sample,
+            size_of::<SampleHead>() as u64 + callers + user + kernel,
+        );
     }
 }
 
@@ -303,14 +348,8 @@ pub fn on_cpu(ctx: &PerfEventContext) {
     };
     // SAFETY: `out` points to a live map value that only this CPU's interrupts touch; `ctx` is the program's context.
     unsafe {
-        (*out).weight_ns = period_ns;
+        (*out).head.weight_ns = period_ns;
         fill(ctx, out, KIND_SAMPLE_CPU, &inside, !user, copied);
-        let bytes = if user {
-            let frames = (*out).user_bytes.max(0) as u64;
-            offset_of!(SampleRecord, user) as u64 + copy::at_most::<{ MAX_FRAMES * 8 }>(frames)
-        } else {
-            size_of::<SampleRecord>() as u64
-        };
-        record::send(out, bytes);
+        send(out);
     }
 }

@@ -12,7 +12,7 @@ use aya_ebpf::{
 use monigo_common::{
     config::Control,
     copy::STACK_COPIED,
-    event::{KIND_SAMPLE_OFF_CPU, Loss, OFF_CPU_CERTAIN_NS, OFF_CPU_LEAST_NS, SampleRecord},
+    event::{KIND_SAMPLE_OFF_CPU, Loss, OFF_CPU_CERTAIN_NS, OFF_CPU_LEAST_NS},
 };
 
 pub use self::event::Context;
@@ -24,7 +24,7 @@ use self::raw as event;
 use crate::{
     copy::{self, Registers},
     maps::{CONTROL, OFF_CPU, SCRATCH, anyone_away, count_away, lose, maybe_away, maybe_open},
-    owner, record, sample, waker,
+    owner, sample, waker,
 };
 
 /// `BPF_NOEXIST` of `bpf_map_update_elem`.
@@ -71,7 +71,7 @@ fn suspend(ctx: &Context, control: &Control, pid: u32, tid: u32) {
     // do not nest. `ctx` is the program's context.
     let sample = unsafe {
         sample::fill(ctx, scratch, KIND_SAMPLE_OFF_CPU, &inside, true, copied);
-        (*scratch).preempted = u32::from(preempted(ctx, control));
+        (*scratch).head.preempted = u32::from(preempted(ctx, control));
         &*scratch
     };
     if OFF_CPU.insert(tid, sample, NO_EXIST).is_ok() {
@@ -94,19 +94,19 @@ fn resume(thread: Thread, tid: u32, seen: bool) {
         let until_ns = if seen {
             bpf_ktime_get_ns()
         } else {
-            (*sample).woken_ns
+            (*sample).head.woken_ns
         };
-        until_ns.saturating_sub((*sample).at_ns)
+        until_ns.saturating_sub((*sample).head.at_ns)
     };
     if let Some(weight_ns) = weight_ns(away_ns) {
         // SAFETY: as above.
         unsafe {
-            (*sample).weight_ns = weight_ns;
-            if (*sample).user_bytes == STACK_COPIED {
+            (*sample).head.weight_ns = weight_ns;
+            if (*sample).head.user_bytes == STACK_COPIED {
                 copy::send_kept(tid);
             }
-            (*sample).away_ns = away_ns;
-            record::send(sample, size_of::<SampleRecord>() as u64);
+            (*sample).head.away_ns = away_ns;
+            sample::send(sample);
         }
     }
     if OFF_CPU.remove(tid).is_ok() {
@@ -139,11 +139,11 @@ pub fn waking(ctx: &Context) {
     // run yet.
     let (owner, since_ns, now_ns) = unsafe {
         let now_ns = bpf_ktime_get_ns();
-        if (*sample).preempted != 0 || (*sample).woken_ns != 0 {
+        if (*sample).head.preempted != 0 || (*sample).head.woken_ns != 0 {
             return;
         }
-        (*sample).woken_ns = now_ns;
-        ((*sample).owner, (*sample).at_ns, now_ns)
+        (*sample).head.woken_ns = now_ns;
+        ((*sample).head.owner, (*sample).head.at_ns, now_ns)
     };
     if now_ns.saturating_sub(since_ns) >= OFF_CPU_CERTAIN_NS {
         waker::send(ctx.as_ptr(), owner, since_ns, 0, true);

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { FunctionRow, Instance } from "../api";
 import { useView } from "../context";
 import { Flamegraph } from "../charts/flamegraph";
@@ -22,7 +22,8 @@ export function FunctionPage({ id }: { id: number }) {
   const { functions, route, navigate } = useView();
   const heading = useRef<HTMLHeadingElement>(null);
   const row = functions?.find((candidate) => candidate.id === id);
-  useEffect(() => {
+  // With the render, so that no key is pressed where nothing has the focus.
+  useLayoutEffect(() => {
     remember(id);
     window.scrollTo(0, 0);
     heading.current?.focus({ preventScroll: true });

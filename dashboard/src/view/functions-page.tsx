@@ -1,4 +1,4 @@
-import { useEffect } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { useView } from "../context";
 import { Rhythm } from "../charts/rhythm";
 import { Discover } from "./discover";
@@ -17,7 +17,7 @@ export function remember(id: number): void {
 export function FunctionsPage() {
   const { functions } = useView();
   const ready = functions !== null;
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!ready || opened === null) return;
     document.getElementById(`function-${opened}`)?.focus();
     opened = null;

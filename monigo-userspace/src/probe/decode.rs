@@ -1,14 +1,12 @@
 //! Bytes from the ring buffer to records, checked.
 
-use std::mem::{MaybeUninit, offset_of};
-
 use monigo_common::copy::{KIND_CALL_COPIED, KIND_STACK_COPY, STACK_COPIED};
 pub use monigo_common::event::Caller;
 use monigo_common::event::{
-    CallRecord, CallRecordWithStack, GAVE_WAY, KIND_CALL, KIND_CALL_WITH_STACK,
+    CALLER_WORDS, CallRecord, CallRecordWithStack, GAVE_WAY, KIND_CALL, KIND_CALL_WITH_STACK,
     KIND_EXECUTION_WITH_STACK, KIND_PROCESS, KIND_SAMPLE_CPU, KIND_SAMPLE_OFF_CPU,
-    KIND_SAMPLE_PARKED, KIND_WAKER, MAX_FRAMES, MAX_KERNEL_FRAMES, MAX_WAKER_FRAMES,
-    MAX_WAKER_KERNEL_FRAMES, NO_FUNCTION, SampleRecord, WakerRecord,
+    KIND_SAMPLE_PARKED, KIND_WAKER, MAX_CALLERS, MAX_FRAMES, MAX_KERNEL_FRAMES, NO_FUNCTION,
+    SampleHead, WakerRecord,
 };
 
 use super::StackCopy;
@@ -186,8 +184,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         KIND_CALL | KIND_CALL_COPIED => size_of::<CallRecord>(),
         KIND_CALL_WITH_STACK | KIND_EXECUTION_WITH_STACK => size_of::<CallRecordWithStack>(),
         KIND_SAMPLE_CPU | KIND_SAMPLE_OFF_CPU | KIND_SAMPLE_PARKED => {
-            return sample_record(bytes)
-                .map(|record| Record::Sample(sample(&record)))
+            return sample(bytes)
+                .map(Record::Sample)
                 .ok_or(RecordError::Length {
                     kind,
                     bytes: bytes.len(),
@@ -219,83 +217,69 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
             .cast::<CallRecordWithStack>()
             .read_unaligned()
     };
-    let frames = walked(&record.frames, record.stack_bytes);
+    let frames = &record.frames[..walked::<MAX_FRAMES>(record.stack_bytes)];
     Ok(Record::Call {
         call: record.call,
         stack: splice(frames, record.return_address),
     })
 }
 
-/// The record in `bytes`, which may end with its last address; `None` if it has another length.
-fn sample_record(bytes: &[u8]) -> Option<SampleRecord> {
-    const HEAD: usize = offset_of!(SampleRecord, user);
-    if bytes.len() < HEAD || bytes.len() > size_of::<SampleRecord>() {
-        return None;
-    }
-    let mut record = MaybeUninit::<SampleRecord>::zeroed();
-    // SAFETY: there is room for so many bytes, and every bit pattern is a valid record.
-    let record = unsafe {
-        let place = record.as_mut_ptr().cast::<u8>();
-        place.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-        record.assume_init()
-    };
-    let user_bytes = usize::try_from(record.user_bytes).unwrap_or(0);
-    let whole = if record.kernel_bytes == 0 {
-        HEAD + user_bytes.min(MAX_FRAMES * 8)
-    } else {
-        size_of::<SampleRecord>()
-    };
-    (bytes.len() >= whole).then_some(record)
-}
-
-fn sample(record: &SampleRecord) -> Sample {
-    let parked = record.kind == KIND_SAMPLE_PARKED;
-    let user = walked::<MAX_FRAMES>(&record.user, record.user_bytes);
-    let callers = (record.caller_count as usize).min(record.callers.len());
-    Sample {
-        kind: if record.kind == KIND_SAMPLE_CPU {
+/// The sample in `bytes`; `None` if these end before it does.
+fn sample(bytes: &[u8]) -> Option<Sample> {
+    let (head, rest) = bytes.split_first_chunk::<{ size_of::<SampleHead>() }>()?;
+    // SAFETY: every bit pattern is a valid one.
+    let head = unsafe { head.as_ptr().cast::<SampleHead>().read_unaligned() };
+    let words = rest.as_chunks::<8>().0;
+    let callers = (head.caller_count as usize).min(MAX_CALLERS);
+    let (callers, words) = words.split_at_checked(callers * CALLER_WORDS)?;
+    let (user, words) = words.split_at_checked(walked::<MAX_FRAMES>(head.user_bytes))?;
+    let (kernel, _) = words.split_at_checked(walked::<MAX_KERNEL_FRAMES>(head.kernel_bytes))?;
+    let user: Vec<u64> = user.iter().copied().map(u64::from_ne_bytes).collect();
+    let parked = head.kind == KIND_SAMPLE_PARKED;
+    Some(Sample {
+        kind: if head.kind == KIND_SAMPLE_CPU {
             SampleKind::Cpu
         } else {
             SampleKind::OffCpu
         },
-        function: record.function,
-        pid: record.pid,
-        tid: record.tid,
-        goid: record.goid,
-        at_ns: record.at_ns,
-        weight_ns: record.weight_ns,
-        away_ns: record.away_ns,
-        call_start_ns: record.call_start_ns,
-        callers: record.callers[..callers]
+        function: head.function,
+        pid: head.pid,
+        tid: head.tid,
+        goid: head.goid,
+        at_ns: head.at_ns,
+        weight_ns: head.weight_ns,
+        away_ns: head.away_ns,
+        call_start_ns: head.call_start_ns,
+        callers: callers
+            .as_chunks::<CALLER_WORDS>()
+            .0
             .iter()
+            // SAFETY: as many bytes, and every bit pattern is a valid one.
+            .map(|words| unsafe { words.as_ptr().cast::<Caller>().read_unaligned() })
             .filter(|caller| caller.function != NO_FUNCTION)
-            .copied()
             .collect(),
-        owner: record.owner,
-        runnable_ns: runnable_ns(record),
-        preempted: record.preempted != 0,
-        halt: match record.reason {
+        owner: head.owner,
+        runnable_ns: runnable_ns(&head),
+        preempted: head.preempted != 0,
+        halt: match head.reason {
             reason if parked => Some(Halt::Parked(reason)),
             GAVE_WAY => Some(Halt::GaveWay),
             _ => None,
         },
-        return_address: Some(record.return_address).filter(|&address| address != 0),
-        kernel: code(walked::<MAX_KERNEL_FRAMES>(
-            &record.kernel,
-            record.kernel_bytes,
-        )),
+        return_address: Some(head.return_address).filter(|&address| address != 0),
+        kernel: code(kernel.iter().copied().map(u64::from_ne_bytes)),
         user: if parked {
-            splice(user, record.park_return).map_or_else(Vec::new, |stack| stack.addresses)
+            splice(&user, head.park_return).map_or_else(Vec::new, |stack| stack.addresses)
         } else {
             code(user)
         },
-        copied: record.user_bytes == STACK_COPIED,
+        copied: head.user_bytes == STACK_COPIED,
         cut: false,
-    }
+    })
 }
 
 /// The part of the time that a sample stands for in which the thread could have run.
-fn runnable_ns(record: &SampleRecord) -> u64 {
+fn runnable_ns(record: &SampleHead) -> u64 {
     if record.preempted != 0 {
         return record.weight_ns;
     }
@@ -318,23 +302,24 @@ fn waker(record: &WakerRecord) -> WakerSeen {
         name: String::from_utf8_lossy(name).into_owned(),
         owner: record.owner,
         since_ns: record.since_ns,
-        kernel: code(walked::<MAX_WAKER_KERNEL_FRAMES>(
-            &record.kernel,
-            record.kernel_bytes,
-        )),
-        user: code(walked::<MAX_WAKER_FRAMES>(&record.user, record.user_bytes)),
+        kernel: code(of_walk(&record.kernel, record.kernel_bytes)),
+        user: code(of_walk(&record.user, record.user_bytes)),
     }
 }
 
-fn code(addresses: &[u64]) -> Vec<u64> {
-    let addresses = addresses.iter().copied();
+fn code(addresses: impl IntoIterator<Item = u64>) -> Vec<u64> {
+    let addresses = addresses.into_iter();
     addresses.filter(|&address| address != 0).collect()
 }
 
-/// The part of `addresses` that a walk filled; a failed one has a negative length.
-fn walked<const N: usize>(addresses: &[u64; N], bytes: i64) -> &[u64] {
-    let filled = usize::try_from(bytes).map_or(0, |bytes| (bytes / 8).min(N));
-    &addresses[..filled]
+/// The part of `addresses` that a walk filled.
+fn of_walk<const N: usize>(addresses: &[u64; N], bytes: i64) -> impl Iterator<Item = u64> {
+    addresses[..walked::<N>(bytes)].iter().copied()
+}
+
+/// How many addresses a walk found that there were `N` places for; a failed one has a negative length.
+fn walked<const N: usize>(bytes: i64) -> usize {
+    usize::try_from(bytes).map_or(0, |bytes| (bytes / 8).min(N))
 }
 
 /// Puts the caller back in: at a return, the frame-pointer walk starts at the caller's frame and

@@ -11,6 +11,7 @@ mod host;
 mod hour;
 mod image;
 mod kernel;
+mod looks;
 mod offcpu;
 mod oncpu;
 mod peers;

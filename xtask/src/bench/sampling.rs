@@ -104,13 +104,24 @@ impl Sampled {
         self.target.pid()
     }
 
-    /// Measures it under a tool, and alone just before and after.
-    pub fn under(&mut self, tool: Tool) -> Result<Taken> {
+    /// Has it work. Returns the CPU time that it used, ns.
+    pub fn work(&mut self, calls: u64) -> Result<f64> {
+        self.target.time(calls)
+    }
+
+    /// Has it work until a tool that has just begun has come to rest. Returns the CPU time that it used, ns.
+    pub fn rest(&mut self) -> Result<f64> {
         let started = Instant::now();
         let mut cpu_ns = 0.0;
         while started.elapsed() < REST {
-            cpu_ns += self.target.time(1)?;
+            cpu_ns += self.work(1)?;
         }
+        Ok(cpu_ns)
+    }
+
+    /// Measures it under a tool, and alone just before and after.
+    pub fn under(&mut self, tool: Tool) -> Result<Taken> {
+        let cpu_ns = self.rest()?;
         let watched = span(&mut self.target, self.calls)?;
         tool.interrupt(LIMIT)?;
         let before = self.alone;

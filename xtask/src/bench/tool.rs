@@ -81,6 +81,15 @@ impl Tool {
         Ok(())
     }
 
+    /// Whether it has ended by itself, as it should.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        let ended = self.process.0.try_wait()?;
+        if ended.is_some_and(|status| !status.success()) {
+            self.check()?;
+        }
+        Ok(ended.is_some())
+    }
+
     fn name(&self) -> &str {
         let program = self.what.split(' ').next().unwrap_or_default();
         program.rsplit('/').next().unwrap_or_default()

@@ -1,4 +1,4 @@
-use monigo_common::event::MAX_CALLERS;
+use monigo_common::event::{MAX_WAKER_FRAMES, MAX_WAKER_KERNEL_FRAMES};
 use proptest::prelude::*;
 
 use super::*;
@@ -56,37 +56,39 @@ fn failed_walk_has_no_stack() {
     assert_eq!(stack(&record), None);
 }
 
+fn sample_bytes(head: SampleHead, callers: &[Caller], addresses: &[u64]) -> Vec<u8> {
+    let mut bytes = bytes_of(&head);
+    bytes.extend(callers.iter().flat_map(bytes_of));
+    bytes.extend(addresses.iter().flat_map(|address| address.to_ne_bytes()));
+    bytes
+}
+
+const CALLER: Caller = Caller {
+    function: 9,
+    above: 16,
+    start_ns: 2,
+};
+
 #[test]
 fn a_sample_has_what_was_walked() {
-    let mut record = SampleRecord {
+    let mut head = SampleHead {
         kind: KIND_SAMPLE_OFF_CPU,
         function: 1,
         pid: 2,
         tid: 3,
-        goid: 0,
         at_ns: 4,
         weight_ns: 5,
         call_start_ns: 6,
         return_address: 20,
+        user_bytes: 24,
+        kernel_bytes: -14,
         away_ns: 10,
         woken_ns: 8,
         owner: 3,
-        park_return: 0,
-        reason: 0,
-        preempted: 0,
         caller_count: 1,
-        pad: 0,
-        callers: [Caller {
-            function: 9,
-            above: 16,
-            start_ns: 2,
-        }; MAX_CALLERS],
-        user_bytes: 24,
-        kernel_bytes: -14,
-        user: [9; MAX_FRAMES],
-        kernel: [9; MAX_KERNEL_FRAMES],
+        ..SampleHead::default()
     };
-    record.user[..3].copy_from_slice(&[10, 20, 0]);
+    let user = [10, 20, 0];
     let expected = Sample {
         kind: SampleKind::OffCpu,
         function: 1,
@@ -97,7 +99,7 @@ fn a_sample_has_what_was_walked() {
         weight_ns: 5,
         away_ns: 10,
         call_start_ns: 6,
-        callers: vec![record.callers[0]],
+        callers: vec![CALLER],
         owner: 3,
         // Six of ten, of which the sample stands for five.
         runnable_ns: 3,
@@ -109,37 +111,41 @@ fn a_sample_has_what_was_walked() {
         copied: false,
         cut: false,
     };
-    assert_eq!(
-        decode(&bytes_of(&record)),
-        Ok(Record::Sample(expected.clone()))
-    );
-    record.kernel_bytes = i64::MAX;
-    record.kind = KIND_SAMPLE_CPU;
-    record.return_address = 0;
+    let bytes = sample_bytes(head, &[CALLER], &user);
+    assert_eq!(decode(&bytes), Ok(Record::Sample(expected.clone())));
+
+    // More than there is room for.
+    head.kernel_bytes = i64::MAX;
+    head.kind = KIND_SAMPLE_CPU;
+    head.return_address = 0;
+    let mut addresses = user.to_vec();
+    addresses.extend([9; MAX_KERNEL_FRAMES + 1]);
     let full = Sample {
         kind: SampleKind::Cpu,
         return_address: None,
         kernel: vec![9; MAX_KERNEL_FRAMES],
         ..expected.clone()
     };
-    assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(full.clone())));
+    let bytes = sample_bytes(head, &[CALLER], &addresses);
+    assert_eq!(decode(&bytes), Ok(Record::Sample(full.clone())));
 
     // It waited for its turn.
-    record.reason = GAVE_WAY;
+    head.reason = GAVE_WAY;
     let waited = Sample {
         halt: Some(Halt::GaveWay),
         ..full
     };
-    assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(waited)));
+    let bytes = sample_bytes(head, &[CALLER], &addresses);
+    assert_eq!(decode(&bytes), Ok(Record::Sample(waited)));
 
-    record.reason = 0;
-    record.kind = KIND_SAMPLE_PARKED;
-    record.kernel_bytes = 0;
-    record.park_return = 15;
-    record.preempted = 1;
-    record.caller_count = u32::MAX;
+    head.reason = 0;
+    head.kind = KIND_SAMPLE_PARKED;
+    head.kernel_bytes = 0;
+    head.park_return = 15;
+    head.preempted = 1;
+    head.caller_count = u32::MAX;
     let parked = Sample {
-        callers: record.callers.to_vec(),
+        callers: vec![CALLER; MAX_CALLERS],
         runnable_ns: 5,
         preempted: true,
         halt: Some(Halt::Parked(0)),
@@ -147,43 +153,47 @@ fn a_sample_has_what_was_walked() {
         user: vec![10, 15, 20],
         ..expected
     };
-    assert_eq!(
-        decode(&bytes_of(&record)),
-        Ok(Record::Sample(parked.clone()))
-    );
+    let mut callers = [CALLER; MAX_CALLERS];
+    let bytes = sample_bytes(head, &callers, &user);
+    assert_eq!(decode(&bytes), Ok(Record::Sample(parked.clone())));
 
     // One of the calls around may be over.
-    record.callers[1].function = NO_FUNCTION;
+    callers[1].function = NO_FUNCTION;
     let fewer = Sample {
-        callers: vec![record.callers[0]; MAX_CALLERS - 1],
+        callers: vec![CALLER; MAX_CALLERS - 1],
         ..parked
     };
-    assert_eq!(decode(&bytes_of(&record)), Ok(Record::Sample(fewer)));
+    let bytes = sample_bytes(head, &callers, &user);
+    assert_eq!(decode(&bytes), Ok(Record::Sample(fewer)));
 }
 
 #[test]
-fn a_sample_may_end_with_its_last_address() {
-    // SAFETY: every bit pattern is a valid record.
-    let mut record: SampleRecord = unsafe { std::mem::zeroed() };
-    record.kind = KIND_SAMPLE_CPU;
-    record.user_bytes = 16;
-    record.user[..3].copy_from_slice(&[10, 20, 30]);
-    let bytes = bytes_of(&record);
-    let whole = offset_of!(SampleRecord, user) + 16;
-    match decode(&bytes[..whole]) {
-        Ok(Record::Sample(sample)) => assert_eq!(sample.user, [10, 20]),
-        other => panic!("{other:?}"),
-    }
-    let short = RecordError::Length {
+fn a_sample_does_not_end_before_its_last_word() {
+    let head = SampleHead {
         kind: KIND_SAMPLE_CPU,
-        bytes: whole - 8,
+        caller_count: 1,
+        user_bytes: 16,
+        kernel_bytes: 8,
+        ..SampleHead::default()
     };
-    assert_eq!(decode(&bytes[..whole - 8]), Err(short));
-    // The kernel's come behind all that there is room for.
-    record.kernel_bytes = 8;
-    let bytes = bytes_of(&record);
-    assert!(decode(&bytes[..whole]).is_err());
-    assert!(decode(&bytes).is_ok());
+    let bytes = sample_bytes(head, &[CALLER], &[10, 20, 30, 40]);
+    let whole = bytes.len() - 8;
+    for length in 4..whole {
+        let short = RecordError::Length {
+            kind: KIND_SAMPLE_CPU,
+            bytes: length,
+        };
+        assert_eq!(decode(&bytes[..length]), Err(short));
+    }
+    // There may be room behind it.
+    for length in whole..=bytes.len() {
+        let Ok(Record::Sample(sample)) = decode(&bytes[..length]) else {
+            panic!("{length} bytes are enough");
+        };
+        assert_eq!(sample.callers, [CALLER]);
+        assert_eq!(sample.user, [10, 20]);
+        assert_eq!(sample.kernel, [30]);
+    }
 }
 
 #[test]
