@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     attach,
     figure::{Figure, Metric},
-    offcpu, oncpu,
+    looks, offcpu, oncpu,
     peers::Peer,
     questions, records,
     report::number,
@@ -82,7 +82,13 @@ fn of_stacks(look: &Look<'_>) -> Vec<Goal> {
         Goal::new(
             "less taken by on-CPU samples than by perf record -g",
             "of perf's (worst)",
-            look.sampling(),
+            look.sampling(sampling::LOST),
+            |share| share < 1.0,
+        ),
+        Goal::new(
+            "a look at a CPU takes less in the kernel than one of perf record -g",
+            "of perf's (worst)",
+            look.sampling(looks::HANDLER),
             |share| share < 1.0,
         ),
         Goal::new(
@@ -253,10 +259,9 @@ impl Look<'_> {
     }
 
     /// What on-CPU samples take, as a share of what they take with perf, at the rate at which that is most.
-    fn sampling(&self) -> Option<f64> {
+    fn sampling(&self, metric: Metric) -> Option<f64> {
         let shares = oncpu::RATES.into_iter().filter_map(|rate| {
-            let taken =
-                |peer: oncpu::Peer| self.one(&oncpu::subject(rate), peer.name(), sampling::LOST);
+            let taken = |peer: oncpu::Peer| self.one(&oncpu::subject(rate), peer.name(), metric);
             let perf = taken(oncpu::Peer::Perf).filter(|perf| *perf > 0.0)?;
             Some(taken(oncpu::Peer::Monigo)?.max(0.0) / perf)
         });

@@ -43,7 +43,7 @@ fn taken(bench: &Bench, target: &mut Sampled, rate: u32, figures: &mut Figures) 
     // The fewer looks, the more of the difference is chance in what the host's own ticks take.
     let rounds = match (bench.quick, rate) {
         (true, _) => 3,
-        (false, 99) => 25,
+        (false, 99) => 9,
         (false, _) => 5,
     };
     let scratch = bench.scratch("oncpu")?;
@@ -76,7 +76,7 @@ fn in_the_timer(
     rate: u32,
     figures: &mut Figures,
 ) -> Result<()> {
-    let (rounds, seconds) = if bench.quick { (3, 2) } else { (9, 10) };
+    let (rounds, seconds) = if bench.quick { (3, 2) } else { (5, 6) };
     let scratch = bench.scratch("oncpu")?;
     let file = scratch.path().join("samples");
     let mut turns = Turns::new(Peer::ALL);
