@@ -228,13 +228,13 @@ unsafe fn walk<C: EbpfContext, const USUAL: usize, const MOST: usize>(
     }
 }
 
-/// What a walk has put into a record; nothing if it failed, or if there was none.
+/// How many bytes of addresses a walk has put into a record, at most `BYTES`: none if it failed, or if there was none.
 #[inline(always)]
-fn walked<const MOST: usize>(bytes: i64) -> u64 {
+fn walked<const BYTES: usize>(bytes: i64) -> u64 {
     if bytes < 0 {
         return 0;
     }
-    at_most::<MOST>(bytes as u64)
+    at_most::<BYTES>(bytes as u64)
 }
 
 /// Fills in a sample of the current thread, except for what it stands for. A stack walk that

@@ -1,5 +1,5 @@
 // Chooses the part of the time: presets up to the latest data, everything, or between two times.
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useView } from "../context";
 import { clock, moment, stamp } from "../logic/format";
 import { isBetween, presetLabel, presets, type Range } from "../logic/range";
@@ -76,11 +76,11 @@ function Between({ id, close, choose }: { id: string; close(): void; choose(rang
   const [times, setTimes] = useState(() => bounds);
   const [texts, setTexts] = useState({ from: "", to: "" });
   const first = useRef<HTMLInputElement>(null);
-  // Another zone shows the same times by other clocks.
-  useEffect(() => {
+  // Another zone shows the same times by other clocks. With the render: what is typed is not overwritten.
+  useLayoutEffect(() => {
     setTexts({ from: inputText(times.fromMs), to: inputText(times.toMs) });
   }, [zone.name]);
-  useEffect(() => { first.current?.focus(); }, []);
+  useLayoutEffect(() => { first.current?.focus(); }, []);
   const type = (which: "from" | "to", text: string): void => {
     setTexts((old) => ({ ...old, [which]: text }));
     const ms = parseInput(text);

@@ -1,5 +1,5 @@
 // What happened during one recorded call: its timeline, in a dialog of its own.
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { address, type Frame, type Story } from "../api";
 import { Waterfall } from "../charts/waterfall";
 import { useView } from "../context";
@@ -46,7 +46,7 @@ function StoryOf({ name, close }: { name: string; close(): void }) {
   const shown = opened === null ? null : line?.items[opened] ?? null;
   const outer = functions?.find((row) => row.id === story?.call.function)?.name ?? story?.function;
   const body = useRef<HTMLDivElement>(null);
-  useEffect(() => { if (story) body.current?.querySelector("canvas")?.focus(); }, [story]);
+  useLayoutEffect(() => { if (story) body.current?.querySelector("canvas")?.focus(); }, [story]);
   const open = (index: number): void => { setOpened(index); };
   const zoom = (factor: number): void => {
     if (line) setView(zoomed(range, (range.from + range.to) / 2, factor, line.length));

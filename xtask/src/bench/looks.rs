@@ -46,7 +46,7 @@ fn script(pid: u32, span: Duration) -> String {
          /pid == {pid} && args->function == kaddr(\"perf_swevent_hrtimer\")/ {{ @began[cpu] = nsecs; }} \
          tracepoint:timer:hrtimer_expire_exit /@began[cpu]/ {{ \
            @looks[(nsecs - @began[cpu]) / {STEP_NS}] = count(); delete(@began[cpu]); }} \
-         interval:ms:{milliseconds} {{ clear(@began); exit(); }}"
+         interval:ms:{milliseconds} {{ exit(); }}"
     )
 }
 

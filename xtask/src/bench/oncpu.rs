@@ -47,10 +47,10 @@ fn taken(bench: &Bench, target: &mut Sampled, rate: u32, figures: &mut Figures) 
         (false, _) => 5,
     };
     let scratch = bench.scratch("oncpu")?;
-    let file = scratch.path().join("samples");
     let mut turns = Turns::new(Peer::ALL);
     for _ in 0..rounds {
         turns.round(|peer| {
+            let file = scratch.path().join(peer.file());
             let tool = peer.start(bench, target, rate, &file)?;
             let taken = target.under(tool)?;
             fs::remove_file(&file)?;
@@ -78,10 +78,10 @@ fn in_the_timer(
 ) -> Result<()> {
     let (rounds, seconds) = if bench.quick { (3, 2) } else { (5, 6) };
     let scratch = bench.scratch("oncpu")?;
-    let file = scratch.path().join("samples");
     let mut turns = Turns::new(Peer::ALL);
     for _ in 0..rounds {
         turns.round(|peer| {
+            let file = scratch.path().join(peer.file());
             let tool = peer.start(bench, target, rate, &file)?;
             let handler = looks::handler(target, tool, Duration::from_secs(seconds))?;
             fs::remove_file(&file)?;
@@ -121,6 +121,14 @@ impl Peer {
         match self {
             Self::Monigo => "monigo, on-CPU samples inside one function",
             Self::Perf => "perf record -g of the process",
+        }
+    }
+
+    /// Where it writes to; what one leaves that fails is not met by the other.
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Monigo => "monigo.duckdb",
+            Self::Perf => "perf.data",
         }
     }
 
