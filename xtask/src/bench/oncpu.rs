@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{
     Bench,
-    figure::Figures,
+    figure::{Figures, Metric},
     looks::{self, HANDLER},
     sampling::{LOST, SLOWER, Sampled, Shape, monigo, perf},
     tool::Tool,
@@ -31,69 +31,69 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     let mut target = Sampled::start(bench, &shape, calls)?;
     for rate in RATES {
         eprintln!("    {}", subject(rate));
-        taken(bench, &mut target, rate, &mut figures)?;
-        in_the_timer(bench, &mut target, rate, &mut figures)?;
+        // The fewer looks, the more of the difference is chance in what the host's own ticks take.
+        let rounds = match (bench.quick, rate) {
+            (true, _) => 3,
+            (false, 99) => 9,
+            (false, _) => 5,
+        };
+        in_turns(
+            bench,
+            &mut target,
+            rate,
+            rounds,
+            &mut figures,
+            [LOST, SLOWER],
+            |target, tool| {
+                let taken = target.under(tool)?;
+                Ok([taken.lost, taken.slower])
+            },
+        )?;
+        // Chance reaches this less.
+        let (rounds, seconds) = if bench.quick { (3, 2) } else { (5, 6) };
+        in_turns(
+            bench,
+            &mut target,
+            rate,
+            rounds,
+            &mut figures,
+            [HANDLER],
+            |target, tool| Ok([looks::handler(target, tool, Duration::from_secs(seconds))?]),
+        )?;
     }
     target.finish();
     Ok(figures)
 }
 
-/// What looks take of the target's time, as it sees it.
-fn taken(bench: &Bench, target: &mut Sampled, rate: u32, figures: &mut Figures) -> Result<()> {
-    // The fewer looks, the more of the difference is chance in what the host's own ticks take.
-    let rounds = match (bench.quick, rate) {
-        (true, _) => 3,
-        (false, 99) => 9,
-        (false, _) => 5,
-    };
-    let scratch = bench.scratch("oncpu")?;
-    let mut turns = Turns::new(Peer::ALL);
-    for _ in 0..rounds {
-        turns.round(|peer| {
-            let file = scratch.path().join(peer.file());
-            let tool = peer.start(bench, target, rate, &file)?;
-            let taken = target.under(tool)?;
-            fs::remove_file(&file)?;
-            Ok([taken.lost, taken.slower])
-        });
-    }
-    for (peer, measured) in turns.finish() {
-        match measured {
-            Ok([lost, slower]) => {
-                figures.add(&subject(rate), peer.name(), LOST, &lost);
-                figures.add(&subject(rate), peer.name(), SLOWER, &slower);
-            }
-            Err(error) => figures.miss(&subject(rate), peer.name(), LOST, &error),
-        }
-    }
-    Ok(())
-}
-
-/// What a look takes in the kernel, which chance reaches less.
-fn in_the_timer(
+/// Measures each tool in each round; `measure` ends the tool that it is given.
+fn in_turns<const N: usize>(
     bench: &Bench,
     target: &mut Sampled,
     rate: u32,
+    rounds: usize,
     figures: &mut Figures,
+    metrics: [Metric; N],
+    measure: impl Fn(&mut Sampled, Tool) -> Result<[f64; N]>,
 ) -> Result<()> {
-    let (rounds, seconds) = if bench.quick { (3, 2) } else { (5, 6) };
     let scratch = bench.scratch("oncpu")?;
     let mut turns = Turns::new(Peer::ALL);
     for _ in 0..rounds {
         turns.round(|peer| {
             let file = scratch.path().join(peer.file());
             let tool = peer.start(bench, target, rate, &file)?;
-            let handler = looks::handler(target, tool, Duration::from_secs(seconds))?;
+            let values = measure(target, tool)?;
             fs::remove_file(&file)?;
-            Ok([handler])
+            Ok(values)
         });
     }
     for (peer, measured) in turns.finish() {
         match measured {
-            Ok([handler]) => {
-                figures.add(&subject(rate), peer.name(), HANDLER, &handler);
+            Ok(measured) => {
+                for (metric, values) in metrics.into_iter().zip(&measured) {
+                    figures.add(&subject(rate), peer.name(), metric, values);
+                }
             }
-            Err(error) => figures.miss(&subject(rate), peer.name(), HANDLER, &error),
+            Err(error) => figures.miss(&subject(rate), peer.name(), metrics[0], &error),
         }
     }
     Ok(())
