@@ -81,13 +81,9 @@ impl Tool {
         Ok(())
     }
 
-    /// Whether it has ended by itself, as it should.
+    /// Whether it has ended by itself; [`Self::finish`] says how.
     pub fn has_ended(&mut self) -> Result<bool> {
-        let ended = self.process.0.try_wait()?;
-        if ended.is_some_and(|status| !status.success()) {
-            self.check()?;
-        }
-        Ok(ended.is_some())
+        Ok(self.process.0.try_wait()?.is_some())
     }
 
     fn name(&self) -> &str {
