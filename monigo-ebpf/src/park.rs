@@ -151,7 +151,16 @@ pub fn unpark<C: EbpfContext>(ctx: &C) {
     let out = entry.as_mut_ptr();
     // SAFETY: `out` is a reserved record of this type; `ctx` is the program's context.
     unsafe {
-        sample::fill(ctx, out, KIND_SAMPLE_PARKED, &inside, false, false);
+        let returns_to = inside.return_address();
+        sample::fill(
+            ctx,
+            out,
+            KIND_SAMPLE_PARKED,
+            &inside,
+            returns_to,
+            false,
+            false,
+        );
         let head = &raw mut (*out).head;
         away.note(head);
         (*head).woken_ns = ready_ns;
@@ -260,7 +269,16 @@ pub fn execute<C: EbpfContext>(ctx: &C) {
     // SAFETY: `out` is a reserved record of this type; `ctx` is the program's context.
     unsafe {
         // The stack is the scheduler's, so none is taken.
-        sample::fill(ctx, out, KIND_SAMPLE_OFF_CPU, &inside, false, true);
+        let returns_to = inside.return_address();
+        sample::fill(
+            ctx,
+            out,
+            KIND_SAMPLE_OFF_CPU,
+            &inside,
+            returns_to,
+            false,
+            true,
+        );
         let head = &raw mut (*out).head;
         (*head).user_bytes = 0;
         away.note(head);

@@ -70,7 +70,16 @@ fn suspend(ctx: &Context, control: &Control, pid: u32, tid: u32) {
     // SAFETY: `scratch` points to a live map value, which nothing else on this CPU uses: switches
     // do not nest. `ctx` is the program's context.
     let sample = unsafe {
-        sample::fill(ctx, scratch, KIND_SAMPLE_OFF_CPU, &inside, true, copied);
+        let returns_to = inside.return_address_after(scratch);
+        sample::fill(
+            ctx,
+            scratch,
+            KIND_SAMPLE_OFF_CPU,
+            &inside,
+            returns_to,
+            true,
+            copied,
+        );
         (*scratch).head.preempted = u32::from(preempted(ctx, control));
         &*scratch
     };

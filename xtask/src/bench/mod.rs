@@ -6,6 +6,7 @@
 mod attach;
 mod big;
 mod figure;
+mod gaps;
 mod goals;
 mod host;
 mod hour;

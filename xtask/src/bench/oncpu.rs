@@ -8,7 +8,7 @@ use super::{
     Bench,
     figure::{Figures, Metric},
     looks::{self, HANDLER},
-    sampling::{LOST, SLOWER, Sampled, Shape, monigo, perf},
+    sampling::{LOST, SECOND, SLOWER, Sampled, Shape, monigo, perf},
     tool::Tool,
     turns::Turns,
 };
@@ -21,13 +21,12 @@ pub const RATES: [u32; 3] = [99, 999, 4999];
 /// Measures monigo and perf in turns at each rate, each against the target alone.
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
-    // Calls take some 60 ms, so that their probes cost nothing.
     let shape = Shape {
         frame_pointers: true,
-        blocks: 300_000,
+        blocks: SECOND,
     };
-    // At least 10 s, in which monigo writes once.
-    let calls = if bench.quick { 5 } else { 180 };
+    // In 10 s monigo writes once.
+    let calls = if bench.quick { 2 } else { 10 };
     let mut target = Sampled::start(bench, &shape, calls)?;
     for rate in RATES {
         eprintln!("    {}", subject(rate));

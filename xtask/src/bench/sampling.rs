@@ -12,13 +12,15 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{
     Bench,
-    figure::Metric,
+    figure::{Metric, Summary},
+    gaps::{self, Gap},
     targets::{Running, compile_c},
     tool::Tool,
 };
 
 /// What interrupts and probes take of the target's time: it looks at the clock all the time, and sees where
-/// it did not get on. Exact, whatever frequency the host runs at.
+/// it did not get on. Exact, whatever frequency the host runs at. Left out are the moments at which the host and
+/// the kernel interrupt it anyway ([`gaps`]).
 pub const LOST: Metric = Metric {
     name: "taken",
     unit: "% of the target's CPU time",
@@ -34,6 +36,10 @@ pub const SLOWER: Metric = Metric {
 pub const LIMIT: Duration = Duration::from_mins(1);
 /// Time in which a tool that has just begun comes to rest: what it meets first needs symbols, too.
 const REST: Duration = Duration::from_secs(3);
+
+/// [`Shape::blocks`] of about a second. The probes of a call meet cold caches and take some tens of microseconds: twenty
+/// calls a second would add a fifth to what 99 looks take.
+pub const SECOND: u32 = 5_000_000;
 
 /// How a target is built.
 pub struct Shape {
@@ -59,7 +65,7 @@ pub fn compile(bench: &Bench, shape: &Shape) -> Result<PathBuf> {
 struct Span {
     /// Of a call, the middle one.
     call_ns: f64,
-    /// Share that it did not get on in.
+    /// Share of a call that it did not get on in, of the middle one.
     lost: f64,
     cpu_ns: f64,
 }
@@ -141,24 +147,29 @@ impl Sampled {
 }
 
 fn span(target: &mut Running, calls: usize) -> Result<Span> {
-    let (mut times, mut cpu_ns, mut lost_ns) = (Vec::new(), 0.0, 0.0);
+    let (mut times, mut lost) = (Vec::new(), Vec::new());
     for _ in 0..calls {
         let answer = target.ask("1")?;
-        let (cpu, lost) = answer
-            .split_once(' ')
-            .with_context(|| format!("the target said {answer:?}"))?;
-        let (cpu, lost): (f64, f64) = (cpu.parse()?, lost.parse()?);
-        ensure!(cpu > 0.0, "the target's clock stands still");
-        times.push(cpu);
-        cpu_ns += cpu;
-        lost_ns += lost;
+        let mut words = answer.split_whitespace();
+        let cpu_ns: f64 = words.next().context("the target said nothing")?.parse()?;
+        ensure!(cpu_ns > 0.0, "the target's clock stands still");
+        let gaps = words
+            .map(|word| Gap::parse(word).with_context(|| format!("the target said {word:?}")))
+            .collect::<Result<Vec<_>>>()?;
+        times.push(cpu_ns);
+        lost.push(gaps::lost(&gaps, cpu_ns).context("the target is interrupted all the time")?);
     }
-    times.sort_by(f64::total_cmp);
     Ok(Span {
-        call_ns: times[calls / 2],
-        lost: lost_ns / cpu_ns,
-        cpu_ns,
+        call_ns: median(&times)?,
+        lost: median(&lost)?,
+        cpu_ns: times.iter().sum(),
     })
+}
+
+fn median(values: &[f64]) -> Result<f64> {
+    Summary::of(values)
+        .map(|summary| summary.median)
+        .context("nothing was measured")
 }
 
 /// Starts perf recording process `pid` by `options`, and waits until it has begun: it says nothing, but its

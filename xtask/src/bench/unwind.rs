@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{
     Bench,
     figure::{Figures, Metric},
-    sampling::{LOST, SLOWER, Sampled, Shape, monigo, perf},
+    sampling::{LOST, SECOND, SLOWER, Sampled, Shape, monigo, perf},
     tool::Tool,
     turns::Turns,
 };
@@ -100,11 +100,10 @@ impl Sampler {
 pub fn run(bench: &Bench) -> Result<Figures> {
     let mut figures = Figures::new(NAME);
     let scratch = bench.scratch("unwind")?;
-    let (rounds, calls) = if bench.quick { (3, 30) } else { (15, 100) };
-    // Calls take some 12 ms, so that their probes cost little.
+    let (rounds, calls) = if bench.quick { (3, 2) } else { (15, 3) };
     let shape = Shape {
         frame_pointers: false,
-        blocks: 60_000,
+        blocks: SECOND,
     };
     let mut target = Sampled::start(bench, &shape, calls)?;
     let mut recorded: Option<PathBuf> = None;
