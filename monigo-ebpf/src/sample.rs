@@ -69,7 +69,9 @@ impl Inside {
     pub unsafe fn return_address_after(&self, last: *const SampleRecord) -> u64 {
         // SAFETY: promised by the caller.
         let last = unsafe { &(*last).head };
-        if last.call_start_ns == self.start_ns
+        // A call that a look interrupts at its entry has not begun yet.
+        if self.start_ns != 0
+            && last.call_start_ns == self.start_ns
             && last.owner == self.key.owner
             && last.pid == self.key.pid
             && last.function == self.function
