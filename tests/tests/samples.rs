@@ -1,6 +1,6 @@
 //! Why a call is slow: what ran, and what was waited for, inside a traced function.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, Result, ensure};
 use monigo_tests::{
@@ -128,6 +128,51 @@ fn a_slow_call_is_explained() -> Result<()> {
 #[test]
 fn unoptimised_code_too() -> Result<()> {
     check(Native::O0)
+}
+
+/// Each of them, though looks and waits of one call follow those of another.
+#[test]
+fn calls_from_two_places_have_their_own_callers() -> Result<()> {
+    monigo_tests::require_root()?;
+    let copy = PrivateCopy::of(&targets::c_program("callers", Native::FRAME_POINTERS)?)?;
+    let directory = tempfile::tempdir()?;
+    let db = directory.path().join("callers.duckdb");
+    let db = db.to_str().context("path is not UTF-8")?;
+    let mut program = Program::start(&copy.path(), &[])?;
+    let pid = program.pid().to_string();
+    let monigo = Monigo::attach(&pid, &["work"], &["--db", db, "--cpu-hz", "999"])?;
+    let truth = program.go()?;
+    let report = monigo.stop()?;
+    program.finish()?;
+    ensure!(report.events.dropped == 0, "{report:?}");
+    let real = |name: &str| {
+        let value = truth.values.get(name).copied();
+        value.with_context(|| format!("no {name} in {truth:?}"))
+    };
+    // The kernel never wakes a sleeper early, but late.
+    let bounds = [("cpu", "spun_ns", 1.3), ("offcpu", "slept_ns", f64::MAX)];
+    for (weight, name, most) in bounds {
+        let flame = flame(db, weight, directory.path())?;
+        let caller = |(frames, ns): &Folded| {
+            let at = frames.iter().position(|frame| frame == "work")?;
+            Some((frames.get(at.checked_sub(1)?)?.clone(), *ns))
+        };
+        let mut sums = BTreeMap::<String, u64>::new();
+        for stack in &flame {
+            let (caller, ns) = caller(stack).with_context(|| format!("{stack:?}"))?;
+            *sums.entry(caller).or_default() += ns;
+        }
+        let callers: Vec<&str> = sums.keys().map(String::as_str).collect();
+        ensure!(callers == ["one", "other"], "{weight}: {sums:?}");
+        let real = real(name)? as f64;
+        for ns in sums.values().map(|ns| *ns as f64) {
+            ensure!(
+                ns > 0.7 * real && ns < most * real,
+                "{weight}: {sums:?} of {real}"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// What leaves calls without passing their ends, and what it leaves.
