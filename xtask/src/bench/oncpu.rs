@@ -30,7 +30,7 @@ pub fn run(bench: &Bench) -> Result<Figures> {
     let mut target = Sampled::start(bench, &shape, calls)?;
     for rate in RATES {
         eprintln!("    {}", subject(rate));
-        // The fewer looks, the more of the difference is chance in what the host's own ticks take.
+        // The fewer looks, the less they take, and the more of the difference is chance.
         let rounds = match (bench.quick, rate) {
             (true, _) => 3,
             (false, 99) => 15,
