@@ -8,7 +8,7 @@ use std::{
 
 use monigo::{
     plan::ImagePlanner,
-    probe::{Expected, Features, Kernel, PlannedFunction, Sizes, Watch},
+    probe::{Expected, Features, Groundwork, Kernel, PlannedFunction, Sizes, Watch},
     store::ExitProbe,
     symbols::Image,
 };
@@ -41,7 +41,7 @@ fn load(features: Features) -> Kernel {
         futures: 64,
         ring_bytes: 1 << 20,
     };
-    Kernel::load(sizes, features, Expected::default()).unwrap()
+    Kernel::load(Groundwork::lay(features), sizes, Expected::default()).unwrap()
 }
 
 #[test]
@@ -171,6 +171,7 @@ fn many_functions_at_once() {
         .unwrap();
     let started = Instant::now();
     let mut kernel = Kernel::load(
+        Groundwork::lay(BEST),
         Sizes {
             functions: count,
             histograms: 0,
@@ -180,7 +181,6 @@ fn many_functions_at_once() {
             futures: 0,
             ring_bytes: 1 << 20,
         },
-        BEST,
         Expected::default(),
     )
     .unwrap();

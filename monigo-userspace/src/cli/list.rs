@@ -137,7 +137,7 @@ impl Row {
         );
         let mut row = Self {
             name: function.name().to_owned(),
-            linkage_name: function.linkage_name.clone(),
+            linkage_name: function.linkage_name.to_string(),
             address: function
                 .entry()
                 .filter(|_| has_address)

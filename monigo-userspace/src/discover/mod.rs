@@ -30,7 +30,7 @@ pub use self::{
     tally::{Basis, Figures},
 };
 use crate::{
-    probe::{Expected, Features, Kernel, ProbeError, Sizes},
+    probe::{Expected, Features, Groundwork, Kernel, ProbeError, Sizes},
     symbols::Image,
     target::{Scope, Target},
 };
@@ -184,7 +184,11 @@ pub fn discover(
         futures: 0,
         ring_bytes: RING_BYTES,
     };
-    let mut kernel = Kernel::load(sizes, options.features, Expected::default())?;
+    let mut kernel = Kernel::load(
+        Groundwork::lay(options.features),
+        sizes,
+        Expected::default(),
+    )?;
     let functions = catalogue.functions.len();
     if !kernel.has_multi_links() && functions > MOST_WITHOUT_MULTI {
         return Err(DiscoverError::NoMultiLinks { functions });

@@ -6,7 +6,9 @@
 
 use std::ops::Range;
 
-use gimli::{BaseAddresses, EhFrame, LittleEndian, Pointer, UnwindSection as _};
+use gimli::{
+    BaseAddresses, CommonInformationEntry, EhFrame, LittleEndian, Pointer, UnwindSection as _,
+};
 
 use super::landing;
 
@@ -34,6 +36,8 @@ impl Fragments {
         let mut entries = table.entries(&bases);
         let mut pieces = Vec::new();
         let mut incomplete = false;
+        // What many entries in a row have in common.
+        let mut shared: Option<(_, CommonInformationEntry<_>)> = None;
         loop {
             let partial = match entries.next() {
                 Ok(Some(gimli::CieOrFde::Fde(partial))) => partial,
@@ -44,7 +48,15 @@ impl Fragments {
                     break;
                 }
             };
-            let Ok(entry) = partial.parse(EhFrame::cie_from_offset) else {
+            let entry = partial.parse(|section: &EhFrame<_>, bases, offset| match &shared {
+                Some((known, common)) if *known == offset => Ok(common.clone()),
+                _ => {
+                    let common = section.cie_from_offset(bases, offset)?;
+                    shared = Some((offset, common.clone()));
+                    Ok(common)
+                }
+            });
+            let Ok(entry) = entry else {
                 incomplete = true;
                 continue;
             };

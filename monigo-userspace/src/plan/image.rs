@@ -13,7 +13,10 @@ use super::{
     Context, Fragments, FunctionCode, FunctionPlan, MAX_FRAGMENTS, Machine, Refusal, SiteKind,
     arm64, plan_on, references::References, x86_64,
 };
-use crate::symbols::{Function, FunctionKind, Image};
+use crate::{
+    symbols::{Function, FunctionKind, Image},
+    sync::join,
+};
 
 /// Why a function cannot be probed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -103,10 +106,7 @@ impl<'i> ImagePlanner<'i> {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mut done = work();
             for other in others {
-                match other.join() {
-                    Ok(more) => done.extend(more),
-                    Err(panic) => std::panic::resume_unwind(panic),
-                }
+                done.extend(join(other));
             }
             done
         });

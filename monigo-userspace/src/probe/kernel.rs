@@ -1,7 +1,7 @@
 //! The loaded programs and their maps.
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Ebpf,
     maps::{Array, HashMap, MapData, PerCpuArray, RingBuf},
 };
 use monigo_common::{
@@ -16,6 +16,7 @@ use crate::store::ExitProbe;
 use super::{
     PlannedFunction, ProbeError, Records,
     calibration::{self, PROBED as CALIBRATION_FUNCTIONS},
+    groundwork::Groundwork,
     layout::{Layout, ThreadLayout},
     links::{FutureSites, Programs},
     parking::{self, ParkingProbes},
@@ -132,14 +133,22 @@ pub struct Kernel {
 
 impl Kernel {
     /// Creates the maps and loads the programs for calls, and for what is `expected`.
-    pub fn load(sizes: Sizes, features: Features, expected: Expected) -> Result<Self, ProbeError> {
-        let features = features.limited_to_kernel();
+    pub fn load(
+        groundwork: Groundwork,
+        sizes: Sizes,
+        expected: Expected,
+    ) -> Result<Self, ProbeError> {
+        let Groundwork {
+            features,
+            layout,
+            mut loader,
+        } = groundwork;
         if features.portable_programs {
             tracing::info!("using the programs for kernels before 5.17");
         }
         // Those that calibration calls come behind the others.
         let functions = sizes.functions + CALIBRATION_FUNCTIONS;
-        let mut ebpf = EbpfLoader::new()
+        let mut ebpf = loader
             .map_max_entries("FUNCTIONS", functions)
             .map_max_entries("COUNTERS", functions)
             .map_max_entries("SLOTS", functions)
@@ -192,7 +201,7 @@ impl Kernel {
             programs,
             features,
             settings: Control::default(),
-            layout: Layout::of_kernel(),
+            layout,
             functions: Vec::new(),
             controls: Vec::new(),
             room: sizes.functions,
@@ -219,8 +228,7 @@ impl Kernel {
     }
 
     /// Whether a return probe leaves a process alone that runs under a seccomp filter. Until Linux
-    /// 6.14 the kernel ended it, for a system call of its own. To be called while this process has
-    /// one thread.
+    /// 6.14 the kernel ended it, for a system call of its own.
     pub fn return_probes_pass_seccomp(&mut self) -> Result<bool, ProbeError> {
         calibration::return_probes_pass_seccomp(self)
     }

@@ -1,6 +1,8 @@
 //! Where the running kernel keeps what monigo reads of a thread, from the kernel's own type
 //! information.
 
+use std::collections::HashMap;
+
 use btf_rs::{Backend, Btf, BtfType as _, Type};
 
 /// The kernel's type information.
@@ -58,43 +60,49 @@ impl Layout {
         // Mapping it is faster, and possible from Linux 6.16.
         let btf = Btf::from_file_with_backend(VMLINUX, Backend::Mmap)
             .or_else(|_| Btf::from_file(VMLINUX));
-        btf.map_or_else(
-            |_| Self::default(),
-            |btf| Self {
-                thread: ThreadLayout::of(&btf),
-                return_probes: ReturnProbeLayout::of(&btf),
-                switches: SwitchLayout::of(&btf),
-            },
-        )
+        let Ok(btf) = btf else {
+            return Self::default();
+        };
+        let mut types = Types {
+            btf,
+            structures: HashMap::new(),
+        };
+        Self {
+            thread: ThreadLayout::of(&mut types),
+            return_probes: ReturnProbeLayout::of(&mut types),
+            switches: SwitchLayout::of(&mut types),
+        }
     }
 }
 
 impl ThreadLayout {
-    fn of(btf: &Btf) -> Option<Self> {
+    fn of(types: &mut Types) -> Option<Self> {
         Some(Self {
-            fsbase: offset(btf, "task_struct", "thread")? + offset(btf, "thread_struct", "fsbase")?,
-            mm: offset(btf, "task_struct", "mm")?,
-            start_stack: offset(btf, "mm_struct", "start_stack")?,
+            fsbase: types.offset("task_struct", "thread")?
+                + types.offset("thread_struct", "fsbase")?,
+            mm: types.offset("task_struct", "mm")?,
+            start_stack: types.offset("mm_struct", "start_stack")?,
         })
     }
 }
 
 impl ReturnProbeLayout {
-    fn of(btf: &Btf) -> Option<Self> {
+    fn of(types: &mut Types) -> Option<Self> {
         Some(Self {
-            utask: offset(btf, "task_struct", "utask")?,
-            instances: offset(btf, "uprobe_task", "return_instances")?,
-            stack: offset(btf, "return_instance", "stack")?,
-            address: offset(btf, "return_instance", "orig_ret_vaddr")?,
-            next: offset(btf, "return_instance", "next")?,
+            utask: types.offset("task_struct", "utask")?,
+            instances: types.offset("uprobe_task", "return_instances")?,
+            stack: types.offset("return_instance", "stack")?,
+            address: types.offset("return_instance", "orig_ret_vaddr")?,
+            next: types.offset("return_instance", "next")?,
         })
     }
 }
 
 impl SwitchLayout {
-    fn of(btf: &Btf) -> Option<Self> {
+    fn of(types: &mut Types) -> Option<Self> {
         /// Of the program's own data, whether it was preempted, who leaves, who comes, and the state.
         const WITH_STATE: usize = 5;
+        let btf = &types.btf;
         let found = btf.resolve_types_by_name("btf_trace_sched_switch").ok()?;
         let mut handed = found.into_iter().next()?;
         let arguments = loop {
@@ -106,23 +114,36 @@ impl SwitchLayout {
             };
         };
         Some(Self {
-            pid: offset(btf, "task_struct", "pid")?,
+            pid: types.offset("task_struct", "pid")?,
             state: if arguments >= WITH_STATE {
                 0
             } else {
-                offset(btf, "task_struct", "__state")?
+                types.offset("task_struct", "__state")?
             },
         })
     }
 }
 
-/// Offset of a member in a structure, through anonymous structures and unions.
-fn offset(btf: &Btf, structure: &str, member: &str) -> Option<u32> {
-    let types = btf.resolve_types_by_name(structure).ok()?;
-    types
-        .iter()
-        .find_map(|found| within(btf, found, member))
-        .map(|bits| bits / 8)
+/// The kernel's types.
+struct Types {
+    btf: Btf,
+    /// By name: looking for one goes through them all.
+    structures: HashMap<&'static str, Vec<Type>>,
+}
+
+impl Types {
+    /// Offset of a member in a structure, through anonymous structures and unions.
+    fn offset(&mut self, structure: &'static str, member: &str) -> Option<u32> {
+        let btf = &self.btf;
+        let types = self
+            .structures
+            .entry(structure)
+            .or_insert_with(|| btf.resolve_types_by_name(structure).unwrap_or_default());
+        types
+            .iter()
+            .find_map(|found| within(btf, found, member))
+            .map(|bits| bits / 8)
+    }
 }
 
 fn within(btf: &Btf, structure: &Type, member: &str) -> Option<u32> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io,
     num::NonZeroU32,
     path::Path,
     sync::Arc,
@@ -22,9 +23,9 @@ use monigo_common::cookie::{
 use super::{
     PlannedFunction, ProbeError,
     changes::{Change, close_aside},
-    multi::{self, MultiLink, MultiProgram},
+    multi::{self, MultiLink, MultiObject, MultiProgram},
     parking,
-    programs::{Features, load, load_early, program},
+    programs::{Features, check_all, checks, load, program},
 };
 use crate::{
     plan::{Frame, FunctionPlan, Site, SiteKind},
@@ -178,24 +179,8 @@ impl Programs {
         early: &[&'static str],
     ) -> Result<Self, ProbeError> {
         if !features.perf_links {
-            let (scheduler, early): (Vec<&'static str>, Vec<&'static str>) = early
-                .iter()
-                .copied()
-                .partition(|name| parking::PROGRAMS.contains(name));
-            let roles = Role::ALL.map(|role| (role.program(), role == Role::Return));
-            let others = scheduler.iter().map(|name| (*name, false));
-            let names: Vec<(&'static str, bool)> = roles.into_iter().chain(others).collect();
-            let maps = multi::map_descriptors(ebpf);
-            let load = || multi::load(features.object(), &maps, &names);
-            match load_early(ebpf, &early, load) {
-                Ok(mut programs) => {
-                    let others = programs.split_off(Role::ALL.len());
-                    let loaded = programs.into_iter().map(Loaded::Multi);
-                    return Ok(Self {
-                        loaded: Role::ALL.into_iter().zip(loaded).collect(),
-                        scheduler: scheduler.into_iter().zip(others).collect(),
-                    });
-                }
+            match Self::load_multi(ebpf, features, early) {
+                Ok(programs) => return Ok(programs),
                 Err(error) => {
                     tracing::info!("no uprobe_multi links here ({error}); using perf events");
                 }
@@ -209,6 +194,43 @@ impl Programs {
         Ok(Self {
             loaded,
             scheduler: Vec::new(),
+        })
+    }
+
+    fn load_multi(
+        ebpf: &mut Ebpf,
+        features: Features,
+        early: &[&'static str],
+    ) -> Result<Self, io::Error> {
+        let object = MultiObject::new(features.object(), &multi::map_descriptors(ebpf))?;
+        let (scheduler, early): (Vec<&'static str>, Vec<&'static str>) = early
+            .iter()
+            .copied()
+            .partition(|name| parking::PROGRAMS.contains(name));
+        let mut roles = Role::ALL.map(|role| (role, None));
+        let mut others: Vec<_> = scheduler.iter().map(|name| (*name, None)).collect();
+        let mut all = checks(ebpf, &early);
+        for (role, loaded) in &mut roles {
+            let (object, role) = (&object, *role);
+            let load = move || *loaded = Some(object.load(role.program(), role == Role::Return));
+            all.push((role.program(), Box::new(load)));
+        }
+        for (name, loaded) in &mut others {
+            let (object, name) = (&object, *name);
+            let load = move || *loaded = Some(object.load(name, false));
+            all.push((name, Box::new(load)));
+        }
+        check_all(all);
+        let missing = || io::Error::other("a program was not loaded");
+        Ok(Self {
+            loaded: roles
+                .into_iter()
+                .map(|(role, loaded)| Ok((role, Loaded::Multi(loaded.ok_or_else(missing)??))))
+                .collect::<Result<_, io::Error>>()?,
+            scheduler: others
+                .into_iter()
+                .map(|(name, loaded)| Ok((name, loaded.ok_or_else(missing)??)))
+                .collect::<Result<_, io::Error>>()?,
         })
     }
 

@@ -11,6 +11,7 @@ mod copy;
 mod decode;
 mod error;
 mod figures;
+mod groundwork;
 mod kernel;
 mod layout;
 mod links;
@@ -32,6 +33,7 @@ pub use self::{
     copy::StackCopy,
     decode::{CallStack, Caller, Halt, Item, Record, RecordError, Sample, WakerSeen, decode},
     error::ProbeError,
+    groundwork::Groundwork,
     kernel::{Expected, Kernel, Sizes},
     parking::{Parking, Turns},
     planned::PlannedFunction,

@@ -14,7 +14,6 @@ use std::{
         unix::ffi::OsStrExt as _,
     },
     path::Path,
-    thread,
 };
 
 use aya::{Ebpf, maps::Map};
@@ -55,66 +54,66 @@ pub fn map_descriptors(ebpf: &Ebpf) -> MapDescriptors {
         .collect()
 }
 
-/// Loads programs by name for multi links, side by side, over `maps`. Those in `on_return` fire at
-/// returns.
-///
-/// # Errors
-/// Whatever keeps this kernel or this object from it; perf events are the way then.
-pub fn load(
-    object: &[u8],
-    maps: &MapDescriptors,
-    names: &[(&'static str, bool)],
-) -> Result<Vec<MultiProgram>, io::Error> {
-    let other = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
-    let mut object = Object::parse(object).map_err(|error| other(&error))?;
-    let text: HashSet<usize> = object
-        .functions
-        .keys()
-        .map(|(section_index, _)| *section_index)
-        .collect();
-    // Callbacks of `bpf_loop` need type information.
-    let btf = match aya::features().btf() {
-        Some(features) => object
-            .fixup_and_sanitize_btf(features)
-            .map_err(|error| other(&error))?,
-        None => None,
-    };
-    let btf = btf.map(|btf| load_btf(&btf.to_bytes())).transpose()?;
-    let definitions: Vec<(String, aya_obj::Map)> = object.maps.drain().collect();
-    let descriptors: Vec<(&str, RawFd, &aya_obj::Map)> = definitions
-        .iter()
-        .filter_map(|(name, map)| Some((name.as_str(), *maps.get(name)?, map)))
-        .collect();
-    object
-        .relocate_maps(descriptors.into_iter(), &text)
-        .map_err(|error| other(&error))?;
-    object
-        .relocate_calls(&text)
-        .map_err(|error| other(&error))?;
-    object.sanitize_functions(aya::features());
-    let load = &|name: &'static str, on_return| {
-        let program = object
+/// Programs that can be loaded for multi links.
+pub struct MultiObject {
+    object: Object,
+    btf: Option<OwnedFd>,
+}
+
+impl MultiObject {
+    /// The programs of `object`, over `maps`.
+    ///
+    /// # Errors
+    /// Whatever keeps this kernel or this object from it; perf events are the way then.
+    pub fn new(object: &[u8], maps: &MapDescriptors) -> Result<Self, io::Error> {
+        let other = |error: &dyn std::fmt::Display| io::Error::other(error.to_string());
+        let mut object = Object::parse(object).map_err(|error| other(&error))?;
+        let text: HashSet<usize> = object
+            .functions
+            .keys()
+            .map(|(section_index, _)| *section_index)
+            .collect();
+        // Callbacks of `bpf_loop` need type information.
+        let btf = match aya::features().btf() {
+            Some(features) => object
+                .fixup_and_sanitize_btf(features)
+                .map_err(|error| other(&error))?,
+            None => None,
+        };
+        let btf = btf.map(|btf| load_btf(&btf.to_bytes())).transpose()?;
+        let definitions: Vec<(String, aya_obj::Map)> = object.maps.drain().collect();
+        let descriptors: Vec<(&str, RawFd, &aya_obj::Map)> = definitions
+            .iter()
+            .filter_map(|(name, map)| Some((name.as_str(), *maps.get(name)?, map)))
+            .collect();
+        object
+            .relocate_maps(descriptors.into_iter(), &text)
+            .map_err(|error| other(&error))?;
+        object
+            .relocate_calls(&text)
+            .map_err(|error| other(&error))?;
+        object.sanitize_functions(aya::features());
+        Ok(Self { object, btf })
+    }
+
+    /// Loads a program. `on_return` if it is to fire at returns.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn load(&self, name: &str, on_return: bool) -> Result<MultiProgram, io::Error> {
+        let program = self
+            .object
             .programs
             .get(name)
             .ok_or_else(|| io::Error::other(format!("no program {name}")))?;
-        let function = object
+        let function = self
+            .object
             .functions
             .get(&program.function_key())
             .ok_or_else(|| io::Error::other(format!("no code for program {name}")))?;
-        let fd = load_program(function, &program.license, btf.as_ref())?;
+        let fd = load_program(function, &program.license, self.btf.as_ref())?;
         Ok(MultiProgram { fd, on_return })
-    };
-    thread::scope(|scope| {
-        let loading: Vec<_> = names
-            .iter()
-            .map(|&(name, on_return)| scope.spawn(move || load(name, on_return)))
-            .collect();
-        let panicked = |_| io::Error::other("loading a program panicked");
-        let loaded = loading
-            .into_iter()
-            .map(|thread| thread.join().map_err(panicked)?);
-        loaded.collect()
-    })
+    }
 }
 
 /// Descriptor of the kinds of maps that the programs use.

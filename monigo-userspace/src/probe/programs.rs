@@ -1,6 +1,6 @@
 //! The objects that the build script compiles, and their programs by name.
 
-use std::{path::Path, thread};
+use std::{path::Path, sync::Mutex, thread};
 
 use aya::{
     Ebpf,
@@ -9,7 +9,10 @@ use aya::{
 };
 
 use super::{ProbeError, layout::VMLINUX};
-use crate::system::facts::{Feature, probe_uprobe_multi};
+use crate::{
+    sync::lock,
+    system::facts::{Feature, probe_uprobe_multi},
+};
 
 static BEST: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo"));
 static PORTABLE: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/monigo-portable"));
@@ -74,17 +77,49 @@ pub fn load(ebpf: &mut Ebpf, name: &'static str) -> Result<(), ProbeError> {
     check(program).map_err(refused(name))
 }
 
-/// Has the kernel check programs side by side, while `meanwhile` runs: it takes a tenth of a second for
-/// some. One that is refused is refused again, and told of, when it is used.
-pub fn load_early<T>(ebpf: &mut Ebpf, names: &[&'static str], meanwhile: impl FnOnce() -> T) -> T {
-    thread::scope(|scope| {
-        for (name, program) in ebpf.programs_mut() {
-            if names.contains(&name) {
-                scope.spawn(move || check(program));
-            }
+/// A program by its name, and what has the kernel check it.
+pub type Check<'a> = (&'static str, Box<dyn FnOnce() + Send + 'a>);
+
+/// Checks of the programs called `names`. One that is refused is refused again, and told of, when it is used.
+pub fn checks<'e>(ebpf: &'e mut Ebpf, names: &[&'static str]) -> Vec<Check<'e>> {
+    let mut checks: Vec<Check<'e>> = Vec::new();
+    for (name, program) in ebpf.programs_mut() {
+        if let Some(name) = names.iter().find(|wanted| **wanted == name) {
+            let check = move || drop(check(program));
+            checks.push((name, Box::new(check)));
         }
-        meanwhile()
-    })
+    }
+    checks
+}
+
+/// Does all of `checks`, which take up to a tenth of a second each, on all CPUs.
+pub fn check_all(mut checks: Vec<Check<'_>>) {
+    /// Those that take long, the longest first, so that none is left for the end. By what the verifier
+    /// counts (`verified_insns` of Linux 6.18).
+    const LONG: [&str; 5] = [
+        "cpu_sample",
+        "thread_switch",
+        "call_exit",
+        "call_return",
+        "call_entry",
+    ];
+    let place = |name: &str| LONG.iter().position(|long| *long == name);
+    checks.sort_by_key(|(name, _)| place(name).unwrap_or(LONG.len()));
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let threads = cpus.min(checks.len());
+    let queue = Mutex::new(checks.into_iter());
+    let work = || {
+        loop {
+            let next = lock(&queue).next();
+            let Some((_, check)) = next else { break };
+            check();
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
 }
 
 fn check(program: &mut Program) -> Result<(), ProgramError> {

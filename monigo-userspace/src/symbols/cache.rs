@@ -12,9 +12,11 @@ use std::{
     io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
     time::SystemTime,
 };
 
+use arcstr::ArcStr;
 use prost::Message as _;
 
 use super::{
@@ -249,12 +251,14 @@ impl Stored {
         }
         let mut lengths = self.name_lengths.iter();
         let mut at = 0_usize;
+        let text = ArcStr::from(self.names.as_str());
+        u32::try_from(text.len()).ok()?;
         let mut name = || {
-            let end = at.checked_add(*lengths.next()? as usize)?;
-            let name = self.names.get(at..end)?;
-            at = end;
-            Some(name.to_owned())
+            let start = at;
+            at = at.checked_add(*lengths.next()? as usize)?;
+            text.get(start..at).map(|_| text.substr(start..at))
         };
+        let libraries: Arc<[String]> = libraries.into();
         let mut pairs = self.ranges.chunks_exact(2);
         let mut functions = Vec::with_capacity(self.kinds.len());
         let counts = self.name_counts.iter().zip(&self.range_counts);
@@ -263,7 +267,7 @@ impl Stored {
                 0 => FunctionKind::Code,
                 1 => FunctionKind::Ifunc,
                 2 => FunctionKind::Imported {
-                    libraries: libraries.to_vec(),
+                    libraries: Arc::clone(&libraries),
                 },
                 3 => FunctionKind::NotCode,
                 _ => return None,

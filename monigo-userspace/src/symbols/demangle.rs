@@ -40,8 +40,8 @@ pub fn is_rust(linkage_name: &str) -> bool {
         return rest.starts_with(|c: char| c.is_ascii_uppercase())
             && rustc_demangle::try_demangle(linkage_name).is_ok();
     }
-    let (base, _) = split_clone_suffix(linkage_name);
-    base.starts_with("_ZN") && has_legacy_hash(base)
+    // First: most names of a C program come by here.
+    linkage_name.starts_with("_ZN") && has_legacy_hash(split_clone_suffix(linkage_name).0)
 }
 
 /// Whether the linkage name is mangled C++.

@@ -5,18 +5,28 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use arcstr::Substr;
+use smallvec::SmallVec;
+
 use super::demangle;
+
+/// A name that shares its memory with the others of its image.
+pub type Name = Substr;
+/// Code, nearly always in one piece.
+pub type Ranges = SmallVec<[Range<u64>; 1]>;
 
 /// One function of an image. Clones (`.isra`, `.part`, generic instances) are separate
 /// `Function`s; matching groups them.
+///
+/// Images have up to millions of them, so this is kept small.
 #[derive(Clone, Debug)]
 pub struct Function {
     /// Name in the symbol table or pclntab.
-    pub linkage_name: String,
+    pub linkage_name: Name,
     /// Further names at the same address.
-    pub aliases: Vec<String>,
+    pub aliases: Vec<Name>,
     /// Code of the function: the first range holds the entry, the others are its cold parts.
-    pub ranges: Vec<Range<u64>>,
+    pub ranges: Ranges,
     /// Whether it can be probed at all, as far as symbols tell.
     pub kind: FunctionKind,
     /// Demangling is the dearest part of reading symbols, and most names are never shown.
@@ -33,7 +43,7 @@ pub enum FunctionKind {
     /// Imported: the code is in another image, often this library.
     Imported {
         /// `DT_NEEDED` libraries of the image, candidates for where it is.
-        libraries: Vec<String>,
+        libraries: Arc<[String]>,
     },
     /// No code of its own: DWARF says that it was inlined everywhere.
     Inlined {
@@ -47,7 +57,7 @@ pub enum FunctionKind {
 impl Function {
     /// A function with one range, or with none for the kinds that have no code.
     pub fn new(
-        linkage_name: impl Into<String>,
+        linkage_name: impl Into<Name>,
         range: Option<Range<u64>>,
         kind: FunctionKind,
     ) -> Self {
@@ -91,7 +101,7 @@ impl Function {
 
     /// The linkage name, then the aliases.
     pub fn linkage_names(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.linkage_name.as_str()).chain(self.aliases.iter().map(String::as_str))
+        std::iter::once(self.linkage_name.as_str()).chain(self.aliases.iter().map(Name::as_str))
     }
 }
 
@@ -126,5 +136,15 @@ impl FunctionKind {
             Self::Inlined { callers } => Some(format!("inlined into {callers} callers")),
             Self::NotCode => Some("not code, or of unknown size".to_owned()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_functions_take_little_memory() {
+        assert!(size_of::<Function>() <= 112, "{}", size_of::<Function>());
     }
 }

@@ -8,8 +8,8 @@
 use std::{
     collections::{BTreeSet, HashSet},
     fs,
+    ops::Range,
     path::{Path, PathBuf},
-    sync::LazyLock,
 };
 
 use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
@@ -181,73 +181,69 @@ fn of_file(path: &Path) -> Option<String> {
 /// As [`stack_switch`], but decodes only those pieces of the code that may hold such an instruction:
 /// decoding 50 MB takes most of a second. `starts` are addresses at which pieces begin, ascending.
 fn find_stack_switch(code: &[u8], address: u64, starts: &[u64]) -> Option<u64> {
-    let first = starts.partition_point(|start| *start <= address);
-    let inner = starts[first..].iter().copied();
-    let mut from = 0;
-    for start in inner.chain([u64::MAX]) {
-        let to = usize::try_from(start - address).unwrap_or(usize::MAX);
-        let to = to.min(code.len());
-        let piece = code.get(from..to)?;
-        if may_switch(piece)
-            && let Some(found) = stack_switch(piece, address + from as u64)
-        {
-            return Some(found);
+    /// Bytes that are looked at together, without a branch for each.
+    const BLOCK: usize = 256;
+    let byte = |place: usize| code.get(place).copied().unwrap_or(0);
+    let mut decoded = 0;
+    for from in (0..code.len()).step_by(BLOCK) {
+        let to = code.len().min(from + BLOCK);
+        // One byte on either side belongs to it.
+        if from > 0 && to < code.len() {
+            let mut places = code[from - 1..=to].windows(3);
+            let may = |found, place: &[u8]| found | may_begin(place[0], place[1], place[2]);
+            if !places.by_ref().fold(false, may) {
+                continue;
+            }
         }
-        from = to;
-        if from == code.len() {
-            break;
+        for place in from.max(decoded)..to {
+            let before = place.checked_sub(1).map_or(0, byte);
+            if place < decoded || !may_begin(before, byte(place), byte(place + 1)) {
+                continue;
+            }
+            let piece = piece_around(place, code.len(), address, starts);
+            decoded = piece.end;
+            let begin = address + piece.start as u64;
+            if let Some(found) = stack_switch(&code[piece], begin) {
+                return Some(found);
+            }
         }
     }
     None
 }
 
-/// Whether the bytes of any instruction that [`switches`] tells are in `code`; it need not be one.
-fn may_switch(code: &[u8]) -> bool {
-    /// Pairs of bytes that may belong to one, by the first and the second: most code has none.
-    static PAIRS: LazyLock<Box<[bool]>> = LazyLock::new(|| {
-        let pair = |pair: u16| may_begin((pair >> 8) as u8, pair as u8);
-        (0..=u16::MAX).map(pair).collect()
-    });
-    let pairs = &**PAIRS;
-    let suspicious = |at: usize, byte: u8, next: u8| {
-        if !pairs[usize::from(byte) << 8 | usize::from(next)] {
-            return false;
-        }
-        let before = at.checked_sub(1).map_or(0, |at| code[at]);
-        match byte {
-            0x5c | 0x8f => true,
-            0x44 | 0x45 => before == 0x0f,
-            // With the prefix that makes the operand 64 bits wide. `mov rsp, rbp` is how frames end.
-            _ => {
-                let ends_frame =
-                    before == 0x48 && matches!((byte, next), (0x89, 0xec) | (0x8b, 0xe5));
-                before & 0xf8 == 0x48 && !ends_frame
-            }
-        }
-    };
-    let last = code
-        .last()
-        .is_some_and(|last| suspicious(code.len() - 1, *last, 0));
-    let mut pairs = code.windows(2).enumerate();
-    last || pairs.any(|(at, pair)| suspicious(at, pair[0], pair[1]))
+/// Between which of `starts` a place in `length` bytes of code from `address` on is.
+fn piece_around(place: usize, length: usize, address: u64, starts: &[u64]) -> Range<usize> {
+    let next = starts.partition_point(|start| *start <= address + place as u64);
+    let within = |start: &u64| usize::try_from(start.checked_sub(address)?).ok();
+    let before = next.checked_sub(1).and_then(|last| starts.get(last));
+    let begin = before.and_then(within).unwrap_or(0);
+    let end = starts.get(next).and_then(within).unwrap_or(length);
+    begin..end.min(length)
 }
 
-/// Whether an opcode and the byte behind it may set the stack pointer.
-fn may_begin(opcode: u8, next: u8) -> bool {
+/// Whether an opcode, between the byte before it and the one behind it, may be of an instruction that
+/// [`switches`] tells; it need not be one.
+#[inline(always)]
+fn may_begin(before: u8, opcode: u8, next: u8) -> bool {
     // What has the stack pointer in the `reg` or, as a register, in the `rm` field.
     let as_reg = next & 0x38 == 0x20;
     let as_rm = next & 0xc7 == 0xc4;
-    match opcode {
-        // pop; mov of a constant; xchg with rax
-        0x5c | 0xbc | 0x94 => true,
-        // pop, mov
-        0x8f | 0xc7 | 0x89 => as_rm,
-        // mov, lea
-        0x8b | 0x8d => as_reg,
-        // xchg, cmove, cmovne
-        0x87 | 0x44 | 0x45 => as_reg || as_rm,
-        _ => false,
-    }
+    // The prefix that makes the operand 64 bits wide.
+    let wide = before & 0xf8 == 0x48;
+    // `mov rsp, rbp` is how frames end.
+    let ends_frame = (before == 0x48)
+        & (((opcode == 0x89) & (next == 0xec)) | ((opcode == 0x8b) & (next == 0xe5)));
+    // pop
+    let pop = (opcode == 0x5c) | ((opcode == 0x8f) & as_rm);
+    // cmove, cmovne
+    let conditional = (before == 0x0f) & (opcode & 0xfe == 0x44) & (as_reg | as_rm);
+    // mov of a constant; xchg with rax; mov; lea; xchg
+    let other = (opcode == 0xbc)
+        | (opcode == 0x94)
+        | (((opcode == 0xc7) | (opcode == 0x89)) & as_rm)
+        | (((opcode == 0x8b) | (opcode == 0x8d)) & as_reg)
+        | ((opcode == 0x87) & (as_reg | as_rm));
+    pop | conditional | (wide & other & !ends_frame)
 }
 
 /// Address of the first instruction that sets the stack pointer to anything but a place in the
@@ -326,20 +322,22 @@ mod tests {
 
     #[test]
     fn only_pieces_that_may_switch_are_decoded() {
-        // Every instruction that switches is one that may.
-        let registers = 0..=0xff_u8;
-        for modrm in registers {
+        // Every instruction that switches is found.
+        let check = |code: &[u8]| {
+            assert_eq!(
+                find_stack_switch(code, 0, &[]),
+                stack_switch(code, 0),
+                "{code:x?}"
+            );
+        };
+        for modrm in 0..=0xff_u8 {
             for opcode in [0x89, 0x8b, 0x8d, 0x87, 0x8f, 0xc7] {
                 for prefix in [0x48, 0x49, 0x4c, 0x4d] {
-                    let code = [prefix, opcode, modrm, 0, 0, 0, 0, 0, 0, 0, 0];
-                    let switching = stack_switch(&code[..], 0).is_some_and(|at| at == 0);
-                    assert!(!switching || may_switch(&code), "{code:x?}");
+                    check(&[prefix, opcode, modrm, 0, 0, 0, 0, 0, 0, 0, 0]);
                 }
             }
             for condition in [0x44, 0x45] {
-                let code = [0x48, 0x0f, condition, modrm, 0, 0, 0, 0, 0, 0];
-                let switching = stack_switch(&code[..], 0).is_some_and(|at| at == 0);
-                assert!(!switching || may_switch(&code), "{code:x?}");
+                check(&[0x48, 0x0f, condition, modrm, 0, 0, 0, 0, 0, 0]);
             }
         }
         for code in [
@@ -347,14 +345,12 @@ mod tests {
             &[0x48, 0xbc, 1, 2, 3, 4, 5, 6, 7, 8],
             &[0x48, 0x94],
         ] {
-            assert!(may_switch(code), "{code:x?}");
-            assert_eq!(stack_switch(code, 0), Some(0), "{code:x?}");
+            assert_eq!(find_stack_switch(code, 0, &[]), Some(0), "{code:x?}");
         }
         // push rbp; mov rbp, rsp; call; mov rsp, rbp; leave; ret
         let plain = [
             0x55, 0x48, 0x89, 0xe5, 0xe8, 0, 0, 0, 0, 0x48, 0x89, 0xec, 0xc9, 0xc3,
         ];
-        assert!(!may_switch(&plain));
         let mut code = plain.to_vec();
         code.extend([0x48, 0x89, 0xf4, 0xc3]);
         let end = 0x1000 + plain.len() as u64;
@@ -364,6 +360,31 @@ mod tests {
             None
         );
         assert_eq!(find_stack_switch(&code, 0x1000, &[]), Some(end));
+        // Wherever it is among the bytes that are looked at together.
+        for length in 250..520 {
+            let mut code = vec![0x90; length];
+            let starts = [0x1000, 0x1000 + length as u64];
+            assert_eq!(find_stack_switch(&code, 0x1000, &starts), None);
+            code.extend([0x48, 0x89, 0xf4, 0xc3]);
+            let found = find_stack_switch(&code, 0x1000, &starts);
+            assert_eq!(found, Some(starts[1]));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_left_out_holds_no_switch(
+            code in proptest::collection::vec(
+                proptest::prop_oneof![
+                    proptest::num::u8::ANY,
+                    proptest::sample::select(vec![0x48, 0x0f, 0x44, 0x89, 0x8b, 0xec, 0xe5, 0x8d]),
+                ],
+                0..1000,
+            ),
+        ) {
+            let found = find_stack_switch(&code, 0x1000, &[]);
+            proptest::prop_assert_eq!(found, stack_switch(&code, 0x1000));
+        }
     }
 
     #[test]

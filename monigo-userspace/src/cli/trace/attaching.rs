@@ -11,7 +11,7 @@ use crate::{
         args::{ExitMode, StackMode},
         exit::say,
     },
-    probe::{Kernel, Sizes},
+    probe::{Groundwork, Kernel, Sizes},
     system::facts::is_in_initial_pid_namespace,
     target::{Scope, Target},
 };
@@ -39,13 +39,13 @@ pub fn attach(
     target: &Target,
     prepared: &mut Prepared,
     args: &TraceOptions,
+    groundwork: Groundwork,
 ) -> Result<(Kernel, Control)> {
     let copied_bytes = unwinding::copied_bytes(target, &prepared.images, args);
     let go = prepared.functions.iter().any(|function| function.go);
     let sizes = sizes(prepared, args, copied_bytes > 0);
-    let mut kernel = Kernel::load(sizes, args.features.into(), samples::expected(args, go))?;
+    let mut kernel = Kernel::load(groundwork, sizes, samples::expected(args, go))?;
     warn_of_the_unknown(&kernel, prepared);
-    // First: it forks, and calibration leaves threads that close its links.
     if args.exit_probe == ExitMode::Auto && prepared.has_return_probes() {
         // A process that is started later may run under a seccomp filter.
         let safe = kernel.return_probes_pass_seccomp().unwrap_or(false);

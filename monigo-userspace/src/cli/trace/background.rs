@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, atomic::AtomicU64},
+    thread,
     time::Instant,
 };
 
@@ -18,13 +19,14 @@ use super::{
     prepare, reports, samples, service,
     views::live_state,
 };
-use crate::sync::lock;
+use crate::sync::{join, lock};
 use crate::{
     api::Content,
     cli::exit::say,
     collect::{Command, End},
     config::Loaded,
     lifecycle::Lifecycle,
+    probe::Groundwork,
     query::Source,
     service::Live,
     store::{
@@ -132,7 +134,12 @@ impl Job {
         let options = &self.options;
         let image = Arc::new(crate::cli::list::open(&self.target)?);
         let running = self.target.pids.clone();
-        let mut prepared = prepare::prepare(&self.target, Arc::clone(&image), &running, options)?;
+        let (prepared, groundwork) = thread::scope(|scope| {
+            let groundwork = scope.spawn(|| Groundwork::lay(options.features.into()));
+            let prepared = prepare::prepare(&self.target, Arc::clone(&image), &running, options);
+            (prepared, join(groundwork))
+        });
+        let mut prepared = prepared?;
         let target = prepared.narrow(&self.target, options)?;
         for warning in &prepared.warnings {
             say!("{}: {warning}", self.label);
@@ -140,7 +147,7 @@ impl Job {
         let attached = {
             let _one_at_a_time = lock(&ATTACHING);
             let started = Instant::now();
-            let attached = attach(&target, &mut prepared, options)?;
+            let attached = attach(&target, &mut prepared, options, groundwork)?;
             tracing::debug!("{}: attached in {:.2?}", self.label, started.elapsed());
             attached
         };

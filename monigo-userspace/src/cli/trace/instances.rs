@@ -41,7 +41,7 @@ pub fn described(image: &Image, planned: &PlannedFunction) -> Vec<Instance> {
         let function = image.function_at(plan.entry.address)?;
         Some(Instance {
             name: function.name().to_owned(),
-            linkage_name: function.linkage_name.clone(),
+            linkage_name: function.linkage_name.to_string(),
             address: function.entry()?,
             file: None,
             line: None,

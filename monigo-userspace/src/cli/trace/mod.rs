@@ -21,10 +21,11 @@ mod slow;
 mod unwinding;
 mod views;
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::Path, sync::Arc, time::Instant};
+use std::{io::IsTerminal as _, net::SocketAddr, path::Path, sync::Arc, thread, time::Instant};
 
 use anyhow::Result;
 use crossbeam_channel::{Sender, unbounded};
+use monigo_common::config::Control;
 
 pub use self::options::{TraceOptions, tuning};
 use self::{
@@ -45,10 +46,11 @@ use crate::{
     api::{self, Bound, Sessions},
     collect::{Command, End},
     lifecycle::{Event, EventKind},
-    probe::PlannedFunction,
+    probe::{Groundwork, Kernel, PlannedFunction},
     service::Service,
-    store::{Database, Store as _},
+    store::{Database, Store as _, StoreError},
     symbols::{Image, demangle::printable},
+    sync::join,
     system,
     target::Target,
 };
@@ -88,20 +90,18 @@ fn record(
     let lifecycle = operation.lifecycle();
     let shown = printable(target.show_path.display().to_string());
     lifecycle.emit(&Event::now(EventKind::Start, "monigo has started").of(&*shown));
-    let (image, mut prepared, target) = prepare_all(target, args, held.is_some())?;
+    let Attached {
+        image,
+        mut prepared,
+        target,
+        bound,
+        attached,
+        mut database,
+    } = attach_all(target, args, held.is_some())?;
     let target = &target;
-    let bound = bind(args)?;
-    super::interrupts::hold();
-    let attached = attach(target, &mut prepared, args)?;
-    give_up_privileges(args)?;
     if let Some(warning) = samples::hidden_kernel_symbols(args) {
         say!("{warning}");
     }
-    let mut database = match &args.db {
-        Some(path) => Database::open(path)?,
-        None => Database::in_memory()?,
-    }
-    .holding();
     database.apply(&args.storage)?;
     let reader = database.reader()?;
     let (commands, received) = unbounded();
@@ -169,6 +169,51 @@ fn record(
     summarize(&*parts.source, args)
 }
 
+/// A target with its probes in, and where measurements go.
+struct Attached {
+    image: Arc<Image>,
+    prepared: Prepared,
+    target: Target,
+    bound: Option<Bound>,
+    attached: (Kernel, Control),
+    database: Database,
+}
+
+/// Everything up to where calls are counted and privileges are given up. `held` if the target has not been
+/// started yet.
+fn attach_all(target: &Target, args: &TraceOptions, held: bool) -> Result<Attached> {
+    let image = Arc::new(super::list::open(target)?);
+    thread::scope(|scope| {
+        // While symbols are read.
+        let groundwork = scope.spawn(|| Groundwork::lay(args.features.into()));
+        let in_memory = args.db.is_none().then(|| scope.spawn(open_in_memory));
+        let (mut prepared, target) = prepare_all(target, Arc::clone(&image), args, held)?;
+        let bound = bind(args)?;
+        super::interrupts::hold();
+        let attached = attach(&target, &mut prepared, args, join(groundwork))?;
+        give_up_privileges(args)?;
+        let database = match &args.db {
+            Some(path) => Database::open(path),
+            None => in_memory.map_or_else(open_in_memory, join),
+        }?;
+        Ok(Attached {
+            image,
+            prepared,
+            target,
+            bound,
+            attached,
+            database: database.holding(),
+        })
+    })
+}
+
+/// The database opens on a thread that has no privileges any more, as `DuckDB` starts threads of its own.
+fn open_in_memory() -> Result<Database, StoreError> {
+    // Where this is refused it is refused again later, and told of.
+    let _ = system::drop_privileges(false);
+    Database::in_memory()
+}
+
 /// Takes the dashboard's address, if there is to be one.
 fn bind(args: &TraceOptions) -> Result<Option<Bound>> {
     let listen = &args.http.listen;
@@ -188,18 +233,18 @@ fn tell_the_end(end: End, held: Option<&mut dyn Held>) {
     }
 }
 
-/// Everything that can be found out before anything is attached: the image, what will be traced, and the
-/// target with the processes that count. `held` if it has not been started yet.
+/// Everything that can be found out before anything is attached: what will be traced, and the target with the
+/// processes that count. `held` if it has not been started yet.
 fn prepare_all(
     target: &Target,
+    image: Arc<Image>,
     args: &TraceOptions,
     held: bool,
-) -> Result<(Arc<Image>, Prepared, Target)> {
-    let image = Arc::new(super::list::open(target)?);
+) -> Result<(Prepared, Target)> {
     let started = Instant::now();
     // A command that has not been started yet has no libraries to look at.
     let running = if held { &[] } else { &*target.pids };
-    let mut prepared = prepare::prepare(target, Arc::clone(&image), running, args)?;
+    let mut prepared = prepare::prepare(target, image, running, args)?;
     tracing::info!("planned in {:.2?}", started.elapsed());
     let target = prepared.narrow(target, args)?;
     check_outputs(args, prepared.functions.len())?;
@@ -218,7 +263,7 @@ fn prepare_all(
     for warning in &prepared.warnings {
         say!("{warning}");
     }
-    Ok((image, prepared, target))
+    Ok((prepared, target))
 }
 
 /// Says that the probes are in, and from then on what changes.

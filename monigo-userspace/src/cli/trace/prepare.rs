@@ -34,6 +34,7 @@ use crate::{
         Function, Image, Language,
         pattern::{self, Group, Tier},
     },
+    sync::join,
     target::{Target, return_probes},
 };
 
@@ -208,10 +209,8 @@ impl Prepared {
                 (planner, obstacle)
             });
             let groups = matched(&mut layouts, image, patterns, args);
-            match others.join() {
-                Ok((planner, obstacle)) => (groups, planner, obstacle),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+            let (planner, obstacle) = join(others);
+            (groups, planner, obstacle)
         });
         if let Some(obstacle) = obstacle {
             exits.set_obstacle(obstacle);
@@ -306,7 +305,7 @@ impl Prepared {
         let instance = group.functions.first();
         self.described.push(NewFunction {
             name,
-            linkage_name: instance.map_or_else(String::new, |f| f.linkage_name.clone()),
+            linkage_name: instance.map_or_else(String::new, |f| f.linkage_name.to_string()),
             image: image.path().display().to_string(),
             file: None,
             line: None,

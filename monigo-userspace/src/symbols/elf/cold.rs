@@ -13,13 +13,18 @@ use super::super::{Function, FunctionKind, Image, bytes::u32_at, demangle};
 /// LLVM uses the first suffix also for parts that it *calls*, which have returns of their own, so a part
 /// is joined only to a function of its name that jumps into it.
 pub(super) fn join_parts(image: &Image, functions: &mut Vec<Function>) {
+    // Every function comes by here, and few have a suffix.
+    let may_be_part = |function: &Function| {
+        function.kind == FunctionKind::Code && function.linkage_name.contains('.')
+    };
     let is_cold = |function: &Function| {
-        let (_, suffix) = demangle::split_clone_suffix(&function.linkage_name);
-        function.kind == FunctionKind::Code && suffix.split('.').any(|word| word == "cold")
+        may_be_part(function) && {
+            let (_, suffix) = demangle::split_clone_suffix(&function.linkage_name);
+            suffix.split('.').any(|word| word == "cold")
+        }
     };
     let is_split = |function: &Function| {
-        function.kind == FunctionKind::Code
-            && demangle::split_from(&function.linkage_name).is_some()
+        may_be_part(function) && demangle::split_from(&function.linkage_name).is_some()
     };
     let mut parts: Vec<usize> = (0..functions.len())
         .filter(|at| is_cold(&functions[*at]) || is_split(&functions[*at]))

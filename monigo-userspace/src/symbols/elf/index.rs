@@ -1,7 +1,8 @@
 //! The function index: every symbol that is a function, one entry per address.
 
-use std::{borrow::Cow, collections::HashSet, ops::Range};
+use std::{borrow::Cow, collections::HashSet, ops::Range, sync::Arc};
 
+use arcstr::ArcStr;
 use object::{
     LittleEndian, elf as abi,
     read::elf::{Sym as _, SymbolTable, VersionTable},
@@ -21,45 +22,63 @@ pub(in super::super) struct FunctionIndex {
     pub functions: Vec<Function>,
     /// The symbols came from a separate debug file.
     pub from_debug_file: bool,
-    /// Ranges of code by start, with the index of their function.
-    by_address: Vec<(Range<u64>, usize)>,
+    /// Of those with code, in the same order.
+    with_code: Vec<usize>,
+    /// Cold parts by start, with the index of their function.
+    parts: Vec<(Range<u64>, usize)>,
 }
 
 impl FunctionIndex {
     pub(in super::super) fn new(mut functions: Vec<Function>, from_debug_file: bool) -> Self {
         functions.sort_by_key(|function| function.entry().unwrap_or(u64::MAX));
-        let mut by_address: Vec<_> = functions
-            .iter()
-            .enumerate()
-            .filter(|(_, function)| function.kind != FunctionKind::NotCode)
-            .flat_map(|(at, function)| {
-                function
-                    .ranges
-                    .iter()
-                    .cloned()
-                    .map(move |range| (range, at))
-            })
-            .collect();
-        by_address.sort_by_key(|(range, _)| range.start);
+        let mut with_code = Vec::with_capacity(functions.len());
+        let mut parts = Vec::new();
+        for (at, function) in functions.iter().enumerate() {
+            if function.kind != FunctionKind::NotCode
+                && let [_, cold @ ..] = &*function.ranges
+            {
+                with_code.push(at);
+                parts.extend(cold.iter().map(|range| (range.clone(), at)));
+            }
+        }
+        parts.sort_by_key(|(range, _)| range.start);
         Self {
             functions,
             from_debug_file,
-            by_address,
+            with_code,
+            parts,
         }
     }
 
     pub(in super::super) fn function_at(&self, vaddr: u64) -> Option<&Function> {
         /// Symbols inside other symbols (hand-written assembly) nest a few deep at most.
         const NESTED: usize = 16;
+        let main = |at: &usize| {
+            self.functions
+                .get(*at)?
+                .ranges
+                .first()
+                .map(|range| (range, *at))
+        };
+        let begins = |range: &Range<u64>| range.start <= vaddr;
         let end = self
-            .by_address
-            .partition_point(|(range, _)| range.start <= vaddr);
-        let (_, at) = self.by_address[..end]
+            .with_code
+            .partition_point(|at| main(at).is_some_and(|(range, _)| begins(range)));
+        let mains = self.with_code[..end].iter().rev().filter_map(main);
+        let end = self.parts.partition_point(|(range, _)| begins(range));
+        let parts = self.parts[..end]
             .iter()
             .rev()
-            .take(NESTED)
-            .find(|(range, _)| range.contains(&vaddr))?;
-        self.functions.get(*at)
+            .map(|(range, at)| (range, *at));
+        let around = [
+            mains.take(NESTED).find(|(range, _)| range.contains(&vaddr)),
+            parts.take(NESTED).find(|(range, _)| range.contains(&vaddr)),
+        ];
+        let innermost = around
+            .into_iter()
+            .flatten()
+            .max_by_key(|(range, _)| range.start);
+        self.functions.get(innermost?.1)
     }
 }
 
@@ -161,12 +180,13 @@ pub(in super::super) fn index(image: &Image) -> FunctionIndex {
         versions.as_ref(),
         &mut undefined,
     ));
+    let imported = imported(image, undefined, &found);
     let mut functions = merge(image, found);
     if let Some(table) = image.go_table() {
         functions = go::functions(image, table, functions);
     }
     join_parts(image, &mut functions);
-    add_imported(image, &mut functions, &undefined);
+    functions.extend(imported);
     FunctionIndex::new(functions, from_debug_file)
 }
 
@@ -183,6 +203,21 @@ fn merge(image: &Image, mut symbols: Vec<Symbol<'_>>) -> Vec<Function> {
             .then_with(|| underscores(&a.name).cmp(&underscores(&b.name)))
             .then_with(|| a.name.cmp(&b.name))
     });
+    // What is in both tables.
+    symbols.dedup_by(|next, kept| {
+        let same = next.address == kept.address && next.name == kept.name;
+        if same {
+            kept.ifunc |= next.ifunc;
+            if kept.size == 0 {
+                kept.size = next.size;
+            }
+        }
+        same
+    });
+    let Some(text) = joined_names(&mut symbols) else {
+        return Vec::new();
+    };
+    let mut at = 0;
     let mut functions: Vec<Function> = Vec::with_capacity(symbols.len());
     for group in symbols.chunk_by(|a, b| a.address == b.address) {
         let Some(best) = group.first() else { continue };
@@ -198,11 +233,17 @@ fn merge(image: &Image, mut symbols: Vec<Symbol<'_>>) -> Vec<Function> {
             (false, true) => FunctionKind::Code,
             (false, false) => FunctionKind::NotCode,
         };
-        let mut function = Function::new(best.name.clone(), Some(best.address..end), kind);
-        for symbol in group {
-            let known = function.linkage_names().any(|name| name == symbol.name);
+        let mut names = group.iter().map(|symbol| {
+            let start = at;
+            at += symbol.name.len();
+            text.substr(start..at)
+        });
+        let Some(name) = names.next() else { continue };
+        let mut function = Function::new(name, Some(best.address..end), kind);
+        for name in names {
+            let known = function.linkage_names().any(|known| known == name);
             if !known {
-                function.aliases.push(symbol.name.clone().into_owned());
+                function.aliases.push(name);
             }
         }
         functions.push(function);
@@ -210,27 +251,53 @@ fn merge(image: &Image, mut symbols: Vec<Symbol<'_>>) -> Vec<Function> {
     functions
 }
 
+/// The names of all symbols one after the other. Symbols whose names are more than a [`Name`] can point into go.
+fn joined_names(symbols: &mut Vec<Symbol<'_>>) -> Option<ArcStr> {
+    let mut length = 0;
+    let fitting = symbols.iter().position(|symbol| {
+        let longer = length + symbol.name.len();
+        let fits = u32::try_from(longer).is_ok();
+        if fits {
+            length = longer;
+        }
+        !fits
+    });
+    symbols.truncate(fitting.unwrap_or(symbols.len()));
+    if length == 0 {
+        return Some(ArcStr::new());
+    }
+    let text = ArcStr::init_with(length, |mut rest| {
+        for symbol in symbols.iter() {
+            let (place, behind) = rest.split_at_mut(symbol.name.len());
+            place.copy_from_slice(symbol.name.as_bytes());
+            rest = behind;
+        }
+    });
+    // Each of them is UTF-8, and so is the whole.
+    text.ok()
+}
+
 /// Functions that the image calls and others define.
-fn add_imported(image: &Image, functions: &mut Vec<Function>, undefined: &HashSet<&str>) {
-    let mut names: Vec<&str> = undefined.iter().copied().collect();
-    names.sort_unstable();
+fn imported(image: &Image, mut undefined: HashSet<&str>, defined: &[Symbol<'_>]) -> Vec<Function> {
     // Most names are ruled out by their length alone, without being hashed.
     let mut lengths = [false; 256];
-    for name in &names {
+    for name in &undefined {
         lengths[name.len() % 256] = true;
     }
     // A defined symbol of the same name (a PLT entry with an address, say) wins.
-    let defined: HashSet<String> = functions
-        .iter()
-        .flat_map(Function::linkage_names)
-        .filter(|name| lengths[name.len() % 256] && undefined.contains(name))
-        .map(str::to_owned)
-        .collect();
-    for name in names {
-        if !defined.contains(name) {
-            let libraries = image.needed().to_vec();
-            let kind = FunctionKind::Imported { libraries };
-            functions.push(Function::new(name, None, kind));
+    for symbol in defined {
+        if lengths[symbol.name.len() % 256] {
+            undefined.remove(&*symbol.name);
         }
     }
+    let mut names: Vec<&str> = undefined.into_iter().collect();
+    names.sort_unstable();
+    let libraries: Arc<[String]> = image.needed().into();
+    let kind = || FunctionKind::Imported {
+        libraries: Arc::clone(&libraries),
+    };
+    let functions = names.into_iter();
+    functions
+        .map(|name| Function::new(name, None, kind()))
+        .collect()
 }

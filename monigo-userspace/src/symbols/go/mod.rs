@@ -153,7 +153,7 @@ pub(super) fn functions(image: &Image, table: &GoTable, symbols: Vec<Function>) 
         let others = symbol.map(Function::linkage_names).into_iter().flatten();
         for other in others.chain([name]) {
             if !other.is_empty() && function.linkage_names().all(|known| known != other) {
-                function.aliases.push(other.to_owned());
+                function.aliases.push(other.into());
             }
         }
         functions.push(function);

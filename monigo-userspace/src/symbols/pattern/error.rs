@@ -313,8 +313,8 @@ pub(super) fn unprobeable(image: &Image, pattern: &str, hits: &[&Function]) -> M
             implementations: implementations(image, function),
         },
         Some((function, FunctionKind::Imported { libraries })) => Unprobeable::Imported {
-            name: function.linkage_name.clone(),
-            libraries: libraries.clone(),
+            name: function.linkage_name.to_string(),
+            libraries: libraries.to_vec(),
             library: defining_library(image, libraries, &function.linkage_name),
         },
         Some((_, FunctionKind::Inlined { callers })) => Unprobeable::Inlined {

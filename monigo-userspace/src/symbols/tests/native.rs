@@ -173,7 +173,7 @@ fn kinds_of_functions() {
     assert_eq!(
         named(&image, "malloc").kind,
         FunctionKind::Imported {
-            libraries: vec!["libc.so.6".to_owned()]
+            libraries: ["libc.so.6".to_owned()].into()
         }
     );
     let inlined = image.only_inlined();
