@@ -251,18 +251,20 @@ fn merge(image: &Image, mut symbols: Vec<Symbol<'_>>) -> Vec<Function> {
     functions
 }
 
-/// The names of all symbols one after the other. Symbols whose names are more than a [`Name`] can point into go.
+/// The names of all symbols one after the other. A damaged table can repeat a long name for each symbol: those
+/// that are too much go.
 fn joined_names(symbols: &mut Vec<Symbol<'_>>) -> Option<ArcStr> {
+    /// No image has as many, bytes. Names point into them with 32 bits.
+    const MOST: usize = 1 << 30;
     let mut length = 0;
-    let fitting = symbols.iter().position(|symbol| {
+    let too_much = symbols.iter().position(|symbol| {
         let longer = length + symbol.name.len();
-        let fits = u32::try_from(longer).is_ok();
-        if fits {
+        if longer <= MOST {
             length = longer;
         }
-        !fits
+        longer > MOST
     });
-    symbols.truncate(fitting.unwrap_or(symbols.len()));
+    symbols.truncate(too_much.unwrap_or(symbols.len()));
     if length == 0 {
         return Some(ArcStr::new());
     }
