@@ -92,7 +92,7 @@ pub fn checks<'e>(ebpf: &'e mut Ebpf, names: &[&'static str]) -> Vec<Check<'e>> 
     checks
 }
 
-/// Does all of `checks`, which take up to a tenth of a second each, on all CPUs.
+/// Does all of `checks`, which take up to a fifth of a second each, on all CPUs.
 pub fn check_all(mut checks: Vec<Check<'_>>) {
     /// Those that take long, so that none is left for the end: in an order that keeps two CPUs busy on
     /// Linux 6.18, where they take 204, 162, 99, 119 and 82 ms on one machine.

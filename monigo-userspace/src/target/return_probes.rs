@@ -202,7 +202,7 @@ fn find_stack_switch(code: &[u8], address: u64, starts: &[u64]) -> Option<u64> {
             }
             let piece = piece_around(place, code.len(), address, starts);
             decoded = piece.end;
-            let begin = address + piece.start as u64;
+            let begin = address.wrapping_add(piece.start as u64);
             if let Some(found) = stack_switch(&code[piece], begin) {
                 return Some(found);
             }
@@ -213,7 +213,11 @@ fn find_stack_switch(code: &[u8], address: u64, starts: &[u64]) -> Option<u64> {
 
 /// Between which of `starts` a place in `length` bytes of code from `address` on is.
 fn piece_around(place: usize, length: usize, address: u64, starts: &[u64]) -> Range<usize> {
-    let next = starts.partition_point(|start| *start <= address + place as u64);
+    // A damaged file may say that code ends behind the last address.
+    let Some(at) = address.checked_add(place as u64) else {
+        return 0..length;
+    };
+    let next = starts.partition_point(|start| *start <= at);
     let within = |start: &u64| usize::try_from(start.checked_sub(address)?).ok();
     let before = next.checked_sub(1).and_then(|last| starts.get(last));
     let begin = before.and_then(within).unwrap_or(0);
@@ -223,7 +227,11 @@ fn piece_around(place: usize, length: usize, address: u64, starts: &[u64]) -> Ra
 
 /// Whether an opcode, between the byte before it and the one behind it, may be of an instruction that
 /// [`switches`] tells; it need not be one.
-#[inline(always)]
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without branches the compiler looks at many places at a time"
+)]
+#[inline]
 fn may_begin(before: u8, opcode: u8, next: u8) -> bool {
     // What has the stack pointer in the `reg` or, as a register, in the `rm` field.
     let as_reg = next & 0x38 == 0x20;
@@ -360,6 +368,10 @@ mod tests {
             None
         );
         assert_eq!(find_stack_switch(&code, 0x1000, &[]), Some(end));
+        // Behind the last address there is none.
+        let last = u64::MAX - 4;
+        let found = find_stack_switch(&code, last, &[0, last, u64::MAX]);
+        assert_eq!(found, stack_switch(&code, last));
         // Wherever it is among the bytes that are looked at together.
         for length in 250..520 {
             let mut code = vec![0x90; length];

@@ -95,7 +95,7 @@ fn record(
         mut prepared,
         target,
         bound,
-        attached,
+        kernel: attached,
         mut database,
     } = attach_all(target, args, held.is_some())?;
     let target = &target;
@@ -175,7 +175,7 @@ struct Attached {
     prepared: Prepared,
     target: Target,
     bound: Option<Bound>,
-    attached: (Kernel, Control),
+    kernel: (Kernel, Control),
     database: Database,
 }
 
@@ -186,28 +186,31 @@ fn attach_all(target: &Target, args: &TraceOptions, held: bool) -> Result<Attach
     thread::scope(|scope| {
         // While symbols are read.
         let groundwork = scope.spawn(|| Groundwork::lay(args.features.into()));
-        let in_memory = args.db.is_none().then(|| scope.spawn(open_in_memory));
+        let early = args.db.is_none() && args.user.is_none();
+        let in_memory = early.then(|| scope.spawn(open_in_memory));
         let (mut prepared, target) = prepare_all(target, Arc::clone(&image), args, held)?;
         let bound = bind(args)?;
         super::interrupts::hold();
-        let attached = attach(&target, &mut prepared, args, join(groundwork))?;
+        let kernel = attach(&target, &mut prepared, args, join(groundwork))?;
         give_up_privileges(args)?;
         let database = match &args.db {
             Some(path) => Database::open(path),
-            None => in_memory.map_or_else(open_in_memory, join),
+            None => in_memory.map_or_else(Database::in_memory, join),
         }?;
         Ok(Attached {
             image,
             prepared,
             target,
             bound,
-            attached,
+            kernel,
             database: database.holding(),
         })
     })
 }
 
-/// The database opens on a thread that has no privileges any more, as `DuckDB` starts threads of its own.
+/// Opens a database in memory on a thread that gives up its privileges first, as `DuckDB` starts threads of its
+/// own. Not where another user goes on: the C library changes that for all threads, and ends the process if one
+/// must not.
 fn open_in_memory() -> Result<Database, StoreError> {
     // Where this is refused it is refused again later, and told of.
     let _ = system::drop_privileges(false);

@@ -22,8 +22,8 @@ pub(in super::super) struct FunctionIndex {
     pub functions: Vec<Function>,
     /// The symbols came from a separate debug file.
     pub from_debug_file: bool,
-    /// Of those with code, in the same order.
-    with_code: Vec<usize>,
+    /// Where those with code begin, with the index of each.
+    mains: Vec<(u64, usize)>,
     /// Cold parts by start, with the index of their function.
     parts: Vec<(Range<u64>, usize)>,
 }
@@ -31,13 +31,13 @@ pub(in super::super) struct FunctionIndex {
 impl FunctionIndex {
     pub(in super::super) fn new(mut functions: Vec<Function>, from_debug_file: bool) -> Self {
         functions.sort_by_key(|function| function.entry().unwrap_or(u64::MAX));
-        let mut with_code = Vec::with_capacity(functions.len());
+        let mut mains = Vec::with_capacity(functions.len());
         let mut parts = Vec::new();
         for (at, function) in functions.iter().enumerate() {
             if function.kind != FunctionKind::NotCode
-                && let [_, cold @ ..] = &*function.ranges
+                && let [main, cold @ ..] = &*function.ranges
             {
-                with_code.push(at);
+                mains.push((main.start, at));
                 parts.extend(cold.iter().map(|range| (range.clone(), at)));
             }
         }
@@ -45,7 +45,7 @@ impl FunctionIndex {
         Self {
             functions,
             from_debug_file,
-            with_code,
+            mains,
             parts,
         }
     }
@@ -53,23 +53,16 @@ impl FunctionIndex {
     pub(in super::super) fn function_at(&self, vaddr: u64) -> Option<&Function> {
         /// Symbols inside other symbols (hand-written assembly) nest a few deep at most.
         const NESTED: usize = 16;
-        let main = |at: &usize| {
-            self.functions
-                .get(*at)?
-                .ranges
-                .first()
-                .map(|range| (range, *at))
-        };
-        let begins = |range: &Range<u64>| range.start <= vaddr;
+        let end = self.mains.partition_point(|(start, _)| *start <= vaddr);
+        let mains = self.mains[..end].iter().rev().filter_map(|(_, at)| {
+            let range = self.functions.get(*at)?.ranges.first()?;
+            Some((range, *at))
+        });
         let end = self
-            .with_code
-            .partition_point(|at| main(at).is_some_and(|(range, _)| begins(range)));
-        let mains = self.with_code[..end].iter().rev().filter_map(main);
-        let end = self.parts.partition_point(|(range, _)| begins(range));
-        let parts = self.parts[..end]
-            .iter()
-            .rev()
-            .map(|(range, at)| (range, *at));
+            .parts
+            .partition_point(|(range, _)| range.start <= vaddr);
+        let parts = self.parts[..end].iter().rev();
+        let parts = parts.map(|(range, at)| (range, *at));
         let around = [
             mains.take(NESTED).find(|(range, _)| range.contains(&vaddr)),
             parts.take(NESTED).find(|(range, _)| range.contains(&vaddr)),
