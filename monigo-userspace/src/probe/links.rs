@@ -207,30 +207,25 @@ impl Programs {
             .iter()
             .copied()
             .partition(|name| parking::PROGRAMS.contains(name));
-        let mut roles = Role::ALL.map(|role| (role, None));
-        let mut others: Vec<_> = scheduler.iter().map(|name| (*name, None)).collect();
+        let roles = Role::ALL.map(|role| (role.program(), role == Role::Return));
+        let others = scheduler.iter().map(|name| (*name, false));
+        let names: Vec<(&'static str, bool)> = roles.into_iter().chain(others).collect();
+        let mut loaded: Vec<_> = names.iter().map(|_| None).collect();
         let mut all = checks(ebpf, &early);
-        for (role, loaded) in &mut roles {
-            let (object, role) = (&object, *role);
-            let load = move || *loaded = Some(object.load(role.program(), role == Role::Return));
-            all.push((role.program(), Box::new(load)));
-        }
-        for (name, loaded) in &mut others {
-            let (object, name) = (&object, *name);
-            let load = move || *loaded = Some(object.load(name, false));
+        for (&(name, on_return), loaded) in names.iter().zip(&mut loaded) {
+            let object = &object;
+            let load = move || *loaded = Some(object.load(name, on_return));
             all.push((name, Box::new(load)));
         }
         check_all(all);
         let missing = || io::Error::other("a program was not loaded");
+        let programs = loaded.into_iter().map(|it| it.ok_or_else(missing)?);
+        let mut programs = programs.collect::<Result<Vec<MultiProgram>, io::Error>>()?;
+        let others = programs.split_off(Role::ALL.len());
+        let programs = programs.into_iter().map(Loaded::Multi);
         Ok(Self {
-            loaded: roles
-                .into_iter()
-                .map(|(role, loaded)| Ok((role, Loaded::Multi(loaded.ok_or_else(missing)??))))
-                .collect::<Result<_, io::Error>>()?,
-            scheduler: others
-                .into_iter()
-                .map(|(name, loaded)| Ok((name, loaded.ok_or_else(missing)??)))
-                .collect::<Result<_, io::Error>>()?,
+            loaded: Role::ALL.into_iter().zip(programs).collect(),
+            scheduler: scheduler.into_iter().zip(others).collect(),
         })
     }
 

@@ -189,13 +189,13 @@ fn find_stack_switch(code: &[u8], address: u64, starts: &[u64]) -> Option<u64> {
         let to = code.len().min(from + BLOCK);
         // One byte on either side belongs to it.
         if from > 0 && to < code.len() {
-            let mut places = code[from - 1..=to].windows(3);
+            let places = code[from - 1..=to].windows(3);
             let may = |found, place: &[u8]| found | may_begin(place[0], place[1], place[2]);
-            if !places.by_ref().fold(false, may) {
+            if !places.fold(false, may) {
                 continue;
             }
         }
-        for place in from.max(decoded)..to {
+        for place in from..to {
             let before = place.checked_sub(1).map_or(0, byte);
             if place < decoded || !may_begin(before, byte(place), byte(place + 1)) {
                 continue;
